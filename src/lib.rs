@@ -1,0 +1,33 @@
+//! Decides, for each request, which version of a service answers and which flags are on.
+//!
+//! ```text
+//! bytes --config--> Config --plan--> Plan --decide(request, now)--> Decisions --effect--> headers, route
+//! ```
+//!
+//! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`effect`]. The values that
+//! they are made of stand in [`hash`], [`share`], [`decimal`], [`time`] and [`name`]. `filter` is the door to
+//! Envoy; it exists in the wasm build only, and holds no rule.
+//!
+//! # Invariants
+//!
+//! - The engine never reads a clock, a random number, the environment or the host.
+//! - A [`plan::Plan`] never changes; a config that does not compile yields no plan.
+//! - [`decide::decide`] cannot fail: what it cannot decide gets the default, with the reason.
+//! - The same config and identity give the same decision in every worker, proxy, restart and build.
+//! - An identity never leaves the engine: not in headers, not in logs, not in errors.
+
+pub mod config;
+pub mod decide;
+pub mod decimal;
+pub mod effect;
+pub mod hash;
+pub mod name;
+mod order;
+pub mod plan;
+pub mod problem;
+pub mod request;
+pub mod share;
+pub mod time;
+
+#[cfg(target_arch = "wasm32")]
+mod filter;
