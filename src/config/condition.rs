@@ -1,0 +1,287 @@
+//! Turns conditions into [`Condition`]s: a subject and an operator, composed with `all`, `any`, `not`.
+//!
+//! Never evaluates one: `decide` does. No regular expressions, so that no config can make a request slow.
+
+use core::cmp::Ordering;
+
+use ipnet::IpNet;
+use semver::VersionReq;
+
+use super::Node;
+use super::identity::ClaimPath;
+use super::read::{Field, Limit, Object};
+use super::reference::CONDITION;
+use crate::decimal::Decimal;
+use crate::name::{HeaderName, ParameterName, SegmentName};
+use crate::order;
+use crate::problem::{Problems, Wrong};
+
+const PARTS: Limit = Limit::new(100, "conditions");
+const VALUES: Limit = Limit::new(10_000, "values");
+
+/// When a rule or segment is true.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// All of them are.
+    All(Vec<Condition>),
+    /// One of them is.
+    Any(Vec<Condition>),
+    /// It is not.
+    Not(Box<Condition>),
+    /// The segment of this name is.
+    Segment(SegmentName),
+    /// The subject fits.
+    Test(Subject, Operator),
+}
+
+/// What a condition looks at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A request header.
+    Header(HeaderName),
+    /// A cookie.
+    Cookie(ParameterName),
+    /// A query parameter.
+    Query(ParameterName),
+    /// A verified claim.
+    Claim(ClaimPath),
+    /// A claim of the bearer token, not verified.
+    UnverifiedClaim(ClaimPath),
+    /// The method.
+    Method,
+    /// The host, lower-cased, without port.
+    Host,
+    /// The path, without the query.
+    Path,
+    /// The mTLS principal.
+    Peer,
+    /// The trusted client address.
+    Address,
+    /// The class of the device.
+    Device,
+    /// This proxy's node id.
+    Proxy,
+    /// The identity that is hashed.
+    Identity,
+}
+
+/// What must be true of the subject's value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Operator {
+    /// It is these bytes.
+    Equals(Box<[u8]>),
+    /// It is one of these, which are sorted.
+    In(Box<[Box<[u8]>]>),
+    /// It begins with these bytes.
+    StartsWith(Box<[u8]>),
+    /// It ends with these bytes.
+    EndsWith(Box<[u8]>),
+    /// It has these bytes inside.
+    Contains(Box<[u8]>),
+    /// It is there, or is not.
+    Exists(bool),
+    /// It is an address in one of these networks.
+    Cidr(Box<[IpNet]>),
+    /// It is a version that fits.
+    Semver(VersionReq),
+    /// It is a number that compares so.
+    Number(Comparison),
+    /// It fits a pattern of `*` and `?`.
+    Glob(Box<[u8]>),
+}
+
+/// A comparison with a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Comparison {
+    relation: Relation,
+    than: Decimal,
+}
+
+/// How two numbers must stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Relation {
+    /// `=`
+    Equal,
+    /// `!=`
+    Unequal,
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    More,
+    /// `>=`
+    AtLeast,
+}
+
+impl Comparison {
+    /// Reads `>= 18`.
+    ///
+    /// # Errors
+    ///
+    /// Says what is due when it is no comparison.
+    pub fn parse(text: &str) -> Result<Self, Wrong> {
+        // The longer sign first: `<=` begins with `<`.
+        const SIGNS: [(&str, Relation); 7] = [
+            (">=", Relation::AtLeast),
+            ("<=", Relation::AtMost),
+            ("!=", Relation::Unequal),
+            ("==", Relation::Equal),
+            (">", Relation::More),
+            ("<", Relation::Less),
+            ("=", Relation::Equal),
+        ];
+        let found = SIGNS.iter().find_map(|(sign, relation)| Some((text.trim().strip_prefix(sign)?, *relation)));
+        let (number, relation) = found.unwrap_or((text.trim(), Relation::Equal));
+        let than = Decimal::parse(number.trim().as_bytes()).ok_or("must be a comparison, such as \">= 18\"")?;
+        Ok(Self { relation, than })
+    }
+
+    /// Whether a number compares so.
+    #[must_use]
+    pub fn holds(&self, number: Decimal) -> bool {
+        let order = number.cmp(&self.than);
+        match self.relation {
+            Relation::Equal => order == Ordering::Equal,
+            Relation::Unequal => order != Ordering::Equal,
+            Relation::Less => order == Ordering::Less,
+            Relation::AtMost => order != Ordering::Greater,
+            Relation::More => order == Ordering::Greater,
+            Relation::AtLeast => order != Ordering::Less,
+        }
+    }
+}
+
+const OPERATORS: [&str; 10] =
+    ["equals", "in", "startsWith", "endsWith", "contains", "exists", "cidr", "semver", "number", "glob"];
+
+/// Reads a condition.
+pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Condition> {
+    let object = field.object(&CONDITION, problems)?;
+    let is_operator = |name: &&str| OPERATORS.contains(name);
+    let subjects: Vec<&str> = object.names().filter(|name| CONDITION.knows(name) && !is_operator(name)).collect();
+    let operators: Vec<&str> = object.names().filter(is_operator).collect();
+    let subject = match subjects.as_slice() {
+        [subject] => *subject,
+        [] => {
+            field.wrong(problems, "must name what it looks at, such as header or segment");
+            return None;
+        }
+        [one, two, ..] => {
+            field.wrong(problems, format_args!("must look at one thing, not {one} and {two}: compose with all or any"));
+            return None;
+        }
+    };
+    let named = object.field(subject)?;
+    match subject {
+        "all" | "any" | "not" | "segment" => {
+            if let Some(operator) = operators.first() {
+                field.wrong(problems, format_args!("{subject} takes no operator, but has {operator}"));
+                return None;
+            }
+            Some(match subject {
+                "all" => Condition::All(named.each(problems, PARTS, read)?),
+                "any" => Condition::Any(named.each(problems, PARTS, read)?),
+                "not" => Condition::Not(Box::new(read(&named, problems)?)),
+                _ => Condition::Segment(named.parse(problems, SegmentName::parse)?),
+            })
+        }
+        "header" | "cookie" | "query" | "claim" | "unverifiedClaim" => {
+            let subject = match subject {
+                "header" => named.parse(problems, HeaderName::parse).map(Subject::Header),
+                "cookie" => named.parse(problems, ParameterName::parse).map(Subject::Cookie),
+                "query" => named.parse(problems, ParameterName::parse).map(Subject::Query),
+                "claim" => ClaimPath::read(&named, problems).map(Subject::Claim),
+                _ => ClaimPath::read(&named, problems).map(Subject::UnverifiedClaim),
+            };
+            let operator = only_operator(field, &object, &operators, problems);
+            Some(Condition::Test(subject?, operator?))
+        }
+        _ => {
+            if let Some(operator) = operators.first() {
+                field.wrong(problems, format_args!("write {subject}: {{{operator}: ...}}: {subject} has no name"));
+                return None;
+            }
+            let subject = match subject {
+                "method" => Subject::Method,
+                "host" => Subject::Host,
+                "path" => Subject::Path,
+                "peer" => Subject::Peer,
+                "address" => Subject::Address,
+                "device" => Subject::Device,
+                "proxy" => Subject::Proxy,
+                _ => Subject::Identity,
+            };
+            Some(Condition::Test(subject, nested_operator(&named, problems)?))
+        }
+    }
+}
+
+/// The operator of a subject without a name: a map with one operator, or text that it equals.
+fn nested_operator(field: &Field<'_>, problems: &mut Problems) -> Option<Operator> {
+    if !matches!(field.node, Node::Map(_)) {
+        return Some(Operator::Equals(bytes(field, problems)?));
+    }
+    let object = field.object(&CONDITION, problems)?;
+    let (operators, others): (Vec<_>, Vec<_>) = object.names().partition(|name| OPERATORS.contains(name));
+    if let Some(other) = others.iter().find(|name| CONDITION.knows(name)) {
+        field.wrong(problems, format_args!("takes an operator, not {other}"));
+        return None;
+    }
+    only_operator(field, &object, &operators, problems)
+}
+
+fn only_operator(field: &Field<'_>, object: &Object<'_>, names: &[&str], problems: &mut Problems) -> Option<Operator> {
+    match names {
+        [name] => operator(&object.field(name)?, name, problems),
+        [] => {
+            field.wrong(problems, "must have an operator, such as equals or in");
+            None
+        }
+        [one, two, ..] => {
+            field.wrong(problems, format_args!("must have one operator, not {one} and {two}"));
+            None
+        }
+    }
+}
+
+fn operator(field: &Field<'_>, name: &str, problems: &mut Problems) -> Option<Operator> {
+    Some(match name {
+        "equals" => Operator::Equals(bytes(field, problems)?),
+        "in" => {
+            let values = field.each(problems, VALUES, bytes)?;
+            Operator::In(
+                order::of(values.iter().map(|value| &**value)).into_iter().map(|(value, _)| value.into()).collect(),
+            )
+        }
+        "startsWith" => Operator::StartsWith(bytes(field, problems)?),
+        "endsWith" => Operator::EndsWith(bytes(field, problems)?),
+        "contains" => Operator::Contains(bytes(field, problems)?),
+        "exists" => Operator::Exists(field.boolean(problems)?),
+        "cidr" => Operator::Cidr(match field.node {
+            Node::List(_) => field.each(problems, VALUES, network)?.into(),
+            _ => Box::new([network(field, problems)?]),
+        }),
+        "semver" => Operator::Semver(field.parse(problems, |text| {
+            let wrong = || Wrong::from("must be one comparison of versions, such as \"^2.3\" or \">=1.4.0\"");
+            VersionReq::parse(text).ok().filter(|req| req.comparators.len() <= 1).ok_or_else(wrong)
+        })?),
+        "number" => Operator::Number(field.parse(problems, Comparison::parse)?),
+        _ => Operator::Glob(bytes(field, problems)?),
+    })
+}
+
+fn bytes(field: &Field<'_>, problems: &mut Problems) -> Option<Box<[u8]>> {
+    field.parse(problems, |text| match text.len() {
+        0 => Err("may not be empty".into()),
+        1..=1_024 => Ok(text.as_bytes().into()),
+        more => Err(format!("may have at most 1024 bytes, not {more}").into()),
+    })
+}
+
+fn network(field: &Field<'_>, problems: &mut Problems) -> Option<IpNet> {
+    field.parse(problems, |text| {
+        let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<core::net::IpAddr>().ok().map(IpNet::from));
+        network.ok_or_else(|| "must be an address or a network, such as 10.0.0.0/8".into())
+    })
+}

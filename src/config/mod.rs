@@ -1,0 +1,157 @@
+//! Turns the bytes of a config into a [`Config`]: what was written, parsed, with all that is wrong gathered.
+//!
+//! Each value is parsed here, once. Names of variants and segments are still names: [`crate::plan`] resolves
+//! them. Never looks at a request, and never stops at the first problem.
+
+mod condition;
+mod flag;
+mod identity;
+mod node;
+mod read;
+pub mod reference;
+mod structpb;
+
+pub use condition::{Comparison, Condition, Operator, Relation, Subject};
+pub use flag::{Exposure, Flag, Kind, Match, Rule, Serve, Split, Stage, Step, Variant};
+pub use identity::{ClaimPath, Generate, Source, SourceKind};
+pub use node::Node;
+
+use crate::name::{FlagKey, HeaderValue, OwnedHeader, Prose, SegmentName};
+use crate::order;
+use crate::problem::{FieldPath, Problems};
+use read::{Field, Limit};
+use reference::{CONFIG, INSPECT};
+
+/// The largest config, in bytes.
+pub const MAX_BYTES: usize = 512 * 1024;
+
+const FLAGS: Limit = Limit::new(1_000, "flags");
+const SEGMENTS: Limit = Limit::new(1_000, "segments");
+const BYTES: Limit = Limit::new(MAX_BYTES, "bytes");
+
+/// A config as it was written.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// The author's name for it.
+    pub revision: Option<Prose>,
+    /// Where identities come from, in order.
+    pub identity: Vec<Source>,
+    /// The named conditions, by name.
+    pub segments: Vec<(SegmentName, Condition)>,
+    /// The flags, by key.
+    pub flags: Vec<(FlagKey, Flag)>,
+    /// Whether all decisions travel as one dictionary, too.
+    pub dictionary: bool,
+    /// What a request must carry to be told the decisions.
+    pub inspect: Option<Inspect>,
+}
+
+/// The key that asks for inspection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Inspect {
+    /// The request header that asks.
+    pub header: OwnedHeader,
+    /// The value that it must have, if not any.
+    pub equals: Option<HeaderValue>,
+}
+
+impl Config {
+    /// Reads JSON, or a `google.protobuf.Struct` in its wire form. The config is whole only if `problems` has no
+    /// error; with one, it holds what could be read.
+    pub fn from_bytes(bytes: &[u8], problems: &mut Problems) -> Self {
+        if !BYTES.hold(&FieldPath::ROOT, bytes.len(), problems) {
+            return Self::default();
+        }
+        match serde_json::from_slice::<Node>(bytes) {
+            Ok(node) => Self::from_node(&node, problems),
+            Err(error) => {
+                if let Some(node) = structpb::read(bytes).filter(|_| !bytes.is_empty()) {
+                    return Self::from_node(&node, problems);
+                }
+                let form = if bytes.is_empty() {
+                    "is empty".to_owned()
+                } else if bytes.first() == Some(&0x0a) && core::str::from_utf8(bytes).is_err() {
+                    // Whatever begins like a protobuf message and is not text was no `Struct` either.
+                    "is neither JSON nor a google.protobuf.Struct: send it as JSON in a google.protobuf.StringValue"
+                        .to_owned()
+                } else {
+                    format!("is not JSON: {error}")
+                };
+                problems.error(&FieldPath::ROOT, form);
+                Self::default()
+            }
+        }
+    }
+
+    /// Reads a tree, whatever format it was written in.
+    pub fn from_node(node: &Node, problems: &mut Problems) -> Self {
+        let root = Field::new(node, FieldPath::ROOT);
+        let mut config = Self::default();
+        let Some(object) = root.object(&CONFIG, problems) else {
+            return config;
+        };
+        if let Some(version) = object.required("version", problems)
+            && *version.node != Node::Number("1".into())
+        {
+            version.wrong(problems, "must be 1, the version of the format that this module reads");
+        }
+        if let Some(revision) = object.field("revision") {
+            config.revision = revision.parse(problems, Prose::parse);
+        }
+        if let Some(list) = object.field("identity") {
+            config.identity = identity::sources(&list, problems).unwrap_or_default();
+        }
+        if let Some(map) = object.field("segments")
+            && let Some(entries) = map.entries(problems)
+            && SEGMENTS.hold(&map.at, entries.len(), problems)
+        {
+            for (key, node) in in_order(entries) {
+                let field = Field::new(node, map.at.key(key));
+                let name = SegmentName::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
+                // A segment that could not be read still has its name: rules may speak of it.
+                let condition = condition::read(&field, problems).unwrap_or(Condition::Any(Vec::new()));
+                config.segments.extend(name.map(|name| (name, condition)));
+            }
+        }
+        if let Some(map) = object.field("flags")
+            && let Some(entries) = map.entries(problems)
+            && FLAGS.hold(&map.at, entries.len(), problems)
+        {
+            for (key, node) in in_order(entries) {
+                let field = Field::new(node, map.at.key(key));
+                let name = FlagKey::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
+                let flag = flag::read(&field, problems);
+                config.flags.extend(name.zip(flag));
+            }
+        }
+        if let Some(dictionary) = object.field("dictionary") {
+            config.dictionary = dictionary.boolean(problems).unwrap_or_default();
+        }
+        if let Some(field) = object.field("inspect") {
+            config.inspect = inspect(&field, problems);
+        }
+        config
+    }
+}
+
+/// The entries of a map by their keys: nothing may depend on the order of a map.
+fn in_order(entries: &[(Box<str>, Node)]) -> impl Iterator<Item = &(Box<str>, Node)> {
+    let order = order::of(entries.iter().map(|(key, _)| key.as_bytes()));
+    order.into_iter().filter_map(|(_, place)| entries.get(place))
+}
+
+fn inspect(field: &Field<'_>, problems: &mut Problems) -> Option<Inspect> {
+    let object = field.object(&INSPECT, problems)?;
+    let header = object.required("header", problems);
+    let header = header.and_then(|header| header.parse(problems, OwnedHeader::parse));
+    let equals = object.field("equals").map(|equals| equals.parse(problems, HeaderValue::parse));
+    Some(Inspect {
+        header: header?,
+        equals: match equals {
+            // A key that could not be read must not become "any value".
+            Some(None) => return None,
+            Some(Some(value)) => Some(value),
+            None => None,
+        },
+    })
+}

@@ -1,0 +1,197 @@
+//! Turns a [`Node`] into values, and what does not fit into problems with the path and the value found.
+//!
+//! A reader goes on after a problem, so that one look at a config finds all of them. `None` means that a problem
+//! was noted; the caller leaves that part out. Never decides what a config means.
+
+use core::fmt;
+
+use super::node::Node;
+use super::reference::Section;
+use crate::order;
+use crate::problem::{FieldPath, Problems, Quoted, Wrong};
+
+/// A value and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field<'n> {
+    pub(super) node: &'n Node,
+    pub(super) at: FieldPath<'n>,
+}
+
+impl<'n> Field<'n> {
+    pub(super) fn new(node: &'n Node, at: FieldPath<'n>) -> Self {
+        Self { node, at }
+    }
+
+    /// Notes that this value breaks a rule.
+    pub(super) fn wrong(&self, problems: &mut Problems, wrong: impl fmt::Display) {
+        problems.error(&self.at, format_args!("{wrong} (found {})", self.node.found()));
+    }
+
+    /// Text; a number is its decimal text.
+    pub(super) fn text(&self, problems: &mut Problems) -> Option<&'n str> {
+        match self.node {
+            Node::Text(text) | Node::Number(text) => Some(text),
+            // `NO`, `on` and `yes` are booleans to YAML: the commonest way for text to arrive as none.
+            Node::Bool(_) => {
+                self.wrong(problems, "is a boolean where text is due: quote it");
+                None
+            }
+            Node::Null | Node::List(_) | Node::Map(_) => {
+                self.wrong(problems, "must be text");
+                None
+            }
+        }
+    }
+
+    /// The name of a variant: text, or the boolean that YAML made of `on` and `off`.
+    pub(super) fn switch(&self, problems: &mut Problems) -> Option<&'n str> {
+        match self.node {
+            Node::Bool(true) => Some("on"),
+            Node::Bool(false) => Some("off"),
+            _ => self.text(problems),
+        }
+    }
+
+    /// Text, read by a parser.
+    pub(super) fn parse<T>(&self, problems: &mut Problems, parser: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+        let text = self.text(problems)?;
+        self.parsed(problems, parser(text))
+    }
+
+    /// What a parser made of this value.
+    pub(super) fn parsed<T>(&self, problems: &mut Problems, result: Result<T, Wrong>) -> Option<T> {
+        result.map_err(|wrong| self.wrong(problems, wrong)).ok()
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&self, problems: &mut Problems) -> Option<bool> {
+        match self.node {
+            Node::Bool(value) => Some(*value),
+            _ => {
+                self.wrong(problems, "must be true or false");
+                None
+            }
+        }
+    }
+
+    /// The elements of a list.
+    pub(super) fn list(&self, problems: &mut Problems) -> Option<&'n [Node]> {
+        match self.node {
+            Node::List(items) => Some(items),
+            _ => {
+                self.wrong(problems, "must be a list");
+                None
+            }
+        }
+    }
+
+    /// Reads each element of a list that may not be empty; an element that is wrong is left out.
+    pub(super) fn each<T>(
+        &self,
+        problems: &mut Problems,
+        most: Limit,
+        mut read: impl FnMut(&Field<'_>, &mut Problems) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = self.list(problems)?;
+        if items.is_empty() {
+            self.wrong(problems, "may not be empty");
+            return None;
+        }
+        most.hold(&self.at, items.len(), problems).then(|| {
+            let fields = items.iter().enumerate().map(|(index, node)| Field::new(node, self.at.index(index)));
+            fields.filter_map(|field| read(&field, problems)).collect()
+        })
+    }
+
+    /// The entries of a map, each key once.
+    pub(super) fn entries(&self, problems: &mut Problems) -> Option<&'n [(Box<str>, Node)]> {
+        let Node::Map(entries) = self.node else {
+            self.wrong(problems, "must be a map");
+            return None;
+        };
+        let keys = order::of(entries.iter().map(|(key, _)| key.as_bytes()));
+        for same in keys.chunk_by(|(one, _), (two, _)| one == two) {
+            if let [_, (_, again), ..] = same
+                && let Some((key, _)) = entries.get(*again)
+            {
+                problems.error(&self.at.key(key), "stands here more than once");
+            }
+        }
+        Some(entries)
+    }
+
+    /// A map with the fields of a section; a field that the section does not know is noted.
+    pub(super) fn object(&self, section: &Section, problems: &mut Problems) -> Option<Object<'n>> {
+        let entries = self.entries(problems)?;
+        for (key, _) in entries {
+            if !section.knows(key) {
+                problems.unknown(&self.at.key(key), format_args!("is not a field of {}", section.title));
+            }
+        }
+        Some(Object { at: self.at, entries })
+    }
+}
+
+/// A map with known fields.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Object<'n> {
+    at: FieldPath<'n>,
+    entries: &'n [(Box<str>, Node)],
+}
+
+impl<'n> Object<'n> {
+    /// The field of this name, where there is one.
+    pub(super) fn field<'o>(&'o self, name: &'o str) -> Option<Field<'o>> {
+        let (_, node) = self.entries.iter().find(|(key, _)| **key == *name)?;
+        Some(Field::new(node, self.at.key(name)))
+    }
+
+    /// The field of this name, or a problem.
+    pub(super) fn required<'o>(&'o self, name: &'o str, problems: &mut Problems) -> Option<Field<'o>> {
+        let field = self.field(name);
+        if field.is_none() {
+            problems.error(&self.at.key(name), "is required");
+        }
+        field
+    }
+
+    /// The names that are present.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'n str> {
+        self.entries.iter().map(|(key, _)| &**key)
+    }
+}
+
+/// How many of something a config may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    most: usize,
+    what: &'static str,
+}
+
+impl Limit {
+    pub(super) const fn new(most: usize, what: &'static str) -> Self {
+        Self { most, what }
+    }
+
+    /// Whether so many are allowed. Over the limit is an error that names it; from 80 % on, a warning.
+    pub(super) fn hold(self, at: &FieldPath<'_>, count: usize, problems: &mut Problems) -> bool {
+        let Self { most, what } = self;
+        if count > most {
+            problems.error(at, format_args!("may have at most {most} {what}, not {count}"));
+        } else if count.saturating_mul(5) >= most.saturating_mul(4) && most >= 50 {
+            problems.warning(at, format_args!("has {count} of at most {most} {what}"));
+        }
+        count <= most
+    }
+}
+
+/// One of a closed list of words.
+pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
+    match words.iter().find(|(word, _)| *word == text) {
+        Some((_, value)) => Ok(*value),
+        None => {
+            let known: Vec<String> = words.iter().map(|(word, _)| Quoted(word).to_string()).collect();
+            Err(format!("must be one of {}", known.join(", ")).into())
+        }
+    }
+}
