@@ -1,0 +1,256 @@
+//! Turns a [`Config`] into a [`Plan`]: the form in which a request is decided.
+//!
+//! Everything that can be worked out before a request comes is worked out here: names are resolved to places,
+//! salts are hashed, weights are summed, headers are checked, flags are indexed by what they match. A plan is
+//! immutable, and lists the inputs that it needs. Never looks at a request.
+
+mod compile;
+mod index;
+mod inputs;
+mod print;
+
+use core::hash::{Hash, Hasher};
+
+pub(crate) use compile::DICTIONARY;
+pub use index::Index;
+pub use inputs::{Inputs, Place, Property, Slot};
+
+use crate::config::{Config, Exposure, Inspect, Operator, SourceKind};
+use crate::hash::Salt;
+use crate::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
+use crate::problem::Problems;
+use crate::share::Ppm;
+use crate::time::Timestamp;
+
+/// What became of a config.
+#[derive(Debug)]
+pub enum Compiled {
+    /// It has no error: this is its plan.
+    Ready(Plan),
+    /// It has errors: this plan passes requests on undecided, and only removes what clients may not send.
+    Broken(Plan),
+}
+
+impl Compiled {
+    /// The plan of a config without errors.
+    #[must_use]
+    pub fn ready(self) -> Option<Plan> {
+        match self {
+            Self::Ready(plan) => Some(plan),
+            Self::Broken(_) => None,
+        }
+    }
+}
+
+/// A config, compiled.
+#[derive(Debug, Default, Hash)]
+pub struct Plan {
+    pub(crate) flags: Box<[Flag]>,
+    pub(crate) segments: Box<[Condition]>,
+    /// The lists of identity sources; the first is the config's own.
+    pub(crate) identities: Box<[Box<[Source]>]>,
+    pub(crate) index: Index,
+    pub(crate) dictionary: bool,
+    pub(crate) inspect: Option<Inspect>,
+    pub(crate) inspect_slot: Option<Slot>,
+    /// Whether two flags can write one header, so that the first must be kept.
+    pub(crate) shared_headers: bool,
+    /// Whether a decision depends on the time.
+    needs_time: bool,
+    inputs: Inputs,
+    owned: Box<[OwnedHeader]>,
+    revision: Option<Prose>,
+}
+
+impl Plan {
+    /// Reads and compiles a config.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> (Compiled, Problems) {
+        let mut problems = Problems::default();
+        let config = Config::from_bytes(bytes, &mut problems);
+        let plan = Self::compile(&config, &mut problems);
+        (plan, problems)
+    }
+
+    /// Compiles a config that was read with these problems, and adds those that only its whole shows.
+    pub fn compile(config: &Config, problems: &mut Problems) -> Compiled {
+        let plan = compile::plan(config, problems);
+        if problems.errors().is_empty() { Compiled::Ready(plan) } else { Compiled::Broken(Self::inert(plan.owned)) }
+    }
+
+    /// A plan that decides nothing, and still keeps clients from forging decisions: the headers of a config that
+    /// could only half be read, and every name that a flag would have by itself.
+    fn inert(owned: Box<[OwnedHeader]>) -> Self {
+        Self { inputs: Inputs::inert(&owned), owned, ..Self::default() }
+    }
+
+    /// The author's name for the config.
+    #[must_use]
+    pub fn revision(&self) -> Option<&Prose> {
+        self.revision.as_ref()
+    }
+
+    /// A number that is equal for equal plans, on every platform, and for a config written in any order.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut print = print::Fingerprint::default();
+        self.hash(&mut print);
+        print.finish()
+    }
+
+    /// What must be fetched for a request.
+    #[must_use]
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// The flags, in key order.
+    #[must_use]
+    pub fn flags(&self) -> &[Flag] {
+        &self.flags
+    }
+
+    /// The headers that belong to the filter.
+    #[must_use]
+    pub fn owned_headers(&self) -> &[OwnedHeader] {
+        &self.owned
+    }
+
+    /// Whether a decision depends on the time.
+    #[must_use]
+    pub fn needs_time(&self) -> bool {
+        self.needs_time
+    }
+}
+
+/// A flag, compiled.
+#[derive(Debug, Hash)]
+pub struct Flag {
+    pub(crate) key: FlagKey,
+    pub(crate) matches: Match,
+    /// The place of its identity sources in the plan.
+    pub(crate) identity: usize,
+    pub(crate) salt: Salt,
+    pub(crate) variants: Box<[Variant]>,
+    pub(crate) baseline: VariantId,
+    pub(crate) default: VariantId,
+    pub(crate) kill: bool,
+    pub(crate) rules: Box<[Rule]>,
+    pub(crate) routes: bool,
+}
+
+impl Flag {
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> &FlagKey {
+        &self.key
+    }
+
+    /// The variant at this place.
+    #[must_use]
+    pub(crate) fn variant(&self, id: VariantId) -> Option<&Variant> {
+        self.variants.get(usize::from(id.0))
+    }
+}
+
+/// The place of a variant in its flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VariantId(pub(crate) u8);
+
+/// A variant, with all that it writes.
+#[derive(Debug, Hash)]
+pub struct Variant {
+    pub(crate) name: VariantName,
+    pub(crate) value: HeaderValue,
+    /// The headers for the upstream, each once.
+    pub(crate) writes: Box<[(OwnedHeader, HeaderValue)]>,
+    /// Its member of the dictionary: `checkout=v2`.
+    pub(crate) member: Box<str>,
+}
+
+impl Variant {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &VariantName {
+        &self.name
+    }
+
+    /// What the headers carry.
+    #[must_use]
+    pub fn value(&self) -> &HeaderValue {
+        &self.value
+    }
+}
+
+/// The requests of a flag; an empty list takes all.
+#[derive(Debug, Default, Hash)]
+pub struct Match {
+    pub(crate) hosts: Box<[HostPattern]>,
+    pub(crate) paths: Box<[PathPrefix]>,
+    pub(crate) methods: Box<[Method]>,
+}
+
+/// A rule, compiled.
+#[derive(Debug, Hash)]
+pub struct Rule {
+    pub(crate) when: Option<Condition>,
+    pub(crate) exposure: Exposure,
+    pub(crate) serve: Serve,
+}
+
+impl Rule {
+    /// The share of identities that the rule takes in at this time.
+    #[must_use]
+    pub(crate) fn share(&self, now: Timestamp) -> Ppm {
+        match &self.exposure {
+            Exposure::Fixed(share) => *share,
+            Exposure::Steps(steps) => {
+                let begun = steps.partition_point(|step| step.at <= now);
+                begun.checked_sub(1).and_then(|last| steps.get(last)).map_or(Ppm::NONE, |step| step.share)
+            }
+        }
+    }
+}
+
+/// What a rule serves.
+#[derive(Debug, Hash)]
+pub(crate) enum Serve {
+    One(VariantId),
+    /// The upper bound of each variant's range in `0..total`, ascending.
+    Split {
+        total: u32,
+        bounds: Box<[(u32, VariantId)]>,
+    },
+}
+
+/// A condition whose names are resolved.
+#[derive(Debug, Hash)]
+pub(crate) enum Condition {
+    All(Box<[Condition]>),
+    Any(Box<[Condition]>),
+    Not(Box<Condition>),
+    /// The place of a segment in the plan.
+    Segment(usize),
+    Test(Subject, Operator),
+}
+
+/// Where a condition finds its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    Method,
+    Host,
+    Path,
+    Identity,
+    Slot(Slot),
+}
+
+/// A source of identity, and where its value is found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Source {
+    pub(crate) slot: Slot,
+    pub(crate) kind: SourceKind,
+    pub(crate) lower: bool,
+    pub(crate) trim: bool,
+    /// For a generated identity: where the request's own id is found.
+    pub(crate) request_id: Option<Slot>,
+}
