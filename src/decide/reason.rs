@@ -1,0 +1,49 @@
+//! Why a variant was served, in our words and in `OpenFeature`'s.
+
+/// Why a variant was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Nothing about the request could have changed it.
+    Static,
+    /// No rule took the request.
+    Default,
+    /// No rule took the request, and one missed only because there was no identity to draw for.
+    NoIdentity,
+    /// A rule's condition was true.
+    TargetingMatch,
+    /// A draw.
+    Split,
+    /// The flag is killed.
+    Killed,
+}
+
+impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 6] =
+        [Self::Static, Self::Default, Self::NoIdentity, Self::TargetingMatch, Self::Split, Self::Killed];
+
+    /// Our word for it. Stable: seen in headers and dashboards. Add, never rename.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Default => "default",
+            Self::NoIdentity => "no_identity",
+            Self::TargetingMatch => "targeting_match",
+            Self::Split => "split",
+            Self::Killed => "killed",
+        }
+    }
+
+    /// `OpenFeature`'s word for it, as OpenTelemetry's `feature_flag.result.reason` has it.
+    #[must_use]
+    pub const fn open_feature(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Default | Self::NoIdentity => "default",
+            Self::TargetingMatch => "targeting_match",
+            Self::Split => "split",
+            Self::Killed => "disabled",
+        }
+    }
+}
