@@ -1,0 +1,175 @@
+//! Turns decisions into effects: what is written to the request, and what the response has to carry.
+//!
+//! Effects are data; the filter applies them in order, and knows no rule. Whatever a client sent under a name
+//! that the filter owns is removed or replaced, never added to. Never writes an identity, but into the cookie
+//! that keeps a generated one.
+
+use core::fmt::Write;
+
+use crate::decide::{Decision, Decisions};
+use crate::plan::{DICTIONARY, Plan};
+use crate::request::Request;
+
+/// The response header of inspection.
+pub const INSPECTION: &str = "x-tidegate";
+
+/// The longest inspection header and dictionary, in bytes: proxies and servers refuse headers of more than 8 KiB.
+const HEADER_MAX: usize = 4 * 1024;
+
+/// One change to a request's headers or route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect<'e> {
+    /// Take every value of this header away.
+    Remove(&'e str),
+    /// Make this the only value of this header.
+    Set(&'e str, &'e str),
+    /// Make this the only value of the dictionary header.
+    Dictionary(String),
+    /// Look the route up again: a header that routes may match has changed.
+    ClearRoute,
+}
+
+/// The effects on the request, in the order in which they must be applied.
+#[must_use]
+pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e Decisions<'_>) -> Vec<Effect<'e>> {
+    let list = decisions.list();
+    let forged = request.forged();
+    let mut effects = Vec::with_capacity(list.len().saturating_mul(2).saturating_add(forged.len()).saturating_add(2));
+    // A twin of an owned header cannot be replaced by writing the header, so what was forged goes first.
+    effects.extend(forged.iter().map(|name| Effect::Remove(name)));
+    let mut routes = !forged.is_empty();
+    for decision in list {
+        routes |= decision.flag().routes;
+        for (name, value) in &decision.variant().writes {
+            let name = name.as_str();
+            let taken = plan.shared_headers
+                && effects.iter().any(|effect| matches!(effect, Effect::Set(known, _) if *known == name));
+            if !taken {
+                effects.push(Effect::Set(name, value.as_str()));
+            }
+        }
+    }
+    if plan.dictionary && !list.is_empty() {
+        effects.push(Effect::Dictionary(join(list, |decision, text| text.push_str(&decision.variant().member))));
+    }
+    if routes {
+        effects.push(Effect::ClearRoute);
+    }
+    effects
+}
+
+impl Effect<'_> {
+    /// The header that is written, and its value.
+    #[must_use]
+    pub fn written(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Set(name, value) => Some((name, value)),
+            Self::Dictionary(value) => Some((DICTIONARY, value)),
+            Self::Remove(_) | Self::ClearRoute => None,
+        }
+    }
+}
+
+/// What the response has to carry, worked out while the request is there to be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OnResponse {
+    /// A `set-cookie` to add.
+    pub cookie: Option<String>,
+    /// What was decided and why, for a request that asked.
+    pub inspection: Option<String>,
+}
+
+impl OnResponse {
+    /// What the response to this request has to carry.
+    #[must_use]
+    pub fn new(plan: &Plan, request: &Request<'_>, decisions: &Decisions<'_>) -> Self {
+        Self {
+            cookie: decisions.cookie().map(crate::decide::Cookie::header),
+            inspection: asks(plan, request).then(|| join(decisions.list(), inspect)),
+        }
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cookie.is_none() && self.inspection.is_none()
+    }
+}
+
+/// Whether the request carries the inspection key.
+fn asks(plan: &Plan, request: &Request<'_>) -> bool {
+    let (Some(inspect), Some(slot)) = (&plan.inspect, plan.inspect_slot) else { return false };
+    let Some(sent) = request.value(slot).one() else { return false };
+    inspect.equals.as_ref().is_none_or(|key| same(key.as_str().as_bytes(), sent))
+}
+
+/// Compares a key without telling by the time taken how much of it was right.
+fn same(key: &[u8], sent: &[u8]) -> bool {
+    key.len() == sent.len() && key.iter().zip(sent).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
+/// `checkout=v2;reason=split;exposure=12345`
+fn inspect(decision: &Decision<'_>, text: &mut String) {
+    let name = item(decision.variant().name().as_str());
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{}={name};reason={}", decision.flag().key(), decision.reason().code());
+    if let Some(exposure) = decision.exposure() {
+        let _ = write!(text, ";exposure={exposure}");
+    }
+    if decision.missed_draw() && decision.reason() != crate::decide::Reason::NoIdentity {
+        text.push_str(";no_identity");
+    }
+}
+
+/// The members of a dictionary. What does not fit is counted in a last member, so that nothing is lost unseen.
+fn join(decisions: &[Decision<'_>], mut member: impl FnMut(&Decision<'_>, &mut String)) -> String {
+    let mut text = String::new();
+    for (index, decision) in decisions.iter().enumerate() {
+        let before = text.len();
+        if index > 0 {
+            text.push_str(", ");
+        }
+        member(decision, &mut text);
+        if text.len() > HEADER_MAX {
+            text.truncate(before);
+            let _ = write!(text, ", *more={}", decisions.len().saturating_sub(index));
+            break;
+        }
+    }
+    text
+}
+
+/// An RFC 9651 item: a token where the text is one, a quoted string else.
+#[must_use]
+pub fn item(text: &str) -> String {
+    let token = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*')
+        && text.bytes().all(|b| crate::name::is_token(b) || matches!(b, b':' | b'/'));
+    if token { text.to_owned() } else { format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_tokens_or_strings() {
+        for (text, shown) in [
+            ("v2", "v2"),
+            ("sem-7", "sem-7"),
+            ("7", "\"7\""),
+            ("a b", "\"a b\""),
+            ("a\"b\\", "\"a\\\"b\\\\\""),
+            ("", "\"\""),
+        ] {
+            assert_eq!(item(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_key_is_compared_whole() {
+        assert!(same(b"secret", b"secret"));
+        assert!(!same(b"secret", b"secre"));
+        assert!(!same(b"secret", b"secreT"));
+        assert!(!same(b"secret", b""));
+    }
+}

@@ -1,0 +1,77 @@
+//! The host calls, each once: bytes in, bytes out, and no error that a request could raise.
+//!
+//! Only calls that take and give bytes are used, because the SDK's string getters panic on a byte above 0x7f, and
+//! a panic takes down every request of the worker. A call that fails leaves things as they were: the request goes
+//! on. Never read a request header in the response phase: the SDK panics there, too.
+
+use std::time::UNIX_EPOCH;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType};
+
+use crate::effect::{Effect, INSPECTION, OnResponse};
+use crate::plan::Property;
+use crate::request::{host_address, host_claim};
+use crate::time::Timestamp;
+
+/// The request's headers, in order, with Envoy's pseudo-headers.
+pub(super) fn request_headers() -> Vec<(String, Vec<u8>)> {
+    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+}
+
+/// A property of the request, in the form in which the engine wants it.
+pub(super) fn property(property: &Property) -> Option<Vec<u8>> {
+    const CLAIMS: [&str; 4] = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", "payload"];
+    let get = |path: Vec<&str>| hostcalls::get_property(path).ok().flatten();
+    match property {
+        Property::Claim(path) => {
+            get(CLAIMS.into_iter().chain(path.0.iter().map(|name| &**name)).collect()).map(host_claim)
+        }
+        Property::Peer => get(vec!["connection", "uri_san_peer_certificate"]),
+        Property::Address => get(vec!["source", "address"]).map(|address| host_address(&address)),
+        Property::Proxy => get(vec!["xds", "node", "id"]),
+    }
+}
+
+/// The host's clock.
+pub(super) fn now() -> Timestamp {
+    let time = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Timestamp::from_millis(time.and_then(|time| i64::try_from(time.as_millis()).ok()).unwrap_or_default())
+}
+
+/// Applies one effect to the request.
+pub(super) fn apply(effect: &Effect<'_>) {
+    let set = |name: &str, value: &str| {
+        let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value.as_bytes()));
+    };
+    match effect {
+        Effect::Remove(name) => {
+            let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
+        }
+        Effect::Set(..) | Effect::Dictionary(_) => {
+            if let Some((name, value)) = effect.written() {
+                set(name, value);
+            }
+        }
+        Effect::ClearRoute => {
+            let _ = hostcalls::call_foreign_function("clear_route_cache", None);
+        }
+    }
+}
+
+/// Puts onto the response what it has to carry.
+pub(super) fn apply_to_response(carry: &OnResponse) {
+    if let Some(cookie) = &carry.cookie {
+        // Added, not set: the upstream's own cookies stay.
+        let _ = hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, "set-cookie", cookie.as_bytes());
+    }
+    if let Some(inspection) = &carry.inspection {
+        let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, INSPECTION, Some(inspection.as_bytes()));
+    }
+}
+
+/// The bytes of the plugin's configuration.
+pub(super) fn configuration() -> Vec<u8> {
+    let bytes = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX);
+    bytes.ok().flatten().unwrap_or_default()
+}

@@ -1,0 +1,16 @@
+//! The door to Envoy: turns the host's callbacks into calls of the engine, and effects into host calls.
+//!
+//! [`root`] takes configs in, [`stream`] takes a request through, [`host`] is the one place that names host calls.
+//! Never holds a rule: what is decided and what is written comes from the engine.
+
+mod host;
+mod root;
+mod stream;
+
+use proxy_wasm::traits::RootContext;
+use proxy_wasm::types::LogLevel;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(root::Root::default()) });
+}}
