@@ -1,0 +1,60 @@
+# Builds, tests and shows Tidegate. Cargo decides what is fresh; a setup step that is done costs nothing.
+
+CARGO ?= cargo
+PYTHON ?= python3
+TARGET := wasm32-unknown-unknown
+
+# A binary to be used instead of the fetched ones: make demo ENVOY=/usr/local/bin/envoy
+ENVOY ?=
+ENVOY_VERSION := 1.40.0
+ENVOY_OLDEST := 1.36.4
+export TIDEGATE_ENVOY := $(if $(ENVOY),$(abspath $(ENVOY)))
+
+export CARGO PYTHON TARGET
+
+.PHONY: help setup toolchain envoy envoy-oldest wasm demo up down test lint bench clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  ENVOY=/path/to/envoy uses that Envoy instead of fetching one."
+
+demo: wasm envoy ## See the main job in one run: headers, split, ramp, kill; then clean up
+	@$(CARGO) run --locked --quiet --example demo
+
+up: wasm envoy ## Leave the demo's Envoy running, with curl lines to try
+	@bash envoy/up.sh $(ENVOY_VERSION)
+
+down: ## Stop what `make up` has started
+	@bash envoy/down.sh
+
+test: wasm setup ## Run all tests: unit, cases, laws, and end to end in real Envoys
+	$(CARGO) test --locked
+
+bench: wasm envoy ## Measure a decision, and what the filter adds to Envoy's CPU time
+	$(CARGO) bench --locked
+
+lint: toolchain ## Check formatting, lints on both targets, and documentation
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --lib --release --no-default-features --target $(TARGET) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+wasm: toolchain ## Build the filter module
+	$(CARGO) build --locked --lib --release --no-default-features --target $(TARGET)
+
+setup: toolchain envoy envoy-oldest ## Get what is missing: the Rust target, the Envoys for demo and tests
+
+envoy: ## Fetch the Envoy of the demo (no root; below target/)
+	@sh envoy/fetch.sh $(ENVOY_VERSION)
+
+envoy-oldest:
+	@sh envoy/fetch.sh $(ENVOY_OLDEST)
+
+toolchain:
+	@sh envoy/toolchain.sh
+
+clean: down ## Remove everything that was built or fetched
+	$(CARGO) clean
+	rm -rf target
