@@ -7,6 +7,7 @@
 use core::fmt::Write;
 
 use crate::decide::{Decision, Decisions};
+use crate::name::item;
 use crate::plan::{DICTIONARY, Plan};
 use crate::request::Request;
 
@@ -139,31 +140,9 @@ fn join(decisions: &[Decision<'_>], mut member: impl FnMut(&Decision<'_>, &mut S
     text
 }
 
-/// An RFC 9651 item: a token where the text is one, a quoted string else.
-#[must_use]
-pub fn item(text: &str) -> String {
-    let token = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*')
-        && text.bytes().all(|b| crate::name::is_token(b) || matches!(b, b':' | b'/'));
-    if token { text.to_owned() } else { format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn items_are_tokens_or_strings() {
-        for (text, shown) in [
-            ("v2", "v2"),
-            ("sem-7", "sem-7"),
-            ("7", "\"7\""),
-            ("a b", "\"a b\""),
-            ("a\"b\\", "\"a\\\"b\\\\\""),
-            ("", "\"\""),
-        ] {
-            assert_eq!(item(text), shown);
-        }
-    }
 
     #[test]
     fn a_key_is_compared_whole() {

@@ -266,6 +266,14 @@ pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+/// An RFC 9651 item: a token where the text is one, a quoted string else.
+#[must_use]
+pub fn item(text: &str) -> String {
+    let token = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*')
+        && text.bytes().all(|b| is_token(b) || matches!(b, b':' | b'/'));
+    if token { text.to_owned() } else { format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")) }
+}
+
 fn only(text: &str, most: usize, fits: impl Fn(u8) -> bool) -> Result<(), Wrong> {
     if text.is_empty() {
         return Err("may not be empty".into());
@@ -301,6 +309,20 @@ mod tests {
             assert!(OwnedHeader::parse(text).is_err(), "{text:?}");
         }
         assert!(HeaderValue::parse("Export is paused.").is_ok());
+    }
+
+    #[test]
+    fn items_are_tokens_or_strings() {
+        for (text, shown) in [
+            ("v2", "v2"),
+            ("sem-7", "sem-7"),
+            ("7", "\"7\""),
+            ("a b", "\"a b\""),
+            ("a\"b\\", "\"a\\\"b\\\\\""),
+            ("", "\"\""),
+        ] {
+            assert_eq!(item(text), shown);
+        }
     }
 
     #[test]

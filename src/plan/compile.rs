@@ -7,7 +7,7 @@ use super::inputs::{Input, Interner};
 use super::{Condition, Flag, Index, Match, Plan, Property, Rule, Serve, Source, Subject, Variant, VariantId};
 use crate::config::{self, Config, Exposure, Flag as FlagConfig, SourceKind};
 use crate::hash::Salt;
-use crate::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, SegmentName, VariantName};
+use crate::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, SegmentName, VariantName, item};
 use crate::order;
 use crate::problem::{FieldPath, Problems, Quoted};
 use crate::share::Ppm;
@@ -279,7 +279,7 @@ fn member(key: &FlagKey, switch: bool, name: &VariantName, value: &HeaderValue) 
     let item = match (switch, name.as_str()) {
         (true, "on") => "?1".into(),
         (true, _) => "?0".into(),
-        (false, _) => crate::effect::item(value.as_str()),
+        (false, _) => item(value.as_str()),
     };
     format!("{key}={item}").into()
 }

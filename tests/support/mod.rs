@@ -21,6 +21,8 @@
     reason = "a harness reads the clock and the environment, so that the code under test need not"
 )]
 
+pub mod case;
 pub mod envoy;
+pub mod host;
 pub mod http;
 pub mod scene;

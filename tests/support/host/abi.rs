@@ -335,23 +335,42 @@ fn reply(
 /// This proxy has no clusters, and that is Envoy's answer for an unknown one.
 #[allow(clippy::too_many_arguments, reason = "the ABI's signature")]
 fn http_call(
-    _: &mut Guest<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32,
+    _: &mut Guest<'_>,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
 ) -> Done {
     Err(status::BAD_ARGUMENT.into())
 }
 
 #[allow(clippy::too_many_arguments, reason = "the ABI's signature")]
 fn grpc_call(
-    _: &mut Guest<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32,
-    _: u32, _: u32,
+    _: &mut Guest<'_>,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
+    _: u32,
 ) -> Done {
     Err(status::PARSE_FAILURE.into())
 }
 
 #[allow(clippy::too_many_arguments, reason = "the ABI's signature")]
-fn grpc_stream(
-    _: &mut Guest<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32,
-) -> Done {
+fn grpc_stream(_: &mut Guest<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32) -> Done {
     Err(status::PARSE_FAILURE.into())
 }
 
@@ -377,13 +396,12 @@ fn set_effective_context(guest: &mut Guest<'_>, context: u32) -> Done {
     Ok(())
 }
 
+/// No context of this host is held open after `on_done`.
 fn done(_: &mut Guest<'_>) -> Done {
-    Ok(())
+    Err(status::INTERNAL_FAILURE.into())
 }
 
-fn foreign(
-    guest: &mut Guest<'_>, name: u32, name_size: u32, at: u32, length: u32, to: u32, size_to: u32,
-) -> Done {
+fn foreign(guest: &mut Guest<'_>, name: u32, name_size: u32, at: u32, length: u32, to: u32, size_to: u32) -> Done {
     let (name, argument) = (guest.text(name, name_size)?, guest.bytes(at, length)?);
     let world = guest.world();
     match name.as_str() {

@@ -56,14 +56,14 @@ impl std::error::Error for Trap {}
 /// A compiled module with its imports linked; cheap to clone.
 #[derive(Clone)]
 pub struct Module {
-    module: wasmi::Module,
+    code: wasmi::Module,
     linker: Arc<Linker<Data>>,
     fuel: Option<u64>,
 }
 
 impl fmt::Debug for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Module").field("imports", &self.imports()).field("fuel", &self.fuel).finish()
+        f.debug_struct("Module").field("imports", &self.imports()).field("fuel", &self.fuel).finish_non_exhaustive()
     }
 }
 
@@ -91,19 +91,18 @@ impl Module {
         let mut linker = Linker::new(&engine);
         abi::link(&mut linker).map_err(|error| text(&error))?;
         stub_the_rest(&module, &mut linker).map_err(|error| text(&error))?;
-        Ok(Self { module, linker: Arc::new(linker), fuel })
+        Ok(Self { code: module, linker: Arc::new(linker), fuel })
     }
 
     /// The calls that the module can make, sorted.
     pub fn imports(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.module.imports().map(|import| import.name().to_owned()).collect();
+        let mut names: Vec<String> = self.code.imports().map(|import| import.name().to_owned()).collect();
         names.sort();
         names
     }
 
     pub fn exports(&self) -> Vec<String> {
-        self.module.exports().map(|export| export.name().to_owned()).collect()
+        self.code.exports().map(|export| export.name().to_owned()).collect()
     }
 }
 
@@ -206,16 +205,15 @@ impl Host {
     /// As [`Host::new`].
     pub fn in_proxy(module: &Module, shared: &Shared) -> Result<Self, Trap> {
         let data = Data { world: World::new(shared.clone()), memory: None, malloc: None };
-        let mut store = Store::new(module.module.engine(), data);
+        let mut store = Store::new(module.code.engine(), data);
         if let Some(fuel) = module.fuel {
             store.set_fuel(fuel).map_err(|error| trap("instantiate", &error))?;
         }
-        let linked = module.linker.instantiate_and_start(&mut store, &module.module);
+        let linked = module.linker.instantiate_and_start(&mut store, &module.code);
         let instance = linked.map_err(|error| trap("instantiate", &error))?;
         store.data_mut().memory = instance.get_export(&store, "memory").and_then(Extern::into_memory);
-        store.data_mut().malloc = ["malloc", "proxy_on_memory_allocate"]
-            .iter()
-            .find_map(|name| instance.get_typed_func(&store, name).ok());
+        store.data_mut().malloc =
+            ["malloc", "proxy_on_memory_allocate"].iter().find_map(|name| instance.get_typed_func(&store, name).ok());
         let exports = Exports::of(instance, &store);
         let fuel = module.fuel;
         let mut host = Self { store, exports, fuel, fuel_used: 0, dead: None, last_context: 0, current: None };
@@ -233,11 +231,7 @@ impl Host {
     pub fn configure(&mut self, root_id: &str, configuration: &[u8]) -> Result<bool, Trap> {
         let id = self.next_context();
         let size = u32::try_from(configuration.len()).unwrap_or(u32::MAX);
-        let root = Root {
-            root_id: root_id.to_owned(),
-            configuration: configuration.to_vec(),
-            tick_millis: 0,
-        };
+        let root = Root { name: root_id.to_owned(), configuration: configuration.to_vec(), tick_millis: 0 };
         self.world_mut().roots.insert(id, root);
         let vm_size = u32::try_from(self.world().vm_configuration.len()).unwrap_or(u32::MAX);
         self.call_in(id, "proxy_on_context_create", self.exports.create, (id, 0))?;
@@ -275,8 +269,7 @@ impl Host {
     /// A trap in a callback.
     pub fn tick_all(&mut self) -> Result<(), Trap> {
         let ticking = |(_, root): &(&u32, &Root)| root.tick_millis > 0;
-        let roots: Vec<u32> =
-            self.world().roots.iter().filter(ticking).map(|(id, _)| *id).collect();
+        let roots: Vec<u32> = self.world().roots.iter().filter(ticking).map(|(id, _)| *id).collect();
         roots.into_iter().try_for_each(|root| self.tick(RootId(root)))
     }
 
@@ -327,7 +320,7 @@ impl Host {
         stream.begun = true;
         stream.phase = Phase::Request;
         stream.request_open = true;
-        let arguments = (id, count(&stream.request), u32::from(stream.end_of_stream));
+        let arguments = (id, count(&stream.request), u32::from(stream.bodiless));
         let export = self.exports.request_headers;
         let action = action(self.call_in(id, "proxy_on_request_headers", export, arguments)?);
         let stream = self.stream(id)?;
@@ -419,12 +412,8 @@ impl Host {
     fn retire_roots(&mut self) -> Result<(), Trap> {
         let world = self.world();
         let served: Vec<u32> = world.streams.values().map(|stream| stream.root).collect();
-        let idle: Vec<u32> = world
-            .roots
-            .keys()
-            .copied()
-            .filter(|root| self.current != Some(*root) && !served.contains(root))
-            .collect();
+        let idle: Vec<u32> =
+            world.roots.keys().copied().filter(|root| self.current != Some(*root) && !served.contains(root)).collect();
         for root in idle {
             self.call_in(root, "proxy_on_done", self.exports.done, root)?;
             self.call_in(root, "proxy_on_delete", self.exports.delete, root)?;

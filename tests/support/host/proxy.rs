@@ -8,7 +8,7 @@ use super::{Host, Module, Shared, Trap};
 /// What became of a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Push {
-    /// The same bytes as the last push: reported to the control plane as a success, and nothing is called.
+    /// The bytes of the last push, or those that run: a success to the control plane, and nothing is called.
     Unchanged,
     /// The canary said no, or trapped: NACK, the old configuration goes on.
     Refused(Option<Trap>),
@@ -27,6 +27,7 @@ pub struct Proxy {
     shared: Shared,
     hosts: Vec<Host>,
     pushed: Option<Vec<u8>>,
+    running: Option<Vec<u8>>,
     poisoned: bool,
     now: Option<u64>,
 }
@@ -39,7 +40,7 @@ impl Proxy {
         let instances = workers.saturating_add(1);
         let hosts = (0..instances).map(|_| Host::in_proxy(module, &shared)).collect::<Result<_, _>>()?;
         let (module, root_id) = (module.clone(), root_id.to_owned());
-        Ok(Self { module, root_id, shared, hosts, pushed: None, poisoned: false, now: None })
+        Ok(Self { module, root_id, shared, hosts, pushed: None, running: None, poisoned: false, now: None })
     }
 
     pub fn shared(&self) -> Shared {
@@ -59,45 +60,54 @@ impl Proxy {
     /// # Errors
     /// Where the canary's VM does not start.
     pub fn push(&mut self, configuration: &[u8]) -> Result<Push, Trap> {
-        let same = self.pushed.replace(configuration.to_vec()).is_some_and(|last| last == configuration);
-        if same {
+        let same = |seen: &Option<Vec<u8>>| seen.as_deref() == Some(configuration);
+        let known = same(&self.pushed) || same(&self.running);
+        self.pushed = Some(configuration.to_vec());
+        if known {
             return Ok(Push::Unchanged);
         }
         if self.poisoned {
             return Ok(Push::Refused(None));
         }
-        let mut canary = Host::in_proxy(&self.module, &self.shared)?;
-        if let Some(now) = self.now {
-            canary.set_now(now);
-        }
+        let mut canary = self.vm()?;
         match canary.configure(&self.root_id, configuration) {
             Ok(true) => {}
             Ok(false) => return Ok(Push::Refused(None)),
             Err(trap) => return Ok(Push::Refused(Some(trap))),
         }
-        let taken: Vec<Result<bool, Trap>> =
-            self.hosts.iter_mut().map(|host| host.configure(&self.root_id, configuration)).collect();
-        if taken.iter().all(|taken| *taken == Ok(true)) {
-            return Ok(Push::Applied);
-        }
-        self.poisoned = true;
-        Ok(Push::Split(taken))
+        Ok(self.load(configuration))
     }
 
-    /// A new VM for each instance on the same shared data, as after a restart of the workers' VMs or new code.
-    /// The last pushed configuration is loaded again.
+    /// Loads what a canary accepted into each instance.
+    fn load(&mut self, configuration: &[u8]) -> Push {
+        self.running = Some(configuration.to_vec());
+        let hosts = self.hosts.iter_mut();
+        let taken: Vec<_> = hosts.map(|host| host.configure(&self.root_id, configuration)).collect();
+        if taken.iter().all(|taken| *taken == Ok(true)) {
+            return Push::Applied;
+        }
+        self.poisoned = true;
+        Push::Split(taken)
+    }
+
+    /// A new VM for each instance on the same shared data, as after a trap or new code, with the configuration
+    /// that was running.
     ///
     /// # Errors
     /// Where a VM does not start.
-    pub fn reload(&mut self) -> Result<Option<Push>, Trap> {
-        for host in &mut self.hosts {
-            *host = Host::in_proxy(&self.module, &self.shared)?;
-            if let Some(now) = self.now {
-                host.set_now(now);
-            }
-        }
+    pub fn reload(&mut self) -> Result<Push, Trap> {
+        let fresh = self.hosts.iter().map(|_| self.vm()).collect::<Result<_, _>>()?;
+        self.hosts = fresh;
         self.poisoned = false;
-        self.pushed.take().map(|configuration| self.push(&configuration)).transpose()
+        Ok(self.running.take().map_or(Push::Unchanged, |running| self.load(&running)))
+    }
+
+    fn vm(&self) -> Result<Host, Trap> {
+        let mut host = Host::in_proxy(&self.module, &self.shared)?;
+        if let Some(now) = self.now {
+            host.set_now(now);
+        }
+        Ok(host)
     }
 
     /// One clock for all VMs, those to come included.

@@ -145,16 +145,14 @@ impl Shared {
 
     pub(super) fn enqueue(&self, token: u32, value: Vec<u8>) -> Result<(), u32> {
         let mut commons = self.lock();
-        let (_, queue) =
-            commons.queues.values_mut().find(|(present, _)| *present == token).ok_or(status::NOT_FOUND)?;
+        let (_, queue) = commons.queues.values_mut().find(|(present, _)| *present == token).ok_or(status::NOT_FOUND)?;
         queue.push_back(value);
         Ok(())
     }
 
     pub(super) fn dequeue(&self, token: u32) -> Result<Vec<u8>, u32> {
         let mut commons = self.lock();
-        let (_, queue) =
-            commons.queues.values_mut().find(|(present, _)| *present == token).ok_or(status::NOT_FOUND)?;
+        let (_, queue) = commons.queues.values_mut().find(|(present, _)| *present == token).ok_or(status::NOT_FOUND)?;
         queue.pop_front().ok_or(status::EMPTY)
     }
 }

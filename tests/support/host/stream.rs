@@ -145,13 +145,14 @@ pub struct Outcome {
 
 /// A stream between its callbacks.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own that Envoy keeps, too")]
 pub(super) struct Stream {
     pub(super) root: u32,
     pub(super) request: Headers,
     pub(super) response: Option<Headers>,
     pub(super) properties: BTreeMap<Vec<String>, Vec<u8>>,
     pub(super) started: u64,
-    pub(super) end_of_stream: bool,
+    pub(super) bodiless: bool,
     /// The module knows the context.
     pub(super) created: bool,
     /// The request callback ran: without it, Envoy skips the response callback.
@@ -179,7 +180,7 @@ impl Stream {
             response: None,
             properties: exchange.properties.clone(),
             started: now,
-            end_of_stream: exchange.end_of_stream,
+            bodiless: exchange.end_of_stream,
             created: false,
             begun: false,
             phase: Phase::Idle,
@@ -257,10 +258,9 @@ impl Stream {
 /// Which properties a phase shows, as measured on Envoy 1.40.
 fn visible(path: &[&str], phase: Phase) -> bool {
     match *path {
-        ["request", "time" | "protocol", ..] => true,
+        ["request", "time" | "protocol", ..] | ["response", "flags"] | ["upstream", "request_attempt_count"] => true,
         ["request", "duration", ..] | ["response", "backend_latency", ..] => phase == Phase::Log,
         ["request", ..] => phase != Phase::Response,
-        ["response", "flags"] | ["upstream", "request_attempt_count"] => true,
         ["response" | "upstream", ..] => phase != Phase::Request,
         _ => true,
     }

@@ -18,8 +18,7 @@ pub enum Level {
 }
 
 impl Level {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Critical];
+    pub(super) const ALL: [Self; 6] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Critical];
 }
 
 /// The host calls made, in order.
@@ -53,7 +52,7 @@ impl Calls {
 /// A root context: one configuration of the plugin.
 #[derive(Debug)]
 pub(super) struct Root {
-    pub(super) root_id: String,
+    pub(super) name: String,
     pub(super) configuration: Vec<u8>,
     pub(super) tick_millis: u32,
 }
@@ -173,9 +172,7 @@ impl World {
         let logging = stream.phase == Phase::Log;
         match map {
             REQUEST if logging || stream.request_open => Ok(&stream.request),
-            RESPONSE if logging || stream.response_open => {
-                stream.response.as_ref().ok_or(status::BAD_ARGUMENT)
-            }
+            RESPONSE if logging || stream.response_open => stream.response.as_ref().ok_or(status::BAD_ARGUMENT),
             _ => Err(status::BAD_ARGUMENT),
         }
     }
@@ -189,9 +186,7 @@ impl World {
                 stream.header_writes = stream.header_writes.saturating_add(1);
                 Ok(&mut stream.request)
             }
-            RESPONSE if stream.response_open => {
-                stream.response.as_mut().ok_or(status::BAD_ARGUMENT)
-            }
+            RESPONSE if stream.response_open => stream.response.as_mut().ok_or(status::BAD_ARGUMENT),
             _ => Err(status::BAD_ARGUMENT),
         }
     }
@@ -200,7 +195,7 @@ impl World {
     pub(super) fn property(&mut self, path: &str) -> Option<Vec<u8>> {
         let segments: Vec<&str> = path.split('\0').collect();
         if segments == ["plugin_root_id"] {
-            return self.root().map(|root| root.root_id.clone().into_bytes());
+            return self.root().map(|root| root.name.clone().into_bytes());
         }
         let now = self.now;
         let of_stream = self.stream().and_then(|stream| {
