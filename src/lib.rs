@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`effect`]. The values that
-//! they are made of stand in [`hash`], [`share`], [`decimal`], [`time`] and [`name`]. `filter` is the door to
-//! Envoy; it exists in the wasm build only, and holds no rule.
+//! they are made of stand in [`hash`], [`share`], [`decimal`], [`time`] and [`name`]. What
+//! becomes of a push is said by [`lifecycle`], and seen by [`metric`]. `filter` is the door to Envoy; it exists in
+//! the wasm build only, and holds no rule.
 //!
 //! # Invariants
 //!
@@ -21,6 +22,8 @@ pub mod decide;
 pub mod decimal;
 pub mod effect;
 pub mod hash;
+pub mod lifecycle;
+pub mod metric;
 pub mod name;
 mod order;
 pub mod plan;

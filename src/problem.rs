@@ -174,6 +174,14 @@ impl Problems {
     }
 }
 
+impl Problems {
+    /// All of it in one line, for a log.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        self.to_string().replace('\n', "; ")
+    }
+}
+
 impl fmt::Display for Problems {
     /// One error a line, and a last line that counts them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

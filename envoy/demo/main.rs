@@ -215,7 +215,7 @@ fn kill(page: &mut Page, envoy: &Envoy, client: &mut Client, config: &Value, use
     let took = start.elapsed();
     let pushed = envoy.settle(&ticket);
     page.line(&format!("A user on {was} asks without a pause: v1 answers {} after the rename.", ms(took)))?;
-    page.line(&format!("{before} answers came before it, none failed."))?;
+    page.line(&format!("Answers from v2 before it: {before}. Failed requests: 0."))?;
     let back = ask(client, 0..USERS).iter().filter(|answer| answer.version == "v1").count();
     let text = format!("{} of {} users are on v1", grouped(back), grouped(USERS));
     page.claim(pushed == Pushed::Accepted && back == USERS, &text)

@@ -7,9 +7,10 @@
 use std::time::UNIX_EPOCH;
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType};
+use proxy_wasm::types::{BufferType, MapType, MetricType};
 
 use crate::effect::{Effect, INSPECTION, OnResponse};
+use crate::lifecycle::Accepted;
 use crate::plan::Property;
 use crate::request::{host_address, host_claim};
 use crate::time::Timestamp;
@@ -68,6 +69,44 @@ pub(super) fn apply_to_response(carry: &OnResponse) {
     if let Some(inspection) = &carry.inspection {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, INSPECTION, Some(inspection.as_bytes()));
     }
+}
+
+/// The name by which the plugin goes in metrics and in what its VMs remember together.
+pub(super) fn plugin() -> String {
+    let name = hostcalls::get_property(vec!["plugin_name"]).ok().flatten().unwrap_or_default();
+    String::from_utf8_lossy(&name).into_owned()
+}
+
+/// The last config that was good, in any VM of the plugin.
+pub(super) fn last_good(plugin: &str) -> Option<Vec<u8>> {
+    hostcalls::get_shared_data(&format!("tidegate/{plugin}/last-good")).ok()?.0
+}
+
+/// Makes a config the last good one.
+pub(super) fn remember_good(plugin: &str, config: &[u8]) {
+    let _ = hostcalls::set_shared_data(&format!("tidegate/{plugin}/last-good"), Some(config), None);
+}
+
+/// The bad configs that were accepted, and the version of that record.
+pub(super) fn accepted(plugin: &str) -> (Accepted, Option<u32>) {
+    let record = hostcalls::get_shared_data(&format!("tidegate/{plugin}/accepted")).unwrap_or_default();
+    (Accepted::new(record.0.unwrap_or_default()), record.1)
+}
+
+/// Writes the record down, if it is still of this version; whether it was.
+pub(super) fn remember_accepted(plugin: &str, accepted: &Accepted, version: Option<u32>) -> bool {
+    let key = format!("tidegate/{plugin}/accepted");
+    hostcalls::set_shared_data(&key, Some(accepted.as_bytes()), version).is_ok()
+}
+
+/// Defines a gauge; the same name is the same gauge in every VM.
+pub(super) fn define_gauge(name: &str) -> Option<u32> {
+    hostcalls::define_metric(MetricType::Gauge, name).ok()
+}
+
+/// Sets a gauge.
+pub(super) fn set_gauge(id: u32, value: u64) {
+    let _ = hostcalls::record_metric(id, value);
 }
 
 /// The bytes of the plugin's configuration.

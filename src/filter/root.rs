@@ -1,8 +1,9 @@
-//! Takes configs in: a good one is swapped in for all new requests, a bad one changes nothing.
+//! Takes configs in, as [`lifecycle`](crate::lifecycle) judges them, and makes visible what is in force.
 //!
 //! A push that Envoy hands over is a new root context in the same VM; the old one serves until its last request
 //! is done. Never stops traffic: a proxy that has never had a good config passes requests on undecided.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use log::{error, info, warn};
@@ -11,7 +12,18 @@ use proxy_wasm::types::ContextType;
 
 use super::host;
 use super::stream::Stream;
+use crate::lifecycle::{Accepted, Judgement, State, judge_bad};
+use crate::metric::{self, Gauge};
 use crate::plan::{Compiled, Plan};
+use crate::problem::Problems;
+
+/// How many revisions get a gauge of their own in the life of a VM.
+const REVISIONS: usize = 64;
+
+thread_local! {
+    /// The gauges of the revisions that this VM has seen: a gauge is defined once.
+    static SEEN: RefCell<Vec<(String, u32)>> = const { RefCell::new(Vec::new()) };
+}
 
 /// One config of one plugin.
 #[derive(Debug, Default)]
@@ -23,27 +35,32 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
-        let (compiled, problems) = Plan::from_bytes(&host::configuration());
+        let plugin = host::plugin();
+        let bytes = host::configuration();
+        let (compiled, problems) = Plan::from_bytes(&bytes);
         for warning in problems.unknown_fields().iter().chain(problems.warnings()) {
             warn!("config: {warning}");
         }
-        let plan = match compiled {
+        let judgement = match compiled {
             Compiled::Ready(plan) => {
-                let revision = plan.revision().map_or("without a name", |revision| revision.as_str());
-                info!(
-                    "config: revision {revision} is active: {} flags, plan {:016x}",
-                    plan.flags().len(),
-                    plan.fingerprint()
-                );
-                plan
+                host::remember_good(&plugin, &bytes);
+                Judgement::Accept(Box::new(plan), State::Active)
             }
-            Compiled::Broken(inert) => {
-                error!("config: refused, requests pass undecided\n{problems}");
-                inert
-            }
+            Compiled::Broken(inert) => judge(&plugin, &bytes, inert),
         };
-        self.plan = Rc::new(plan);
-        true
+        gauge(&plugin, Gauge::Refused, u64::from(!problems.errors().is_empty()));
+        gauge(&plugin, Gauge::Problems, u64::try_from(problems.errors().len()).unwrap_or(u64::MAX));
+        match judgement {
+            Judgement::Refuse => {
+                error!("config: refused, the one before it stays in force: {}", problems.one_line());
+                false
+            }
+            Judgement::Accept(plan, state) => {
+                report(&plugin, &plan, state, &problems);
+                self.plan = Rc::from(plan);
+                true
+            }
+        }
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
@@ -53,4 +70,63 @@ impl RootContext for Root {
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
     }
+}
+
+/// Judges a config with errors by what all VMs of the plugin remember, and adds to that.
+fn judge(plugin: &str, bytes: &[u8], inert: Plan) -> Judgement {
+    let (mut accepted, version) = host::accepted(plugin);
+    let judgement = judge_bad(inert, accepted.has(bytes), host::last_good(plugin).as_deref());
+    if let Judgement::Accept(..) = judgement
+        && !accepted.has(bytes)
+    {
+        accepted.add(bytes);
+        if !host::remember_accepted(plugin, &accepted, version) {
+            // Another VM has added one meanwhile: add ours to that.
+            let mut other: Accepted = host::accepted(plugin).0;
+            other.add(bytes);
+            host::remember_accepted(plugin, &other, None);
+        }
+    }
+    judgement
+}
+
+/// Says what is in force from now on, in the log and in the gauges.
+fn report(plugin: &str, plan: &Plan, state: State, problems: &Problems) {
+    let revision = plan.revision().map_or("without a name", |revision| revision.as_str());
+    let (flags, print) = (plan.flags().len(), plan.fingerprint());
+    match state {
+        State::Active => info!("config: revision {revision} is active: {flags} flags, plan {print:016x}"),
+        State::LastGood => {
+            let problems = problems.one_line();
+            error!("config: not good, the last good revision {revision} stays in force: {problems}");
+        }
+        State::Inert => {
+            error!("config: not good, and there was none before it: requests pass undecided: {}", problems.one_line());
+        }
+    }
+    let count = u64::try_from(flags).unwrap_or(u64::MAX);
+    // A double, which is what metrics are stored as, holds 53 bits.
+    gauge(plugin, Gauge::Fingerprint, if state == State::Inert { 0 } else { print & 0xffff_ffff_ffff });
+    gauge(plugin, Gauge::Flags, count);
+    gauge(plugin, Gauge::Since, u64::try_from(host::now().millis()).unwrap_or_default().wrapping_div(1_000));
+    gauge(plugin, Gauge::State, state.code());
+    show_revision(&metric::revision(plugin, if state == State::Inert { "none" } else { revision }));
+}
+
+fn gauge(plugin: &str, gauge: Gauge, value: u64) {
+    if let Some(id) = host::define_gauge(&gauge.name(plugin)) {
+        host::set_gauge(id, value);
+    }
+}
+
+/// Sets the gauge of this revision to 1, and those of all others to 0.
+fn show_revision(name: &str) {
+    SEEN.with_borrow_mut(|seen| {
+        if !seen.iter().any(|(known, _)| known == name) && seen.len() < REVISIONS {
+            seen.extend(host::define_gauge(name).map(|id| (name.to_owned(), id)));
+        }
+        for (known, id) in seen.iter() {
+            host::set_gauge(*id, u64::from(known == name));
+        }
+    });
 }

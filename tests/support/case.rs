@@ -19,6 +19,9 @@ use tidegate::time::Timestamp;
 /// What asks for inspection where a config has no key of its own.
 const KEY: &str = "x-tidegate-inspect";
 
+/// Where a filter finds verified claims.
+const PAYLOAD: [&str; 4] = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", "payload"];
+
 /// Where the claims of a case travel to a real Envoy.
 pub const CLAIMS: &str = "x-case-claims";
 
@@ -121,7 +124,7 @@ impl Case {
         match &request["headers"] {
             Value::Null => {}
             Value::Object(map) => {
-                headers.extend(map.iter().map(|(name, value)| (name.clone(), latin1(value.as_str().expect("text")))))
+                headers.extend(map.iter().map(|(name, value)| (name.clone(), latin1(value.as_str().expect("text")))));
             }
             Value::Array(pairs) => headers.extend(
                 pairs
@@ -186,8 +189,7 @@ impl Case {
         for (name, value) in &self.headers {
             exchange = exchange.header(&name.to_ascii_lowercase(), value);
         }
-        const CLAIMS: [&str; 4] = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", "payload"];
-        let mut open = vec![(CLAIMS.map(str::to_owned).to_vec(), &self.claims)];
+        let mut open = vec![(PAYLOAD.map(str::to_owned).to_vec(), &self.claims)];
         while let Some((path, claim)) = open.pop() {
             if let Some(bytes) = host_bytes(claim) {
                 let path: Vec<&str> = path.iter().map(String::as_str).collect();

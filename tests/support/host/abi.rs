@@ -398,7 +398,7 @@ fn set_effective_context(guest: &mut Guest<'_>, context: u32) -> Done {
 
 /// No context of this host is held open after `on_done`.
 fn done(_: &mut Guest<'_>) -> Done {
-    Err(status::INTERNAL_FAILURE.into())
+    Err(status::NOT_FOUND.into())
 }
 
 fn foreign(guest: &mut Guest<'_>, name: u32, name_size: u32, at: u32, length: u32, to: u32, size_to: u32) -> Done {

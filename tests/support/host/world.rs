@@ -213,7 +213,8 @@ impl World {
         let metric = *kinds.get(index).ok_or(status::BAD_ARGUMENT)?;
         self.shared.define(metric, name);
         // The low two bits are the kind.
-        let number = u32::try_from(self.metrics.len()).map_err(|_| status::INTERNAL_FAILURE)?;
+        let of_kind = self.metrics.values().filter(|(defined, _)| *defined == metric).count();
+        let number = u32::try_from(of_kind).map_err(|_| status::INTERNAL_FAILURE)?;
         let id = number.saturating_add(1).saturating_mul(4) | kind;
         self.metrics.insert(id, (metric, name.to_owned()));
         Ok(id)
