@@ -12,7 +12,9 @@
 //! | bad | nothing | accept it, remember that, serve nothing |
 //!
 //! Invariant: in whatever order VMs see pushes, none refuses what another has accepted. A good config is good in
-//! every VM; and bad bytes that were accepted are on record, for ever, before any other VM is asked.
+//! every VM; and bad bytes that were accepted are on record, for ever, before any other VM is asked. Which config
+//! is the last good one is written by every VM that loads it: while a worker lags behind by whole pushes, that can
+//! for this moment be the one before, which was good, too.
 
 use crate::hash::Salt;
 use crate::plan::{Compiled, Plan};
