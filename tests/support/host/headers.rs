@@ -52,7 +52,7 @@ impl Headers {
         self.iter().filter(move |(name, _)| *name == wanted).map(|(_, value)| value)
     }
 
-    /// All values become this one.
+    /// All values become this one, at the end of the map: Envoy removes and adds.
     pub fn set(&mut self, name: &str, value: &[u8]) {
         let name = canonical(name);
         self.0.retain(|(present, _)| *present != name);
@@ -68,6 +68,15 @@ impl Headers {
                 present.push(b',');
                 present.extend_from_slice(value);
             }
+            None => self.insert(name, value.to_vec()),
+        }
+    }
+
+    /// The first value becomes this one, and the field keeps its place.
+    pub fn replace(&mut self, name: &str, value: &[u8]) {
+        let name = canonical(name);
+        match self.0.iter_mut().find(|(present, _)| *present == name) {
+            Some((_, present)) => *present = value.to_vec(),
             None => self.insert(name, value.to_vec()),
         }
     }

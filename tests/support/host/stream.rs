@@ -74,7 +74,7 @@ impl Exchange {
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         if name.starts_with(':') {
-            self.request.set(name, value.as_ref());
+            self.request.replace(name, value.as_ref());
         } else {
             self.request.add(name, value.as_ref());
         }
@@ -219,7 +219,7 @@ impl Stream {
 
     /// A property in this phase: the test's own value, else what follows from headers and clock.
     pub(super) fn property(&self, path: &[&str], now: u64) -> Option<Vec<u8>> {
-        if !visible(path, self.phase) {
+        if !self.shows(path) {
             return None;
         }
         let zero_yet = path == ["response", "flags"] || path == ["upstream", "request_attempt_count"];
@@ -228,6 +228,22 @@ impl Stream {
         }
         let owned: Vec<String> = path.iter().map(|&segment| segment.to_owned()).collect();
         self.properties.get(&owned).cloned().or_else(|| self.derived(path, now))
+    }
+
+    /// Which properties a phase shows, as measured on Envoy 1.40.
+    fn shows(&self, path: &[&str]) -> bool {
+        let phase = self.phase;
+        match *path {
+            ["request", "time" | "protocol", ..] | ["response", "flags"] | ["upstream", "request_attempt_count"] => {
+                true
+            }
+            ["request", "duration"] => matches!(phase, Phase::Log | Phase::Idle),
+            ["response", "backend_latency"] => phase == Phase::Log,
+            ["request", ..] => phase == Phase::Log || self.request_open,
+            ["response", "headers", ..] => phase == Phase::Log || self.response_open,
+            ["response" | "upstream", ..] => phase != Phase::Request,
+            _ => true,
+        }
     }
 
     fn derived(&self, path: &[&str], now: u64) -> Option<Vec<u8>> {
@@ -249,20 +265,9 @@ impl Stream {
             ["response", "headers", name] => joined(self.response.as_ref()?, name),
             ["response", "code"] => number(self.response.as_ref()?.text(":status")?.parse().ok()?),
             ["response", "flags"] => number(0),
-            ["upstream", "request_attempt_count"] => number(1),
+            ["upstream", "request_attempt_count"] => number(u64::from(self.reply.is_none())),
             _ => None,
         }
-    }
-}
-
-/// Which properties a phase shows, as measured on Envoy 1.40.
-fn visible(path: &[&str], phase: Phase) -> bool {
-    match *path {
-        ["request", "time" | "protocol", ..] | ["response", "flags"] | ["upstream", "request_attempt_count"] => true,
-        ["request", "duration", ..] | ["response", "backend_latency", ..] => phase == Phase::Log,
-        ["request", ..] => phase != Phase::Response,
-        ["response" | "upstream", ..] => phase != Phase::Request,
-        _ => true,
     }
 }
 

@@ -63,6 +63,7 @@ pub(super) enum Phase {
     Request,
     Response,
     Log,
+    /// Before the first callback, between callbacks, and in `proxy_on_done`.
     Idle,
 }
 
