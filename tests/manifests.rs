@@ -273,26 +273,27 @@ fn the_wasmplugin_decides_as_the_envoyfilter_does() {
 fn a_cold_proxy_that_cannot_load_the_filter_serves_the_baseline_and_lets_no_forged_header_pass() {
     let mut broken = resource();
     *at(&mut broken, CODE) = "/nowhere/tidegate.wasm".into();
-    let mesh = Mesh::start(ENVOY, &broken);
-    let mut client = mesh.envoy.client();
     let employee = Request::get(PATH).host(HOST).header("x-employee", "true");
-    for request in [employee.clone(), forge(employee.clone())] {
-        let baseline = Seen { version: "v1".to_owned(), checkout: None, new_nav: None };
-        assert_eq!(ask(&mut client, &request), baseline, "{request:?}");
+    for mesh in [Mesh::start(ENVOY, &broken), Mesh::start(OLDEST_ENVOY, &broken)] {
+        let mut client = mesh.envoy.client();
+        for request in [employee.clone(), forge(employee.clone())] {
+            let baseline = Seen { version: "v1".to_owned(), checkout: None, new_nav: None };
+            assert_eq!(ask(&mut client, &request), baseline, "{request:?}");
+        }
+
+        // What an agent sends that could not fetch a module: were it taken, everybody would get a 403.
+        let refused = || mesh.envoy.stat("extension_config_discovery.http_filter.tidegate.update_rejected");
+        let before = refused();
+        mesh.deliver(&json!({"name": FILTER, "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+            "rules": {"action": "ALLOW"},
+        }}));
+        mesh.envoy.poll("the deny-all filter to be refused", || (refused() > before).then_some(()));
+        assert_eq!(ask(&mut client, &employee).version, "v1");
+
+        mesh.deliver(&resource());
+        mesh.envoy.poll("the filter to come", || (ask(&mut client, &employee).version == "v2").then_some(()));
     }
-
-    // What an agent sends that could not fetch a module: were it taken, everybody would get a 403.
-    let refused = || mesh.envoy.stat("extension_config_discovery.http_filter.tidegate.update_rejected");
-    let before = refused();
-    mesh.deliver(&json!({"name": FILTER, "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
-        "rules": {"action": "ALLOW"},
-    }}));
-    mesh.envoy.poll("the deny-all filter to be refused", || (refused() > before).then_some(()));
-    assert_eq!(ask(&mut client, &employee).version, "v1");
-
-    mesh.deliver(&resource());
-    mesh.envoy.poll("the filter to come", || (ask(&mut client, &employee).version == "v2").then_some(()));
 }
 
 #[test]
