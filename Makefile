@@ -10,6 +10,8 @@ ENVOY_VERSION := 1.40.0
 ENVOY_OLDEST := 1.36.4
 export TIDEGATE_ENVOY := $(if $(ENVOY),$(abspath $(ENVOY)))
 
+OUT := $(or $(CARGO_TARGET_DIR),target)
+
 export CARGO PYTHON TARGET
 
 .PHONY: help setup toolchain envoy envoy-oldest wasm demo up down test lint bench clean
@@ -41,8 +43,9 @@ lint: toolchain ## Check formatting, lints on both targets, and documentation
 	$(CARGO) clippy --locked --lib --release --no-default-features --target $(TARGET) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
-wasm: toolchain ## Build the filter module
+wasm: toolchain ## Build the filter module, target/tidegate.wasm
 	$(CARGO) build --locked --lib --release --no-default-features --target $(TARGET)
+	@$(CARGO) run --locked --quiet --example trim -- $(OUT)/$(TARGET)/release/tidegate.wasm $(OUT)/tidegate.wasm
 
 setup: toolchain envoy envoy-oldest ## Get what is missing: the Rust target, the Envoys for demo and tests
 

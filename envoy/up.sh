@@ -6,7 +6,7 @@ set -eu
 here=$PWD/target/up
 pid_file=$here/envoy.pid
 envoy=${TIDEGATE_ENVOY:-$PWD/target/envoy/$1/envoy}
-module=${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/release/tidegate.wasm
+module=${CARGO_TARGET_DIR:-target}/tidegate.wasm
 
 fail() {
     echo "make: $1" >&2

@@ -298,7 +298,7 @@ pub fn binary(version: &str) -> PathBuf {
 pub fn module() -> PathBuf {
     let built = || {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-        repository().join(target).join("wasm32-unknown-unknown/release/tidegate.wasm")
+        repository().join(target).join("tidegate.wasm")
     };
     let path = std::env::var_os("TIDEGATE_WASM").filter(|path| !path.is_empty()).map_or_else(built, PathBuf::from);
     assert!(path.is_file(), "no module at {}: run `make wasm`", path.display());

@@ -1,0 +1,110 @@
+//! Measures a decision natively: one flag, many flags, many flags of which few match, and compiling a config.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a benchmark that cannot go on stops")]
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use serde_json::{Value, json};
+use tidegate::decide::decide;
+use tidegate::effect::{OnResponse, on_request};
+use tidegate::plan::Plan;
+use tidegate::request::Request;
+use tidegate::time::Timestamp;
+
+const HEADERS: [(&str, &[u8]); 12] = [
+    (":authority", b"shop.example"),
+    (":path", b"/api/cart?item=7"),
+    (":method", b"GET"),
+    (":scheme", b"https"),
+    ("user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("accept", b"*/*"),
+    ("accept-language", b"en-US,en;q=0.5"),
+    ("cookie", b"session=0123456789abcdef; theme=dark"),
+    ("x-request-id", b"0f8fad5b-d9cb-469f-a165-70867728950e"),
+    ("x-forwarded-for", b"203.0.113.9"),
+    ("x-country", b"DE"),
+    ("x-user-id", b"user-4711"),
+];
+
+fn plan(flags: &Value) -> Plan {
+    let config = json!({"version": 1, "identity": [{"header": "x-user-id"}], "flags": flags}).to_string();
+    let (compiled, problems) = Plan::from_bytes(config.as_bytes());
+    compiled.ready().unwrap_or_else(|| panic!("{problems}"))
+}
+
+/// A flag with one condition and a 50 % rollout, for requests that match this.
+fn flag(matches: Value) -> Value {
+    let mut flag = json!({"rules": [{"when": {"header": "x-country", "equals": "DE"}, "percent": 50, "serve": "on"}]});
+    if !matches.is_null() {
+        flag["match"] = matches;
+    }
+    flag
+}
+
+fn flags(count: usize, matches: impl Fn(usize) -> Value) -> Plan {
+    let flags: serde_json::Map<String, Value> = (0..count).map(|n| (format!("flag-{n}"), flag(matches(n)))).collect();
+    plan(&Value::Object(flags))
+}
+
+fn request(plan: &Plan) -> Request<'_> {
+    Request::new(plan.inputs(), HEADERS.into_iter(), std::iter::empty())
+}
+
+fn deciding(criterion: &mut Criterion) {
+    let now = Timestamp::from_millis(0);
+    let one = plan(&json!({"checkout": flag(Value::Null)}));
+    let seen = request(&one);
+    criterion.bench_function("decide/one flag, one condition, 50 %", |bench| {
+        bench.iter(|| decide(black_box(&one), black_box(&seen), now));
+    });
+    criterion.bench_function("request/12 headers", |bench| bench.iter(|| request(black_box(&one))));
+    criterion.bench_function("whole/12 headers, one flag", |bench| {
+        bench.iter(|| {
+            let seen = request(black_box(&one));
+            let decisions = decide(&one, &seen, now);
+            (on_request(&one, &seen, &decisions).len(), OnResponse::new(&one, &seen, &decisions))
+        });
+    });
+    let mut group = criterion.benchmark_group("decide/flags that all match");
+    for count in [1, 10, 100, 1_000] {
+        let plan = flags(count, |_| Value::Null);
+        let seen = request(&plan);
+        group.bench_with_input(BenchmarkId::from_parameter(count), &plan, |bench, plan| {
+            bench.iter(|| decide(plan, &seen, now))
+        });
+    }
+    group.finish();
+    for kind in ["host", "path"] {
+        let mut group = criterion.benchmark_group(format!("decide/of 1000 flags match, by {kind}"));
+        for count in [1, 10, 100] {
+            let plan = flags(1_000, |n| match (kind, n < count) {
+                ("host", true) => json!({"hosts": ["shop.example"]}),
+                ("host", false) => json!({"hosts": [format!("s{n}.example")]}),
+                (_, true) => json!({"paths": ["/api"]}),
+                (_, false) => json!({"paths": [format!("/p{n}")]}),
+            });
+            let seen = request(&plan);
+            group.bench_with_input(BenchmarkId::from_parameter(count), &plan, |bench, plan| {
+                bench.iter(|| decide(plan, &seen, now))
+            });
+        }
+        group.finish();
+    }
+}
+
+fn compiling(criterion: &mut Criterion) {
+    // Rules with short conditions: 20 for each of 1,000 flags have to fit the limit of 512 KiB.
+    let rules: Vec<Value> = (0..20).map(|n| json!({"percent": n, "serve": "on"})).collect();
+    let flags: serde_json::Map<String, Value> =
+        (0..1_000).map(|n| (format!("f{n}"), json!({"rules": rules}))).collect();
+    let config = json!({"version": 1, "flags": flags}).to_string();
+    let mut group = criterion.benchmark_group("compile");
+    group.sample_size(20);
+    group.bench_function(format!("1000 flags x 20 rules, {} KiB", config.len() / 1024), |bench| {
+        bench.iter(|| Plan::from_bytes(black_box(config.as_bytes())));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, deciding, compiling);
+criterion_main!(benches);
