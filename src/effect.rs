@@ -59,6 +59,19 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
     effects
 }
 
+/// The headers of the request as the effects leave them: what is not touched as it was and in its order, what is
+/// written behind it.
+#[must_use]
+pub fn rewritten<'e>(headers: &'e [(String, Vec<u8>)], effects: &'e [Effect<'_>]) -> Vec<(&'e str, &'e [u8])> {
+    // What is removed stands first.
+    let removed = effects.iter().map_while(|effect| if let Effect::Remove(name) = effect { Some(name) } else { None });
+    let gone = |name: &str| removed.clone().any(|gone| gone.eq_ignore_ascii_case(name));
+    // Whatever a client sent under a name that is written has been removed by an effect of its own.
+    let kept = headers.iter().filter(|(name, _)| !gone(name)).map(|(name, value)| (name.as_str(), value.as_slice()));
+    let written = effects.iter().filter_map(Effect::written).map(|(name, value)| (name, value.as_bytes()));
+    kept.chain(written).collect()
+}
+
 impl Effect<'_> {
     /// The header that is written, and its value.
     #[must_use]

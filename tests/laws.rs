@@ -191,7 +191,7 @@ fn naive(key: &str, flag: &Value, user: Option<&str>, country: Option<&str>) -> 
     }
     let salt = flag["salt"].as_str().unwrap_or(key);
     let mut missed = false;
-    for rule in flag["rules"].as_array().unwrap() {
+    for (place, rule) in flag["rules"].as_array().unwrap().iter().enumerate() {
         if let Some(wanted) = rule["when"]["equals"].as_str()
             && country != Some(wanted)
         {
@@ -212,7 +212,7 @@ fn naive(key: &str, flag: &Value, user: Option<&str>, country: Option<&str>) -> 
             continue;
         }
         if percent == 100.0 && choices.len() == 1 {
-            let reason = if rule["when"].is_null() { Reason::Static } else { Reason::TargetingMatch };
+            let reason = if place == 0 && rule["when"].is_null() { Reason::Static } else { Reason::TargetingMatch };
             return (choices[0].0.clone(), reason);
         }
         let Some(user) = user else {

@@ -3,6 +3,7 @@
 //! Never evaluates one: `decide` does. No regular expressions, so that no config can make a request slow.
 
 use core::cmp::Ordering;
+use core::net::IpAddr;
 
 use ipnet::IpNet;
 use semver::VersionReq;
@@ -180,8 +181,8 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Conditi
                 return None;
             }
             Some(match subject {
-                "all" => Condition::All(named.each(problems, PARTS, read)?),
-                "any" => Condition::Any(named.each(problems, PARTS, read)?),
+                "all" => Condition::All(named.each(problems, PARTS, part)?),
+                "any" => Condition::Any(named.each(problems, PARTS, part)?),
                 "not" => Condition::Not(Box::new(read(&named, problems)?)),
                 _ => Condition::Segment(named.parse(problems, SegmentName::parse)?),
             })
@@ -215,6 +216,12 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Conditi
             Some(Condition::Test(subject, nested_operator(&named, problems)?))
         }
     }
+}
+
+/// A part of a condition; one that cannot be read keeps its place, so that problems of the others name theirs.
+#[expect(clippy::unnecessary_wraps, reason = "the shape that readers of elements have")]
+fn part(field: &Field<'_>, problems: &mut Problems) -> Option<Condition> {
+    Some(read(field, problems).unwrap_or(Condition::Any(Vec::new())))
 }
 
 /// The operator of a subject without a name: a map with one operator, or text that it equals.
@@ -281,7 +288,12 @@ fn bytes(field: &Field<'_>, problems: &mut Problems) -> Option<Box<[u8]>> {
 
 fn network(field: &Field<'_>, problems: &mut Problems) -> Option<IpNet> {
     field.parse(problems, |text| {
-        let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<core::net::IpAddr>().ok().map(IpNet::from));
+        // The address by the standard library, which refuses `010.0.0.1`: to some that is 8.0.0.1.
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let network = address.parse::<IpAddr>().ok().and_then(|address| match prefix {
+            None => Some(IpNet::from(address)),
+            Some(prefix) => IpNet::new(address, prefix.parse().ok()?).ok(),
+        });
         network.ok_or_else(|| "must be an address or a network, such as 10.0.0.0/8".into())
     })
 }

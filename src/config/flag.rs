@@ -6,7 +6,7 @@
 use super::Node;
 use super::condition::{self, Condition};
 use super::identity::{self, Source};
-use super::read::{Field, Limit, word};
+use super::read::{Field, Limit, in_order, word};
 use super::reference::{FLAG, MATCH, ROUTE, RULE, SPLIT, STEP, VARIANT};
 use crate::decimal::Decimal;
 use crate::name::{HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
@@ -115,6 +115,13 @@ pub struct Rule {
     pub serve: Serve,
 }
 
+impl Rule {
+    /// A rule that takes nobody, in place of one that could not be read.
+    fn nothing() -> Self {
+        Self { when: None, exposure: Exposure::Fixed(Ppm::NONE), serve: Serve::Split(Vec::new()) }
+    }
+}
+
 /// A share, or one that follows the clock.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Exposure {
@@ -185,6 +192,9 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
     let rules = object.field("rules").and_then(|field| {
         // No rules are as good as none written, and an overlay may well empty the list.
         let empty = *field.node == Node::List(Vec::new());
+        // A rule that cannot be read keeps its place, so that problems of the others name theirs.
+        let rule =
+            |field: &Field<'_>, problems: &mut Problems| Some(rule(field, problems).unwrap_or_else(Rule::nothing));
         if empty { None } else { field.each(problems, RULES, rule) }
     });
     Some(Flag {
@@ -253,7 +263,7 @@ fn read_variant(field: &Field<'_>, problems: &mut Problems) -> Option<Variant> {
         && let Some(entries) = map.entries(problems)
         && HEADERS.hold(&map.at, entries.len(), problems)
     {
-        for (key, node) in entries {
+        for (key, node) in in_order(entries) {
             let entry = Field::new(node, map.at.key(key));
             let header = OwnedHeader::parse(key).map_err(|wrong| problems.error(&entry.at, wrong)).ok();
             let Some((header, value)) = header.zip(entry.parse(problems, HeaderValue::parse)) else { continue };
@@ -319,6 +329,7 @@ fn serve(field: &Field<'_>, problems: &mut Problems) -> Option<Serve> {
     if !matches!(field.node, Node::List(_)) {
         return variant_name(field, problems).map(Serve::One);
     }
+    let written = field.list(problems)?.len();
     let splits = field.each(problems, SPLITS, |part, problems| {
         let object = part.object(&SPLIT, problems)?;
         let variant = object.required("variant", problems).and_then(|variant| variant_name(&variant, problems));
@@ -331,7 +342,10 @@ fn serve(field: &Field<'_>, problems: &mut Problems) -> Option<Serve> {
         });
         Some(Split { variant: variant?, weight: weight? })
     })?;
-    if splits.iter().all(|split| split.weight == 0) && !splits.is_empty() {
+    if splits.len() < written {
+        return None;
+    }
+    if splits.iter().all(|split| split.weight == 0) {
         field.wrong(problems, "must have a weight above 0");
         return None;
     }

@@ -17,9 +17,8 @@ pub use identity::{ClaimPath, Generate, Source, SourceKind};
 pub use node::Node;
 
 use crate::name::{FlagKey, HeaderValue, OwnedHeader, Prose, SegmentName};
-use crate::order;
 use crate::problem::{FieldPath, Problems};
-use read::{Field, Limit};
+use read::{Field, Limit, in_order};
 use reference::{CONFIG, INSPECT};
 
 /// The largest config, in bytes.
@@ -132,12 +131,6 @@ impl Config {
         }
         config
     }
-}
-
-/// The entries of a map by their keys: nothing may depend on the order of a map.
-fn in_order(entries: &[(Box<str>, Node)]) -> impl Iterator<Item = &(Box<str>, Node)> {
-    let order = order::of(entries.iter().map(|(key, _)| key.as_bytes()));
-    order.into_iter().filter_map(|(_, place)| entries.get(place))
 }
 
 fn inspect(field: &Field<'_>, problems: &mut Problems) -> Option<Inspect> {

@@ -132,6 +132,12 @@ impl<'n> Field<'n> {
     }
 }
 
+/// The entries of a map by their keys: nothing may depend on the order of a map.
+pub(super) fn in_order(entries: &[(Box<str>, Node)]) -> impl Iterator<Item = &(Box<str>, Node)> {
+    let order = order::of(entries.iter().map(|(key, _)| key.as_bytes()));
+    order.into_iter().filter_map(|(_, place)| entries.get(place))
+}
+
 /// A map with known fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Object<'n> {

@@ -132,13 +132,15 @@ impl<'p> Evaluator<'p, '_> {
         if flag.kill {
             return (flag.baseline, Reason::Killed, draw);
         }
-        for rule in &flag.rules {
+        for (place, rule) in flag.rules.iter().enumerate() {
             if let Some(when) = &rule.when
                 && !self.conditions.holds(when, flag.identity, &mut self.identities)
             {
                 continue;
             }
-            if let Some((choice, reason)) = self.serve(flag, rule, &mut draw) {
+            // Behind another rule, even one that takes everybody has been reached by what the request is.
+            let whole = if place == 0 && rule.when.is_none() { Reason::Static } else { Reason::TargetingMatch };
+            if let Some((choice, reason)) = self.serve(flag, rule, whole, &mut draw) {
                 return (choice, reason, draw);
             }
         }
@@ -150,8 +152,9 @@ impl<'p> Evaluator<'p, '_> {
         (flag.default, reason, draw)
     }
 
-    /// What a rule whose condition holds serves; `None` where its exposure misses.
-    fn serve(&mut self, flag: &'p Flag, rule: &'p Rule, draw: &mut Draw) -> Option<(VariantId, Reason)> {
+    /// What a rule whose condition holds serves, `whole` being the reason if there is no draw; `None` where its
+    /// exposure misses.
+    fn serve(&mut self, flag: &'p Flag, rule: &'p Rule, whole: Reason, draw: &mut Draw) -> Option<(VariantId, Reason)> {
         let share = rule.share(self.now);
         if share == Ppm::NONE {
             return None;
@@ -159,7 +162,7 @@ impl<'p> Evaluator<'p, '_> {
         if share == Ppm::FULL
             && let Serve::One(only) = &rule.serve
         {
-            return Some((*only, if rule.when.is_some() { Reason::TargetingMatch } else { Reason::Static }));
+            return Some((*only, whole));
         }
         let point = match draw.point {
             Some(point) => point,

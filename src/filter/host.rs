@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
 
-use crate::effect::{Effect, INSPECTION, OnResponse};
+use crate::effect::{Effect, INSPECTION, OnResponse, rewritten};
 use crate::lifecycle::Accepted;
 use crate::plan::Property;
 use crate::request::{host_address, host_claim};
@@ -40,8 +40,21 @@ pub(super) fn now() -> Timestamp {
     Timestamp::from_millis(time.and_then(|time| i64::try_from(time.as_millis()).ok()).unwrap_or_default())
 }
 
-/// Applies one effect to the request.
-pub(super) fn apply(effect: &Effect<'_>) {
+/// Applies the effects to a request with these headers.
+///
+/// From a few changes on, all headers are written in one call: Envoy looks a header up by walking the list, for each
+/// call anew.
+pub(super) fn apply(effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) {
+    const FEW: usize = 3;
+    if effects.len() <= FEW {
+        effects.iter().for_each(apply_one);
+        return;
+    }
+    let _ = hostcalls::set_map_bytes(MapType::HttpRequestHeaders, rewritten(headers, effects));
+    effects.iter().filter(|effect| **effect == Effect::ClearRoute).for_each(apply_one);
+}
+
+fn apply_one(effect: &Effect<'_>) {
     let set = |name: &str, value: &str| {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value.as_bytes()));
     };

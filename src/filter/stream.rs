@@ -35,13 +35,11 @@ impl HttpContext for Stream {
         let plan = &*self.plan;
         let inputs = plan.inputs();
         let headers = host::request_headers();
-        let headers = headers.iter().map(|(name, value)| (&**name, &**value));
-        let request = Request::new(inputs, headers, inputs.properties().map(host::property));
+        let seen = headers.iter().map(|(name, value)| (&**name, &**value));
+        let request = Request::new(inputs, seen, inputs.properties().map(host::property));
         let now = if plan.needs_time() { host::now() } else { Timestamp::from_millis(0) };
         let decisions = decide(plan, &request, now);
-        for effect in effect::on_request(plan, &request, &decisions) {
-            host::apply(&effect);
-        }
+        host::apply(&effect::on_request(plan, &request, &decisions), &headers);
         self.on_response = OnResponse::new(plan, &request, &decisions);
         Action::Continue
     }

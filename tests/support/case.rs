@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tidegate::decide::decide;
-use tidegate::effect::{Effect, INSPECTION, OnResponse, on_request};
+use tidegate::effect::{INSPECTION, OnResponse, on_request, rewritten};
 use tidegate::plan::{Plan, Property};
 use tidegate::request::Request;
 use tidegate::time::Timestamp;
@@ -166,16 +166,9 @@ impl Case {
         });
         let request = Request::new(plan.inputs(), headers(), properties);
         let decisions = decide(plan, &request, self.at.unwrap_or(Timestamp::from_millis(0)));
-        let mut upstream = self.headers.clone();
-        for effect in on_request(plan, &request, &decisions) {
-            if let Effect::Remove(gone) = effect {
-                upstream.retain(|(name, _)| !name.eq_ignore_ascii_case(gone));
-            }
-            if let Some((name, value)) = effect.written() {
-                upstream.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-                upstream.push((name.to_owned(), value.as_bytes().to_vec()));
-            }
-        }
+        let effects = on_request(plan, &request, &decisions);
+        let upstream = rewritten(&self.headers, &effects);
+        let upstream = upstream.into_iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
         let carry = OnResponse::new(plan, &request, &decisions);
         let mut response = vec![(":status".to_owned(), b"200".to_vec())];
         response.extend(carry.cookie.map(|cookie| ("set-cookie".to_owned(), cookie.into_bytes())));
