@@ -1,0 +1,138 @@
+//! Turns a command of the README into its output: the real command where it can be, and the harness's own client and
+//! ports where a fixed port or a missing `curl` would stand in the way.
+//!
+//! Never changes what is asked: a part of a command that it does not know is an error.
+
+use super::stage;
+use super::support::envoy::{Envoy, repository};
+use super::support::http::Request;
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// `...` as a line stands for any lines, and inside a line for anything.
+#[track_caller]
+pub(super) fn compare(command: &str, shown: &[&str], output: &str) {
+    let mut actual = output.lines();
+    let mut gap = false;
+    for line in shown {
+        if *line == "..." {
+            gap = true;
+        } else if gap {
+            assert!(actual.any(|actual| fits(line, actual)), "{command} does not print\n{line}\nbut\n{output}");
+            gap = false;
+        } else {
+            let next = actual.next();
+            assert!(next.is_some_and(|actual| fits(line, actual)), "{command} prints {next:?} in place of\n{line}");
+        }
+    }
+    assert!(gap || actual.next().is_none(), "{command} prints more than is shown:\n{output}");
+}
+
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split("...");
+    let Some(rest) = text.strip_prefix(parts.next().unwrap()) else { return false };
+    let end = parts.try_fold(rest, |rest, part| rest.find(part).map(|at| &rest[at + part.len()..]));
+    end.is_some_and(|rest| rest.is_empty() || pattern.ends_with("..."))
+}
+
+/// Runs the page's commands; in place of the ports of `make up`, free ones.
+#[derive(Debug, Default)]
+pub(super) struct Shell {
+    stage: Option<(Envoy, TempDir)>,
+    pushed: u64,
+}
+
+impl Shell {
+    pub(super) fn is_running(&self) -> bool {
+        self.stage.is_some()
+    }
+
+    pub(super) fn run(&mut self, command: &str) -> String {
+        match command {
+            "make demo" => run(Command::new(env!("CARGO")).args(["run", "--locked", "--quiet", "--example", "demo"])),
+            "make help" => run(Command::new("make").arg("help")),
+            // This is it.
+            "make test" => String::new(),
+            "make up" => {
+                let envoy = Envoy::launch(stage::set().0);
+                // The commands name files below target/up, where `make up` works.
+                let folder = tempfile::tempdir().unwrap();
+                fs::create_dir(folder.path().join("target")).unwrap();
+                std::os::unix::fs::symlink(envoy.dir(), folder.path().join("target/up")).unwrap();
+                self.stage = Some((envoy, folder));
+                String::new()
+            }
+            "make down" => {
+                self.stage = None;
+                String::new()
+            }
+            curl if curl.starts_with("curl ") => self.curl(curl),
+            other => {
+                let (envoy, folder) = self.stage.as_ref().expect("the page has started an Envoy");
+                let output = run(Command::new("sh").args(["-c", other]).current_dir(folder.path()));
+                if other.starts_with("mv ") {
+                    self.pushed += 1;
+                    let reloads = "extension_config_discovery.http_filter.tidegate.config_reload";
+                    envoy.poll("the push", || envoy.stat(reloads).filter(|count| *count > self.pushed));
+                }
+                output
+            }
+        }
+    }
+
+    /// The request of a curl line, sent by the harness because curl may be absent; what follows it is for the shell.
+    fn curl(&self, command: &str) -> String {
+        let (curl, filter) = command.split_once(" | ").unwrap_or((command, "cat"));
+        let mut request = Request::get("/").host("localhost:10000");
+        let mut with_head = false;
+        let mut words = words(curl).into_iter().skip(1);
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "-s" | "localhost:10000" | "-o/dev/null" => {}
+                "-sD-" => with_head = true,
+                "-H" => {
+                    let header = words.next().unwrap();
+                    let (name, value) = header.split_once(": ").unwrap();
+                    request = request.header(name, value);
+                }
+                other => panic!("{other} is no part of a curl line that this test knows"),
+            }
+        }
+        let response = self.stage.as_ref().expect("the page has started an Envoy").0.client().send(&request);
+        assert_eq!(response.status, 200);
+        let text = if with_head {
+            let line = |(name, value): &(String, Vec<u8>)| format!("{name}: {}\n", String::from_utf8_lossy(value));
+            response.headers.iter().map(line).collect()
+        } else {
+            response.text()
+        };
+        let mut child = Command::new("sh")
+            .args(["-c", filter])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell can be started");
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    }
+}
+
+pub(super) fn run(command: &mut Command) -> String {
+    if command.get_current_dir().is_none() {
+        command.current_dir(repository());
+    }
+    let output = command.env("NO_COLOR", "1").output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {error}{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Splits a line as a shell does that knows single quotes only.
+fn words(line: &str) -> Vec<String> {
+    let quoted = line.split('\'').enumerate();
+    let marked: String =
+        quoted.map(|(n, part)| if n % 2 == 0 { part.replace(' ', "\n") } else { part.into() }).collect();
+    marked.split('\n').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
