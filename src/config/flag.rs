@@ -197,6 +197,14 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
             |field: &Field<'_>, problems: &mut Problems| Some(rule(field, problems).unwrap_or_else(Rule::nothing));
         if empty { None } else { field.each(problems, RULES, rule) }
     });
+    let variants = match variants {
+        // Half a list of variants would only make up problems in the rules that name the other half.
+        Some(variants) => variants?,
+        None => Vec::new(),
+    };
+    // A baseline that could not be read has been told; it is not missing.
+    let stand_in = || object.field("baseline").and(variants.first()).map(|variant| variant.name.clone());
+    let baseline = baseline.or_else(stand_in);
     Some(Flag {
         kind: kind.unwrap_or(Kind::Release),
         stage,
@@ -207,11 +215,7 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
         matches: matches.unwrap_or_default(),
         route,
         header,
-        variants: match variants {
-            // Half a list of variants would only make up problems in the rules that name the other half.
-            Some(variants) => variants?,
-            None => Vec::new(),
-        },
+        variants,
         baseline,
         default,
         kill: kill.unwrap_or_default(),

@@ -64,7 +64,7 @@ impl ClaimPath {
     pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Self> {
         let name = |text: &str| match text.len() {
             1..=256 if !text.contains('\0') => Ok(Box::from(text)),
-            1..=256 => Err(Wrong::from("may not contain '\\0'")),
+            1..=256 => Err(Wrong::from("may not contain \"\\u{0}\"")),
             0 => Err(Wrong::from("may not be empty")),
             _ => Err(Wrong::from("may have at most 256 bytes")),
         };

@@ -123,7 +123,7 @@ impl<'n> Field<'n> {
     /// A map with the fields of a section; a field that the section does not know is noted.
     pub(super) fn object(&self, section: &Section, problems: &mut Problems) -> Option<Object<'n>> {
         let entries = self.entries(problems)?;
-        for (key, _) in entries {
+        for (key, _) in in_order(entries) {
             if !section.knows(key) {
                 problems.unknown(&self.at.key(key), format_args!("is not a field of {}", section.title));
             }
@@ -161,9 +161,9 @@ impl<'n> Object<'n> {
         field
     }
 
-    /// The names that are present.
+    /// The names that are present, in order.
     pub(super) fn names(&self) -> impl Iterator<Item = &'n str> {
-        self.entries.iter().map(|(key, _)| &**key)
+        in_order(self.entries).map(|(key, _)| &**key)
     }
 }
 
