@@ -12,13 +12,20 @@ export TIDEGATE_ENVOY := $(if $(ENVOY),$(abspath $(ENVOY)))
 
 OUT := $(or $(CARGO_TARGET_DIR),target)
 
+# The module holds no path of the machine that built it: the same sources give the same bytes anywhere.
+REMAP := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo --remap-path-prefix=$(CURDIR)=tidegate
+
+# How often make fuzz runs each of its targets, and which: all, if none is named
+RUNS ?= 1000000
+FUZZ ?=
+
 export CARGO PYTHON TARGET
 
-.PHONY: help setup toolchain envoy envoy-oldest wasm demo up down test lint bench clean
+.PHONY: help setup toolchain envoy envoy-oldest wasm demo up down test fuzz storm soak reproduce audit lint bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  ENVOY=/path/to/envoy uses that Envoy instead of fetching one."
 
@@ -34,8 +41,23 @@ down: ## Stop what `make up` has started
 test: wasm setup ## Run all tests: unit, cases, laws, and end to end in real Envoys
 	$(CARGO) test --locked
 
+fuzz: wasm ## Run the fuzz targets (nightly Rust; RUNS=10000000 FUZZ=token makes a long run of one)
+	@sh tests/fuzz/run.sh $(RUNS) $(FUZZ)
+
 bench: wasm envoy ## Measure a decision, and what the filter adds to Envoy's CPU time
 	$(CARGO) bench --locked
+
+storm: wasm envoy ## Push 200 KB ten times a second under load, SECONDS_LONG=60
+	$(CARGO) test --locked --test endurance storm -- --ignored --nocapture
+
+soak: wasm envoy ## Load one Envoy steadily and watch its memory, SECONDS_LONG=300
+	$(CARGO) test --locked --test endurance soak -- --ignored --nocapture
+
+reproduce: toolchain ## Build the module in two folders and compare the two
+	@sh envoy/reproduce.sh
+
+audit: ## Check licences, sources and advisories of all crates, and list them (cargo-deny, cargo-cyclonedx)
+	@sh envoy/audit.sh
 
 lint: toolchain ## Check formatting, lints on both targets, and documentation
 	$(CARGO) fmt --check
@@ -44,7 +66,7 @@ lint: toolchain ## Check formatting, lints on both targets, and documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
 wasm: toolchain ## Build the filter module, target/tidegate.wasm
-	$(CARGO) build --locked --lib --release --no-default-features --target $(TARGET)
+	RUSTFLAGS="$(REMAP)" $(CARGO) build --locked --lib --release --no-default-features --target $(TARGET)
 	@$(CARGO) run --locked --quiet --example trim -- $(OUT)/$(TARGET)/release/tidegate.wasm $(OUT)/tidegate.wasm
 
 setup: toolchain envoy envoy-oldest ## Get what is missing: the Rust target, the Envoys for demo and tests

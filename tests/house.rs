@@ -176,6 +176,10 @@ fn no_file_names_a_place_outside_of_the_package() {
     // In pieces, or this file would be the first to break the rule.
     let places = ["home", "root", "Users", "work", "tmp"].map(|place| format!("/{place}/"));
     for (path, text) in files("") {
+        // What attackers write is no place of ours.
+        if ["tests/hostile", "tests/invalid", "tests/fuzz"].iter().any(|folder| path.starts_with(folder)) {
+            continue;
+        }
         let outside = places.iter().find(|place| text.contains(place.as_str()));
         assert_eq!(outside, None, "{}", path.display());
         for (at, _) in text.match_indices("../") {
