@@ -192,6 +192,18 @@ impl HostPattern {
     /// Says which character or length is wrong, or that a port was given.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         let name = text.strip_prefix("*.").unwrap_or(text);
+        if name.contains('/') {
+            return Err("is a host, without scheme and path".into());
+        }
+        if name == "*" {
+            return Err("would match any host: leave hosts out for that".into());
+        }
+        if name.contains('*') {
+            return Err("may have a star only in front, as in \"*.shop.example\"".into());
+        }
+        if name.starts_with('[') != name.ends_with(']') {
+            return Err("must close the bracket of its address".into());
+        }
         if !name.starts_with('[') && name.contains(':') {
             return Err("is matched without its port".into());
         }
@@ -234,6 +246,15 @@ impl Method {
 }
 
 impl Prose {
+    /// Reads text that may not be empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prose::parse`], and that it is empty.
+    pub fn parse_some(text: &str) -> Result<Self, Wrong> {
+        if text.is_empty() { Err("may not be empty".into()) } else { Self::parse(text) }
+    }
+
     /// Reads text for people.
     ///
     /// # Errors

@@ -74,8 +74,9 @@ impl fmt::Display for Quoted<'_> {
         let dots = if rest.is_empty() { "" } else { "..." };
         f.write_str("\"")?;
         for c in shown.chars() {
-            // What would break a line, or a message, or hide in it; other letters stay readable.
-            if c.is_control() || matches!(c, '"' | '\\') {
+            // What would break a line, or a message, or hide in it; letters of every script stay readable.
+            let readable = c == ' ' || c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric());
+            if !readable || matches!(c, '"' | '\\') {
                 write!(f, "{}", c.escape_default())?;
             } else {
                 f.write_char(c)?;

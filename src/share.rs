@@ -23,7 +23,7 @@ impl Ppm {
     ///
     /// Says what is wrong when it is no number, not between 0 and 100, or finer than 0.0001.
     pub fn parse_percent(text: &str) -> Result<Self, Wrong> {
-        let digits = text.strip_suffix('%').unwrap_or(text).trim_end();
+        let digits = text.strip_suffix('%').unwrap_or(text).trim_end_matches(' ');
         let number = Decimal::parse(digits.as_bytes()).ok_or("must be a percentage, such as 12.5 or \"12.5%\"")?;
         let whole = number.scaled(4).ok_or("must be a multiple of 0.0001")?;
         let parts = u32::try_from(whole).ok().filter(|parts| *parts <= Self::FULL.0);

@@ -159,9 +159,8 @@ const OPERATORS: [&str; 10] =
 /// Reads a condition.
 pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Condition> {
     let object = field.object(&CONDITION, problems)?;
-    let is_operator = |name: &&str| OPERATORS.contains(name);
-    let subjects: Vec<&str> = object.names().filter(|name| CONDITION.knows(name) && !is_operator(name)).collect();
-    let operators: Vec<&str> = object.names().filter(is_operator).collect();
+    let operators = object.present(OPERATORS.into_iter());
+    let subjects = object.present(CONDITION.names().filter(|name| !OPERATORS.contains(name)));
     let subject = match subjects.as_slice() {
         [subject] => *subject,
         [] => {
@@ -226,12 +225,16 @@ fn part(field: &Field<'_>, problems: &mut Problems) -> Option<Condition> {
 
 /// The operator of a subject without a name: a map with one operator, or text that it equals.
 fn nested_operator(field: &Field<'_>, problems: &mut Problems) -> Option<Operator> {
+    if let Node::Null | Node::List(_) = field.node {
+        field.wrong(problems, "must be text, or a map with an operator");
+        return None;
+    }
     if !matches!(field.node, Node::Map(_)) {
         return Some(Operator::Equals(bytes(field, problems)?));
     }
     let object = field.object(&CONDITION, problems)?;
-    let (operators, others): (Vec<_>, Vec<_>) = object.names().partition(|name| OPERATORS.contains(name));
-    if let Some(other) = others.iter().find(|name| CONDITION.knows(name)) {
+    let operators = object.present(OPERATORS.into_iter());
+    if let Some(other) = object.present(CONDITION.names().filter(|name| !OPERATORS.contains(name))).first() {
         field.wrong(problems, format_args!("takes an operator, not {other}"));
         return None;
     }

@@ -161,8 +161,9 @@ pub struct Split {
 /// Reads a flag. What could not be read is left out, with a problem.
 pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
     let object = field.object(&FLAG, problems)?;
-    let mut prose = |name| object.field(name).and_then(|field| field.parse(problems, Prose::parse));
-    let (owner, description, salt) = (prose("owner"), prose("description"), prose("salt"));
+    let mut prose = |name, parser: fn(&str) -> _| object.field(name).and_then(|field| field.parse(problems, parser));
+    let (owner, description) = (prose("owner", Prose::parse), prose("description", Prose::parse));
+    let salt = prose("salt", Prose::parse_some);
     let mut date = |name| object.field(name).and_then(|field| field.parse(problems, Timestamp::parse_date));
     let (created, expires) = (date("created"), date("expires"));
     let mut variant = |name| object.field(name).and_then(|field| variant_name(&field, problems));
@@ -255,6 +256,10 @@ fn variants(field: &Field<'_>, problems: &mut Problems) -> Option<Vec<Variant>> 
 }
 
 fn read_variant(field: &Field<'_>, problems: &mut Problems) -> Option<Variant> {
+    if let Node::Null | Node::List(_) = field.node {
+        field.wrong(problems, "must be a name, or a map with one");
+        return None;
+    }
     if !matches!(field.node, Node::Map(_)) {
         let name = variant_name(field, problems)?;
         return Some(Variant { value: HeaderValue::from(&name), name, headers: Vec::new() });
@@ -295,28 +300,30 @@ fn rule(field: &Field<'_>, problems: &mut Problems) -> Option<Rule> {
         (None, None) => Some(Exposure::Fixed(Ppm::FULL)),
     };
     let serve = object.required("serve", problems).and_then(|serve| self::serve(&serve, problems));
+    // What could not be read keeps its place as nobody and nothing: rules behind it are told by theirs.
     Some(Rule {
-        when: match when {
-            // A condition that could not be read must not become "always".
-            Some(condition) => Some(condition?),
-            None => None,
-        },
-        exposure: exposure?,
-        serve: serve?,
+        when: when.map(|condition| condition.unwrap_or(Condition::Any(Vec::new()))),
+        exposure: exposure.unwrap_or(Exposure::Fixed(Ppm::NONE)),
+        serve: serve.unwrap_or(Serve::Split(Vec::new())),
     })
 }
 
 fn share(field: &Field<'_>, problems: &mut Problems) -> Option<Ppm> {
-    field.parse(problems, Ppm::parse_percent)
+    field.number(problems, Ppm::parse_percent)
 }
 
 fn steps(field: &Field<'_>, problems: &mut Problems) -> Option<Vec<Step>> {
+    let written = field.list(problems)?.len();
     let steps = field.each(problems, STEPS, |step, problems| {
         let object = step.object(&STEP, problems)?;
         let at = object.required("at", problems).and_then(|at| at.parse(problems, Timestamp::parse));
         let share = object.required("percent", problems).and_then(|percent| share(&percent, problems));
         Some(Step { at: at?, share: share? })
     })?;
+    if steps.len() < written {
+        // Without one of them, nobody can say which stands before which.
+        return None;
+    }
     for (index, pair) in steps.windows(2).enumerate() {
         let [before, after] = pair else { continue };
         let at = field.at.index(index.saturating_add(1));
@@ -330,6 +337,10 @@ fn steps(field: &Field<'_>, problems: &mut Problems) -> Option<Vec<Step>> {
 }
 
 fn serve(field: &Field<'_>, problems: &mut Problems) -> Option<Serve> {
+    if let Node::Null | Node::Map(_) = field.node {
+        field.wrong(problems, "must be a variant, or a list of {variant, weight}");
+        return None;
+    }
     if !matches!(field.node, Node::List(_)) {
         return variant_name(field, problems).map(Serve::One);
     }
@@ -338,7 +349,7 @@ fn serve(field: &Field<'_>, problems: &mut Problems) -> Option<Serve> {
         let object = part.object(&SPLIT, problems)?;
         let variant = object.required("variant", problems).and_then(|variant| variant_name(&variant, problems));
         let weight = object.required("weight", problems).and_then(|weight| {
-            weight.parse(problems, |text| {
+            weight.number(problems, |text| {
                 let whole = Decimal::parse(text.as_bytes()).and_then(|number| number.scaled(0));
                 let fits = whole.and_then(|whole| u32::try_from(whole).ok()).filter(|weight| *weight <= MAX_WEIGHT);
                 fits.ok_or_else(|| "must be a whole number from 0 to 1000000".into())

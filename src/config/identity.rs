@@ -66,7 +66,7 @@ impl ClaimPath {
             1..=256 if !text.contains('\0') => Ok(Box::from(text)),
             1..=256 => Err(Wrong::from("may not contain \"\\u{0}\"")),
             0 => Err(Wrong::from("may not be empty")),
-            _ => Err(Wrong::from("may have at most 256 bytes")),
+            more => Err(format!("may have at most 256 bytes, not {more}").into()),
         };
         let names = match field.node {
             Node::List(_) => field.each(problems, CLAIM_DEPTH, |part, problems| part.parse(problems, name))?,
@@ -83,8 +83,7 @@ pub(super) fn sources(field: &Field<'_>, problems: &mut Problems) -> Option<Vec<
 
 fn source(field: &Field<'_>, problems: &mut Problems) -> Option<Source> {
     let object = field.object(&SOURCE, problems)?;
-    let is_kind = |name: &&str| !matches!(*name, "lower" | "trim") && SOURCE.knows(name);
-    let kinds: Vec<&str> = object.names().filter(is_kind).collect();
+    let kinds = object.present(SOURCE.names().filter(|name| !matches!(*name, "lower" | "trim")));
     let kind = match kinds.as_slice() {
         [name] => kind(&object, name, problems),
         [] => {

@@ -73,6 +73,11 @@ impl Config {
                     // Whatever begins like a protobuf message and is not text was no `Struct` either.
                     "is neither JSON nor a google.protobuf.Struct: send it as JSON in a google.protobuf.StringValue"
                         .to_owned()
+                } else if error.is_data() {
+                    // JSON it is: what it may not be is our own rule.
+                    format!("is {error}")
+                } else if bytes.starts_with(b"\xef\xbb\xbf") {
+                    "is not JSON: begins with a byte order mark".to_owned()
                 } else {
                     format!("is not JSON: {error}")
                 };
@@ -95,7 +100,7 @@ impl Config {
             version.wrong(problems, "must be 1, the version of the format that this module reads");
         }
         if let Some(revision) = object.field("revision") {
-            config.revision = revision.parse(problems, Prose::parse);
+            config.revision = revision.parse(problems, Prose::parse_some);
         }
         if let Some(list) = object.field("identity") {
             config.identity = identity::sources(&list, problems).unwrap_or_default();
@@ -137,7 +142,7 @@ fn inspect(field: &Field<'_>, problems: &mut Problems) -> Option<Inspect> {
     let object = field.object(&INSPECT, problems)?;
     let header = object.required("header", problems);
     let header = header.and_then(|header| header.parse(problems, OwnedHeader::parse));
-    let equals = object.field("equals").map(|equals| equals.parse(problems, HeaderValue::parse));
+    let equals = object.field("equals").map(|equals| equals.secret(problems, HeaderValue::parse));
     Some(Inspect {
         header: header?,
         equals: match equals {

@@ -81,7 +81,7 @@ impl fmt::Display for Found<'_> {
         match self.0 {
             Node::Null => f.write_str("null"),
             Node::Bool(value) => write!(f, "{value}"),
-            Node::Number(text) if text.len() > 60 => f.write_str("a very long number"),
+            Node::Number(text) if text.starts_with("0x") => f.write_str("a number of more than 15 digits"),
             Node::Number(text) => f.write_str(text),
             Node::Text(text) => Quoted(text).fmt(f),
             Node::List(items) if items.is_empty() => f.write_str("an empty list"),

@@ -30,6 +30,11 @@ impl<'n> Field<'n> {
     /// Text; a number is its decimal text.
     pub(super) fn text(&self, problems: &mut Problems) -> Option<&'n str> {
         match self.node {
+            // As text, a double that no short decimal writes would be its bits, which nobody has meant.
+            Node::Number(text) if text.starts_with("0x") => {
+                self.wrong(problems, "is a number that is not exact where text is due: quote it");
+                None
+            }
             Node::Text(text) | Node::Number(text) => Some(text),
             // `NO`, `on` and `yes` are booleans to YAML: the commonest way for text to arrive as none.
             Node::Bool(_) => {
@@ -40,6 +45,29 @@ impl<'n> Field<'n> {
                 self.wrong(problems, "must be text");
                 None
             }
+        }
+    }
+
+    /// A number, read by a parser; text may hold one, too.
+    pub(super) fn number<T>(&self, problems: &mut Problems, parser: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+        match self.node {
+            Node::Text(text) | Node::Number(text) => self.parsed(problems, parser(text)),
+            Node::Null | Node::Bool(_) | Node::List(_) | Node::Map(_) => {
+                self.wrong(problems, "must be a number");
+                None
+            }
+        }
+    }
+
+    /// Text that is a key to something: what was found is not told.
+    pub(super) fn secret<T>(&self, problems: &mut Problems, parser: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+        match self.node {
+            Node::Text(text) => parser(text)
+                .map_err(|_| {
+                    problems.error(&self.at, "must be visible ASCII, 1 to 256 bytes, and no space at its ends");
+                })
+                .ok(),
+            _ => self.parse(problems, parser),
         }
     }
 
@@ -125,7 +153,10 @@ impl<'n> Field<'n> {
         let entries = self.entries(problems)?;
         for (key, _) in in_order(entries) {
             if !section.knows(key) {
-                problems.unknown(&self.at.key(key), format_args!("is not a field of {}", section.title));
+                let title = section.title;
+                let lower = title.get(..1).unwrap_or_default().to_ascii_lowercase();
+                let rest = title.get(1..).unwrap_or_default();
+                problems.unknown(&self.at.key(key), format_args!("is not a field of {lower}{rest}"));
             }
         }
         Some(Object { at: self.at, entries })
@@ -145,7 +176,7 @@ pub(super) struct Object<'n> {
     entries: &'n [(Box<str>, Node)],
 }
 
-impl<'n> Object<'n> {
+impl Object<'_> {
     /// The field of this name, where there is one.
     pub(super) fn field<'o>(&'o self, name: &'o str) -> Option<Field<'o>> {
         let (_, node) = self.entries.iter().find(|(key, _)| **key == *name)?;
@@ -161,9 +192,9 @@ impl<'n> Object<'n> {
         field
     }
 
-    /// The names that are present, in order.
-    pub(super) fn names(&self) -> impl Iterator<Item = &'n str> {
-        in_order(self.entries).map(|(key, _)| &**key)
+    /// Which of these names are present, in this order and each once: a map has no order of its own.
+    pub(super) fn present<'s>(&self, names: impl Iterator<Item = &'s str>) -> Vec<&'s str> {
+        names.filter(|name| self.entries.iter().any(|(key, _)| **key == **name)).collect()
     }
 }
 

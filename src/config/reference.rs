@@ -29,6 +29,11 @@ pub struct Entry {
 }
 
 impl Section {
+    /// The names of its fields.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().map(|entry| entry.name)
+    }
+
     /// Whether a field of this name is known.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {

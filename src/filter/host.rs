@@ -46,11 +46,16 @@ pub(super) fn now() -> Timestamp {
 /// call anew.
 pub(super) fn apply(effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) {
     const FEW: usize = 3;
-    if effects.len() <= FEW {
+    // Of more than 1,024 headers, or more than 1 MiB, Envoy takes none, and leaves the request without any.
+    const MANY: usize = 512;
+    const LARGE: usize = 512 * 1024;
+    let all = rewritten(headers, effects);
+    let bytes = all.iter().map(|(name, value)| name.len().saturating_add(value.len())).fold(0, usize::saturating_add);
+    if effects.len() <= FEW || all.len() > MANY || bytes > LARGE {
         effects.iter().for_each(apply_one);
         return;
     }
-    let _ = hostcalls::set_map_bytes(MapType::HttpRequestHeaders, rewritten(headers, effects));
+    let _ = hostcalls::set_map_bytes(MapType::HttpRequestHeaders, all);
     effects.iter().filter(|effect| **effect == Effect::ClearRoute).for_each(apply_one);
 }
 

@@ -17,6 +17,9 @@ use crate::metric::{self, Gauge};
 use crate::plan::{Compiled, Plan};
 use crate::problem::Problems;
 
+/// How many warnings about one config are logged: each of them is a line of Envoy's log, from each of its threads.
+const WARNINGS: usize = 50;
+
 /// How many revisions get a gauge of their own in the life of a VM.
 const REVISIONS: usize = 64;
 
@@ -38,8 +41,13 @@ impl RootContext for Root {
         let plugin = host::plugin();
         let bytes = host::configuration();
         let (compiled, problems) = Plan::from_bytes(&bytes);
-        for warning in problems.unknown_fields().iter().chain(problems.warnings()) {
+        let (unknown, warnings) = (problems.unknown_fields(), problems.warnings());
+        for warning in unknown.iter().chain(warnings).take(WARNINGS) {
             warn!("config: {warning}");
+        }
+        let more = unknown.len().saturating_add(warnings.len()).saturating_sub(WARNINGS);
+        if more > 0 {
+            warn!("config: ... and {more} more warnings");
         }
         let judgement = match compiled {
             Compiled::Ready(plan) => {

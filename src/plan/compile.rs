@@ -90,8 +90,14 @@ impl Compiler<'_> {
         let config = self.config;
         let mut depths = vec![Depth::Unknown; config.segments.len()];
         for (place, (name, _)) in config.segments.iter().enumerate() {
-            if let Err(why) = depth(place, config, &mut depths) {
+            // What stands behind another one has been looked at with that: a chain that is too long is told once, at its head.
+            let head = matches!(depths.get(place), Some(Depth::Unknown));
+            if depth(place, config, &mut depths, at, problems) > CHAIN && head {
+                let why = format_args!("stands at the head of a chain of more than {CHAIN} segments");
                 problems.error(&at.key(name.as_str()), why);
+                if let Some(depth) = depths.get_mut(place) {
+                    *depth = Depth::Known(0);
+                }
             }
         }
         let conditions = config.segments.iter();
@@ -199,23 +205,39 @@ impl Compiler<'_> {
         // What some server would take for one header stands side by side, in key order.
         let order = order::of(writers.iter().map(|writer| writer.folded.as_bytes()));
         let mut owned: Vec<OwnedHeader> = Vec::new();
+        let read = self.inputs.headers();
+        let looked_at: Vec<&[u8]> =
+            order::of(read.iter().map(String::as_bytes)).into_iter().map(|(name, _)| name).collect();
         let mut shared = false;
         for same in order.chunk_by(|(one, _), (two, _)| one == two) {
             let mut same = same.iter().filter_map(|(_, place)| writers.get(*place));
             let Some(first) = same.next() else { continue };
             let (header, winner) = (first.header, first.flag);
             owned.push(header.clone());
+            if self
+                .config
+                .inspect
+                .as_ref()
+                .is_some_and(|inspect| inspect.header.as_str().replace('_', "-") == first.folded)
+            {
+                problems
+                    .error(&at.key(winner), format_args!("may not write {header}: it is the key of inspect.header"));
+            }
             if first.folded == DICTIONARY {
                 let why = format_args!("may not write {header}: {DICTIONARY} is the dictionary of all flags");
                 problems.error(&at.key(winner), why);
             }
-            if self.inputs.looks_at(header.as_str()) {
+            if looked_at.binary_search(&first.folded.as_bytes()).is_ok() {
                 let why = "which a condition or identity reads: that sees what clients send";
                 problems.warning(&at.key(winner), format_args!("writes {header}, {why}"));
             }
-            let mut told = winner;
+            let (mut told, mut twin) = (winner, "");
             for Writer { header: other, flag, .. } in same {
                 if *other != header {
+                    if twin == *flag {
+                        continue;
+                    }
+                    twin = *flag;
                     let why = format_args!("writes {other}, which some servers take for {header} of flags.{winner}");
                     problems.error(&at.key(flag), why);
                 } else if *flag != told {
@@ -346,46 +368,48 @@ enum Depth {
     Known(usize),
 }
 
-/// How long the chain of segments behind the one at this place is, or why it has no end.
-fn depth(place: usize, config: &Config, depths: &mut [Depth]) -> Result<usize, String> {
-    let Some((name, condition)) = config.segments.get(place) else { return Ok(0) };
-    match depths.get(place) {
-        Some(Depth::Known(depth)) => return Ok(*depth),
-        Some(Depth::Open) => return Err(format!("refers to itself, through {name}")),
-        Some(Depth::Unknown) | None => {}
+/// How long the chain of segments behind the one at this place is. Each reference that closes a ring is told.
+fn depth(place: usize, config: &Config, depths: &mut [Depth], at: &FieldPath<'_>, problems: &mut Problems) -> usize {
+    let Some((name, condition)) = config.segments.get(place) else { return 0 };
+    if let Some(Depth::Known(depth)) = depths.get(place) {
+        return *depth;
     }
     if let Some(depth) = depths.get_mut(place) {
         *depth = Depth::Open;
     }
     let mut deepest = 0;
     let mut open = vec![condition];
-    let mut result = Ok(());
+    let mut told = false;
     while let Some(condition) = open.pop() {
         match condition {
-            config::Condition::All(parts) | config::Condition::Any(parts) => open.extend(parts),
+            config::Condition::All(parts) | config::Condition::Any(parts) => open.extend(parts.iter().rev()),
             config::Condition::Not(part) => open.push(part),
             config::Condition::Test(..) => {}
             config::Condition::Segment(next) => {
-                let Some(next) = segment(config, next) else { continue };
-                match depth(next, config, depths) {
-                    Ok(depth) => deepest = deepest.max(depth.saturating_add(1)),
-                    Err(why) => result = Err(why),
+                let Some(place) = segment(config, next) else { continue };
+                if matches!(depths.get(place), Some(Depth::Open)) {
+                    // A segment that speaks of itself in every part of it has one thing wrong.
+                    if !told {
+                        told = true;
+                        let through = if next == name { String::new() } else { format!(", through {name}") };
+                        problems.error(&at.key(next.as_str()), format_args!("refers to itself{through}"));
+                    }
+                    continue;
                 }
+                deepest = deepest.max(depth(place, config, depths, at, problems).saturating_add(1));
             }
         }
     }
-    if deepest > CHAIN {
-        result = Err(format!("stands at the head of a chain of more than {CHAIN} segments"));
-    }
-    // A chain that is too long is told once, at its head.
     if let Some(depth) = depths.get_mut(place) {
-        *depth = Depth::Known(if result.is_ok() { deepest } else { 0 });
+        *depth = Depth::Known(deepest);
     }
-    result.map(|()| deepest)
+    deepest
 }
 
-fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k str>) -> String {
-    let known: Vec<&str> = known.take(10).collect();
-    let known = if known.is_empty() { "there are none".into() } else { format!("known: {}", known.join(", ")) };
+fn unknown<'k>(what: &str, name: &str, mut known: impl ExactSizeIterator<Item = &'k str>) -> String {
+    const MOST: usize = 10;
+    let shown: Vec<&str> = known.by_ref().take(MOST).collect();
+    let more = if known.len() > 0 { format!(" and {} more", known.len()) } else { String::new() };
+    let known = if shown.is_empty() { "there are none".into() } else { format!("known: {}{more}", shown.join(", ")) };
     format!("is not {what} ({known}; found {})", Quoted(name))
 }

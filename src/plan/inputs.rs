@@ -259,10 +259,13 @@ impl Interner {
         inputs
     }
 
-    /// Whether a header of this name, or one that folds onto it, is looked at.
-    pub(super) fn looks_at(&self, owned: &str) -> bool {
-        let same = |name: &HeaderName| name.as_str().bytes().map(fold).eq(owned.bytes().map(fold));
-        self.inputs.iter().any(|input| matches!(input, Input::Header(name) if same(name)))
+    /// The headers that are looked at, with `-` for `_`.
+    pub(super) fn headers(&self) -> Vec<String> {
+        let name = |input: &Input| match input {
+            Input::Header(name) => Some(name.as_str().replace('_', "-")),
+            _ => None,
+        };
+        self.inputs.iter().filter_map(name).collect()
     }
 }
 
