@@ -46,12 +46,13 @@ pub(super) fn now() -> Timestamp {
 /// call anew.
 pub(super) fn apply(effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) {
     const FEW: usize = 3;
+    // A host that gave no headers keeps its own: they must not be written over.
     // Of more than 1,024 headers, or more than 1 MiB, Envoy takes none, and leaves the request without any.
     const MANY: usize = 512;
     const LARGE: usize = 512 * 1024;
     let all = rewritten(headers, effects);
     let bytes = all.iter().map(|(name, value)| name.len().saturating_add(value.len())).fold(0, usize::saturating_add);
-    if effects.len() <= FEW || all.len() > MANY || bytes > LARGE {
+    if effects.len() <= FEW || headers.is_empty() || all.len() > MANY || bytes > LARGE {
         effects.iter().for_each(apply_one);
         return;
     }

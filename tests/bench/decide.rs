@@ -1,5 +1,11 @@
 //! Measures a decision natively: one flag, many flags, many flags of which few match, and compiling a config.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a benchmark that cannot go on stops")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a benchmark that cannot go on stops"
+)]
 
 use std::hint::black_box;
 
@@ -70,7 +76,7 @@ fn deciding(criterion: &mut Criterion) {
         let plan = flags(count, |_| Value::Null);
         let seen = request(&plan);
         group.bench_with_input(BenchmarkId::from_parameter(count), &plan, |bench, plan| {
-            bench.iter(|| decide(plan, &seen, now))
+            bench.iter(|| decide(plan, &seen, now));
         });
     }
     group.finish();
@@ -85,7 +91,7 @@ fn deciding(criterion: &mut Criterion) {
             });
             let seen = request(&plan);
             group.bench_with_input(BenchmarkId::from_parameter(count), &plan, |bench, plan| {
-                bench.iter(|| decide(plan, &seen, now))
+                bench.iter(|| decide(plan, &seen, now));
             });
         }
         group.finish();

@@ -45,7 +45,7 @@ fn config(flags: usize) -> String {
     json!({"version": 1, "identity": [{"header": "x-user-id"}], "flags": all}).to_string()
 }
 
-/// The same job in Lua: the same hash, the same headers, the same spellings of forged headers removed. LuaJIT's own
+/// The same job in Lua: the same hash, the same headers, the same spellings of forged headers removed. Its own
 /// 64-bit integers, salts prepared once, one look over the headers.
 fn lua(flags: usize) -> String {
     let names: Vec<String> = (1..flags).map(|n| format!("'flag-{n}'")).collect();
