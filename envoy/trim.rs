@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [built, shipped] = paths.as_slice() else { return Err("usage: trim BUILT.wasm SHIPPED.wasm".into()) };
     let mut module = ModuleConfig::new().generate_producers_section(false).parse_file(built)?;
     let unused = module.exports.iter().filter(|export| !KEPT.contains(&export.name.as_str()));
-    for export in unused.map(|export| export.id()).collect::<Vec<_>>() {
+    for export in unused.map(walrus::Export::id).collect::<Vec<_>>() {
         module.exports.delete(export);
     }
     gc::run(&mut module);
