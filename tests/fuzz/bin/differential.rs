@@ -1,0 +1,7 @@
+//! The target `differential` for libFuzzer.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::differential::check(bytes));
