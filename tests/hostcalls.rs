@@ -37,9 +37,9 @@ struct Call {
     because: &'static str,
 }
 
-/// Beyond these answers there are two more, for every call. 6, invalid memory access, needs pointers that lead out of
-/// the VM's memory: all of them are those of live Rust values. 10, internal failure, is the answer to a call that
-/// the operator has forbidden by `capability_restriction_config`: README names the calls to allow.
+/// Beyond these answers there are two more. 6, invalid memory access, needs pointers that lead out of the VM's memory,
+/// or a VM that can allocate no more; ours are those of live Rust values. 10, internal failure, is also the answer to
+/// any call that an operator has forbidden by `capability_restriction_config`: what traps then, traps on purpose.
 const CALLS: [Call; 13] = [
     Call { name: "proxy_log", survived: &[0], answers: &[0], because: "2 is for a level that does not exist" },
     Call {

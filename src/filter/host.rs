@@ -50,11 +50,14 @@ pub(super) fn apply(effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) {
     // Of more than 1,024 headers, or more than 1 MiB, Envoy takes none, and leaves the request without any.
     const MANY: usize = 512;
     const LARGE: usize = 512 * 1024;
+    let one_by_one = || effects.iter().for_each(apply_one);
+    if effects.len() <= FEW || headers.is_empty() {
+        return one_by_one();
+    }
     let all = rewritten(headers, effects);
     let bytes = all.iter().map(|(name, value)| name.len().saturating_add(value.len())).fold(0, usize::saturating_add);
-    if effects.len() <= FEW || headers.is_empty() || all.len() > MANY || bytes > LARGE {
-        effects.iter().for_each(apply_one);
-        return;
+    if all.len() > MANY || bytes > LARGE {
+        return one_by_one();
     }
     let _ = hostcalls::set_map_bytes(MapType::HttpRequestHeaders, all);
     effects.iter().filter(|effect| **effect == Effect::ClearRoute).for_each(apply_one);
