@@ -95,12 +95,14 @@ fn print(config: &[u8]) -> [u8; 8] {
 /// Judges a bad push; `inert` is the plan that only strips, `accepted` whether these bytes are on record.
 #[must_use]
 pub fn judge_bad(inert: Plan, accepted: bool, last_good: Option<&[u8]>) -> Judgement {
+    // What is refused needs no plan: the one that runs stays as it is.
+    if !accepted && last_good.is_some() {
+        return Judgement::Refuse;
+    }
     // A last good config may be none to this module: an older one may have written it down.
-    let last_good = last_good.map(|bytes| Plan::from_bytes(bytes).0);
-    match (accepted, last_good) {
-        (true, Some(Compiled::Ready(plan))) => Judgement::Accept(Box::new(plan), State::LastGood),
-        (false, Some(_)) => Judgement::Refuse,
-        (true, _) | (false, None) => Judgement::Accept(Box::new(inert), State::Inert),
+    match last_good.map(|bytes| Plan::from_bytes(bytes).0) {
+        Some(Compiled::Ready(plan)) => Judgement::Accept(Box::new(plan), State::LastGood),
+        Some(Compiled::Broken(_)) | None => Judgement::Accept(Box::new(inert), State::Inert),
     }
 }
 
