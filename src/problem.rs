@@ -135,43 +135,68 @@ impl fmt::Display for Problem {
 /// while a check before the push takes it for an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
-    errors: Vec<Problem>,
-    unknown: Vec<Problem>,
-    warnings: Vec<Problem>,
+    errors: Kind,
+    unknown: Kind,
+    warnings: Kind,
+}
+
+/// Problems of one kind: the first ones with their texts, and how many there are in all. To write down a hundred
+/// thousand that nobody will read would hold a worker up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Kind {
+    first: Vec<Problem>,
+    count: usize,
+}
+
+impl Kind {
+    const MOST: usize = 1_000;
+
+    fn note(&mut self, at: &FieldPath<'_>, wrong: &dyn fmt::Display) {
+        self.count = self.count.saturating_add(1);
+        if self.count <= Self::MOST {
+            self.first.push(Problem { path: at.to_string(), wrong: wrong.to_string() });
+        }
+    }
 }
 
 impl Problems {
     /// Notes an error: this config will not run.
     pub fn error(&mut self, at: &FieldPath<'_>, wrong: impl fmt::Display) {
-        self.errors.push(Problem { path: at.to_string(), wrong: wrong.to_string() });
+        self.errors.note(at, &wrong);
     }
 
     /// Notes a field that this version does not know.
     pub fn unknown(&mut self, at: &FieldPath<'_>, wrong: impl fmt::Display) {
-        self.unknown.push(Problem { path: at.to_string(), wrong: wrong.to_string() });
+        self.unknown.note(at, &wrong);
     }
 
     /// Notes what will run but may not be meant.
     pub fn warning(&mut self, at: &FieldPath<'_>, wrong: impl fmt::Display) {
-        self.warnings.push(Problem { path: at.to_string(), wrong: wrong.to_string() });
+        self.warnings.note(at, &wrong);
     }
 
-    /// What keeps the config from running.
+    /// What keeps the config from running; of very many, the first thousand.
     #[must_use]
     pub fn errors(&self) -> &[Problem] {
-        &self.errors
+        &self.errors.first
+    }
+
+    /// How many errors there are in all.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.errors.count
     }
 
     /// The fields that this version does not know.
     #[must_use]
     pub fn unknown_fields(&self) -> &[Problem] {
-        &self.unknown
+        &self.unknown.first
     }
 
     /// What will run but may not be meant.
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
-        &self.warnings
+        &self.warnings.first
     }
 }
 
@@ -188,10 +213,10 @@ impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A config can be wrong in every line; a log needs no more than the first screens of it.
         const MOST: usize = 50;
-        for problem in self.errors.iter().take(MOST) {
+        for problem in self.errors.first.iter().take(MOST) {
             writeln!(f, "{problem}")?;
         }
-        match (self.errors.len(), self.errors.len().saturating_sub(MOST)) {
+        match (self.errors.count, self.errors.count.saturating_sub(MOST)) {
             (1, _) => f.write_str("1 problem"),
             (count, 0) => write!(f, "{count} problems"),
             (count, more) => write!(f, "... and {more} more; {count} problems"),
@@ -224,11 +249,12 @@ mod tests {
     #[test]
     fn a_flood_of_problems_is_cut_and_counted() {
         let mut problems = Problems::default();
-        for index in 0..60 {
+        for index in 0..60_000 {
             problems.error(&FieldPath::ROOT.index(index), "is wrong");
         }
         let text = problems.to_string();
         assert_eq!(text.lines().count(), 51);
-        assert!(text.ends_with("... and 10 more; 60 problems"), "{text}");
+        assert!(text.ends_with("... and 59950 more; 60000 problems"), "{text}");
+        assert_eq!((problems.errors().len(), problems.count()), (1_000, 60_000));
     }
 }

@@ -57,7 +57,7 @@ impl RootContext for Root {
             Compiled::Broken(inert) => judge(&plugin, &bytes, inert),
         };
         gauge(&plugin, Gauge::Refused, u64::from(!problems.errors().is_empty()));
-        gauge(&plugin, Gauge::Problems, u64::try_from(problems.errors().len()).unwrap_or(u64::MAX));
+        gauge(&plugin, Gauge::Problems, u64::try_from(problems.count()).unwrap_or(u64::MAX));
         match judgement {
             Judgement::Refuse => {
                 error!("config: refused, the one before it stays in force: {}", problems.one_line());
