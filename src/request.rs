@@ -80,7 +80,8 @@ impl<'r> Request<'r> {
                 _ => inputs.header(name.as_bytes(), |place| match place {
                     Place::Owned => request.forged.push(name),
                     Place::Cookies => request.cookies(inputs, value),
-                    Place::Slot(slot) => request.add(slot, Cow::Borrowed(value)),
+                    // Blanks around a value are none of it; HTTP/1.1 codecs take them off, those of HTTP/2 do not.
+                    Place::Slot(slot) => request.add(slot, Cow::Borrowed(value.trim_ascii())),
                 }),
             }
         }

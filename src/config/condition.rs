@@ -289,6 +289,15 @@ fn bytes(field: &Field<'_>, problems: &mut Problems) -> Option<Box<[u8]>> {
     })
 }
 
+/// The network as IPv4, where it is one in the clothes of IPv6: addresses are compared without them.
+fn unmapped(network: IpNet) -> IpNet {
+    let inner = match network {
+        IpNet::V6(network) => network.prefix_len().checked_sub(96).zip(network.network().to_ipv4_mapped()),
+        IpNet::V4(_) => None,
+    };
+    inner.and_then(|(prefix, address)| IpNet::new(address.into(), prefix).ok()).unwrap_or(network)
+}
+
 fn network(field: &Field<'_>, problems: &mut Problems) -> Option<IpNet> {
     field.parse(problems, |text| {
         // The address by the standard library, which refuses `010.0.0.1`: to some that is 8.0.0.1.
@@ -297,6 +306,6 @@ fn network(field: &Field<'_>, problems: &mut Problems) -> Option<IpNet> {
             None => Some(IpNet::from(address)),
             Some(prefix) => IpNet::new(address, prefix.parse().ok()?).ok(),
         });
-        network.ok_or_else(|| "must be an address or a network, such as 10.0.0.0/8".into())
+        network.map(unmapped).ok_or_else(|| "must be an address or a network, such as 10.0.0.0/8".into())
     })
 }
