@@ -121,24 +121,38 @@ impl OwnedHeader {
     /// Says which character or length is wrong, or that the header carries the request itself.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         // To own a header is to take it from every client: none of these can be missed by a request.
-        const NOT_OURS: [&str; 14] = [
+        const NOT_OURS: [&str; 27] = [
             "authorization",
             "connection",
             "content-length",
             "content-type",
             "cookie",
             "expect",
+            "forwarded",
             "host",
+            "if-match",
+            "if-modified-since",
+            "if-none-match",
+            "if-range",
+            "if-unmodified-since",
             "keep-alive",
+            "origin",
+            "proxy-authorization",
             "proxy-connection",
+            "range",
             "te",
+            "traceparent",
+            "tracestate",
             "trailer",
             "transfer-encoding",
             "upgrade",
+            "user-agent",
+            "via",
             "x-request-id",
         ];
         let name = HeaderName::parse(text)?;
-        if NOT_OURS.contains(&name.as_str()) || name.as_str().starts_with("x-envoy-") {
+        let family = ["x-envoy-", "x-forwarded-"].iter().any(|family| name.as_str().starts_with(family));
+        if family || NOT_OURS.contains(&name.as_str()) {
             return Err("belongs to the request itself and cannot be taken over".into());
         }
         Ok(Self(name.0))

@@ -15,6 +15,9 @@ use crate::share::Ppm;
 /// The header of the dictionary.
 pub(crate) const DICTIONARY: &str = "x-flags";
 
+/// What is odd about a header that the filter owns, and a rule looks at.
+const READ: &str = "which a condition or identity reads: that sees what clients send";
+
 /// How many segments may stand behind each other in a chain of references.
 const CHAIN: usize = 16;
 
@@ -228,8 +231,7 @@ impl Compiler<'_> {
                 problems.error(&at.key(winner), why);
             }
             if looked_at.binary_search(&first.folded.as_bytes()).is_ok() {
-                let why = "which a condition or identity reads: that sees what clients send";
-                problems.warning(&at.key(winner), format_args!("writes {header}, {why}"));
+                problems.warning(&at.key(winner), format_args!("writes {header}, {READ}"));
             }
             let (mut told, mut twin) = (winner, "");
             for Writer { header: other, flag, .. } in same {
@@ -248,7 +250,18 @@ impl Compiler<'_> {
                 }
             }
         }
-        owned.extend(self.config.inspect.as_ref().map(|inspect| inspect.header.clone()));
+        if let Some(inspect) = &self.config.inspect {
+            let (header, at) = (&inspect.header, FieldPath::ROOT);
+            let at = at.key("inspect");
+            let folded = header.as_str().replace('_', "-");
+            if folded == DICTIONARY {
+                problems.error(&at.key("header"), format_args!("may not be {DICTIONARY}, the dictionary of all flags"));
+            }
+            if looked_at.binary_search(&folded.as_bytes()).is_ok() {
+                problems.warning(&at.key("header"), format_args!("is {header}, {READ}"));
+            }
+            owned.push(header.clone());
+        }
         owned.extend(OwnedHeader::parse(DICTIONARY));
         (owned, shared)
     }
