@@ -21,6 +21,7 @@ pub mod config;
 pub mod decide;
 pub mod decimal;
 pub mod effect;
+pub mod guard;
 pub mod hash;
 pub mod lifecycle;
 pub mod metric;

@@ -1,0 +1,268 @@
+//! Keeps what was counted, over ten lengths of time at once: a crash shows in the short ones, a slow leak in the
+//! long ones.
+//!
+//! Time goes by in units of a quarter of a second. The windows of level `j` have slots of `2^j` units, four full
+//! ones and one that fills: 1 s to 10 min. Never reads a clock: whoever keeps one says when a unit is over.
+
+use super::bits::Share;
+
+/// Identities fall into so many groups, by their hash.
+pub const GROUPS: usize = 16;
+
+/// The length of a unit in milliseconds.
+pub const UNIT: i64 = 250;
+
+/// The number of levels.
+pub const LEVELS: usize = 10;
+
+/// The full slots of a level.
+const SLOTS: usize = 4;
+
+/// What happened to the requests of one group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Requests.
+    pub requests: u32,
+    /// Those that failed.
+    pub failed: u32,
+    /// Those that were slower than the limit.
+    pub slow: u32,
+}
+
+impl Count {
+    const fn each(&mut self) -> [&mut u32; 3] {
+        [&mut self.requests, &mut self.failed, &mut self.slow]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.requests == 0
+    }
+}
+
+/// What is compared: errors, or slow answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Requests that failed.
+    Errors,
+    /// Requests that were slower than the limit.
+    Latency,
+}
+
+impl Measure {
+    /// Our word for it. Stable: seen in events.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Errors => "errors",
+            Self::Latency => "latency",
+        }
+    }
+
+    const fn of(self, count: &Count) -> u32 {
+        match self {
+            Self::Errors => count.failed,
+            Self::Latency => count.slow,
+        }
+    }
+}
+
+/// One side of a comparison, by groups of identities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arm(pub(super) [Count; GROUPS]);
+
+impl Arm {
+    /// How many of its requests did badly, without the group that did worst: one customer whose client is broken
+    /// must not speak for all.
+    #[must_use]
+    pub fn share(&self, measure: Measure) -> Share {
+        let Self(groups) = self;
+        let worst = groups.iter().max_by_key(|group| (measure.of(group), u32::MAX.wrapping_sub(group.requests)));
+        let worst = worst.copied().unwrap_or_default();
+        let sum = |of: &dyn Fn(&Count) -> u32| groups.iter().map(of).fold(0, u32::saturating_add);
+        Share {
+            of: sum(&|group| group.requests).saturating_sub(worst.requests),
+            count: sum(&|group| measure.of(group)).saturating_sub(measure.of(&worst)),
+        }
+    }
+
+    /// All its requests.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.0.iter().map(|group| group.requests).fold(0, u32::saturating_add)
+    }
+}
+
+/// The two sides of a comparison over some length of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// Identities that a draw exposed to the variant.
+    pub variant: Arm,
+    /// Identities that the same draw left at the baseline.
+    pub baseline: Arm,
+}
+
+impl Cell {
+    /// The group of a hash, in one of the arms.
+    pub fn group(&mut self, exposed: bool, hash: u64) -> Option<&mut Count> {
+        let group = usize::try_from(hash & 15).ok()?;
+        if exposed { self.variant.0.get_mut(group) } else { self.baseline.0.get_mut(group) }
+    }
+
+    pub(super) fn counts(&mut self) -> impl Iterator<Item = &mut u32> {
+        self.variant.0.iter_mut().chain(self.baseline.0.iter_mut()).flat_map(Count::each)
+    }
+
+    /// Whether nothing was counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.variant.0.iter().chain(&self.baseline.0).all(Count::is_empty)
+    }
+
+    fn change(&mut self, other: &Self, change: fn(u32, u32) -> u32) {
+        let groups = self.variant.0.iter_mut().chain(self.baseline.0.iter_mut());
+        for (group, other) in groups.zip(other.variant.0.iter().chain(&other.baseline.0)) {
+            if other.requests > 0 {
+                let mut other = *other;
+                for (mine, other) in group.each().into_iter().zip(other.each()) {
+                    *mine = change(*mine, *other);
+                }
+            }
+        }
+    }
+
+    /// Adds what another one counted.
+    pub fn add(&mut self, other: &Self) {
+        self.change(other, u32::saturating_add);
+    }
+}
+
+/// The windows of one length.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Level {
+    full: [Cell; SLOTS],
+    filling: Cell,
+    /// All of the above.
+    sum: Cell,
+}
+
+impl Level {
+    fn close(&mut self, oldest: usize) {
+        if let Some(oldest) = self.full.get_mut(oldest) {
+            self.sum.change(oldest, u32::saturating_sub);
+            *oldest = core::mem::take(&mut self.filling);
+        }
+    }
+}
+
+/// What was counted for one comparison, over all lengths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Windows {
+    units: u64,
+    levels: [Level; LEVELS],
+}
+
+impl Windows {
+    /// Adds what was counted in the unit that runs.
+    pub fn add(&mut self, counted: &Cell) {
+        if !counted.is_empty() {
+            for level in &mut self.levels {
+                level.filling.add(counted);
+                level.sum.add(counted);
+            }
+        }
+    }
+
+    /// A unit is over.
+    pub fn pass(&mut self) {
+        self.units = self.units.wrapping_add(1);
+        for (power, level) in (0..).zip(&mut self.levels) {
+            let slots = self.units >> power;
+            if slots << power == self.units {
+                level.close(usize::try_from(slots & 3).unwrap_or_default());
+            }
+        }
+    }
+
+    /// The counts of each length up to this many seconds, the shortest first, with the length in seconds.
+    pub fn up_to(&self, seconds: u64) -> impl Iterator<Item = (u64, &Cell)> {
+        let lengths = (0..).map(|power| 1_u64 << power);
+        lengths
+            .zip(&self.levels)
+            .take_while(move |(length, _)| *length <= seconds.max(1))
+            .map(|(length, level)| (length, &level.sum))
+    }
+
+    /// The parts that have to be kept, in a fixed order; the sums follow from them.
+    pub(super) fn parts(&mut self) -> (&mut u64, impl Iterator<Item = &mut u32>) {
+        let cells = self.levels.iter_mut().flat_map(|level| level.full.iter_mut().chain([&mut level.filling]));
+        (&mut self.units, cells.flat_map(Cell::counts))
+    }
+
+    /// Works the sums out again, after the parts were written.
+    pub(super) fn sum_up(&mut self) {
+        for level in &mut self.levels {
+            level.sum = level.filling;
+            for cell in &level.full {
+                level.sum.add(cell);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(failed: u32) -> Cell {
+        let mut cell = Cell::default();
+        *cell.group(true, 3).unwrap() = Count { requests: 1, failed, slow: 0 };
+        cell
+    }
+
+    #[test]
+    fn a_count_is_seen_at_once_and_leaves_each_level_after_its_time() {
+        let mut windows = Windows::default();
+        windows.add(&one(1));
+        let seen = |windows: &Windows| windows.up_to(600).filter(|(_, cell)| cell.variant.requests() == 1).count();
+        assert_eq!(seen(&windows), LEVELS);
+        for unit in 1..=5_u32 << 9 {
+            windows.pass();
+            // A slot of level j is full for four of its lengths; how long it fills depends on where it began.
+            let due = (0..LEVELS).filter(|level| unit < 5 << level).count();
+            assert_eq!(seen(&windows), due, "after {unit} units");
+        }
+        assert_eq!(seen(&windows), 0);
+    }
+
+    #[test]
+    fn sums_are_those_of_the_slots() {
+        let mut windows = Windows::default();
+        for unit in 0..3_000 {
+            windows.add(&one(u32::from(unit % 3 == 0)));
+            windows.pass();
+        }
+        let mut again = windows.clone();
+        again.sum_up();
+        assert_eq!(windows, again);
+    }
+
+    #[test]
+    fn the_worst_group_is_left_out() {
+        let mut arm = Arm::default();
+        for (group, count) in arm.0.iter_mut().enumerate() {
+            *count = Count { requests: 10, failed: if group == 7 { 10 } else { 1 }, slow: 0 };
+        }
+        assert_eq!(arm.share(Measure::Errors), Share { of: 150, count: 15 });
+        assert_eq!(arm.share(Measure::Latency), Share { of: 150, count: 0 });
+        assert_eq!(Arm::default().share(Measure::Errors), Share::default());
+    }
+
+    #[test]
+    fn a_window_bounds_the_levels() {
+        let windows = Windows::default();
+        let lengths = |seconds| windows.up_to(seconds).map(|(length, _)| length).collect::<Vec<_>>();
+        assert_eq!(lengths(600), [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
+        assert_eq!(lengths(30), [1, 2, 4, 8, 16]);
+        assert_eq!(lengths(0), [1]);
+    }
+}
