@@ -275,14 +275,15 @@ impl Prose {
     ///
     /// Says that it is too long or holds a control character.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
-        if text.len() > 1_000 {
-            return Err(format!("may have at most 1000 bytes, not {}", text.len()).into());
-        }
-        if let Some(control) = text.chars().find(|c| c.is_control()) {
-            return Err(format!("may not contain {}", Quoted(&control.to_string())).into());
-        }
+        readable(text, 1_000, &[])?;
         Ok(Self(text.into()))
     }
+}
+
+/// Text of at most so many bytes, without control characters but for these.
+pub(crate) fn readable(text: &str, most: usize, but: &[char]) -> Result<(), Wrong> {
+    short(text, most)?;
+    found(text.chars().find(|c| c.is_control() && !but.contains(c)))
 }
 
 /// A name of letters, digits, `-`, `_` and `.`.
@@ -309,17 +310,28 @@ pub fn item(text: &str) -> String {
     if token { text.to_owned() } else { format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")) }
 }
 
+/// Complains of a text that is too long.
+fn short(text: &str, most: usize) -> Result<(), Wrong> {
+    if text.len() > most {
+        return Err(format!("may have at most {most} bytes, not {}", text.len()).into());
+    }
+    Ok(())
+}
+
+/// Complains of a character that was found where it may not be.
+fn found(c: Option<char>) -> Result<(), Wrong> {
+    match c {
+        Some(c) => Err(format!("may not contain {}", Quoted(&c.to_string())).into()),
+        None => Ok(()),
+    }
+}
+
 fn only(text: &str, most: usize, fits: impl Fn(u8) -> bool) -> Result<(), Wrong> {
     if text.is_empty() {
         return Err("may not be empty".into());
     }
-    if text.len() > most {
-        return Err(format!("may have at most {most} bytes, not {}", text.len()).into());
-    }
-    match text.chars().find(|c| !u8::try_from(*c).is_ok_and(&fits)) {
-        Some(c) => Err(format!("may not contain {}", Quoted(&c.to_string())).into()),
-        None => Ok(()),
-    }
+    short(text, most)?;
+    found(text.chars().find(|c| !u8::try_from(*c).is_ok_and(&fits)))
 }
 
 #[cfg(test)]

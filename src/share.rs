@@ -30,6 +30,12 @@ impl Ppm {
         parts.map(Self).ok_or_else(|| "must be from 0 to 100".into())
     }
 
+    /// Everybody else.
+    #[must_use]
+    pub fn rest(self) -> Self {
+        Self(Self::FULL.0.saturating_sub(self.0))
+    }
+
     /// The share in parts per million.
     #[must_use]
     pub fn parts(self) -> u32 {

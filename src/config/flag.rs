@@ -5,20 +5,21 @@
 
 use super::Node;
 use super::condition::{self, Condition};
+use super::guard::{self, Guard, Reply, Throttle};
 use super::identity::{self, Source};
-use super::read::{Field, Limit, in_order, word};
+use super::read::{Field, Limit, word};
 use super::reference::{FLAG, MATCH, ROUTE, RULE, SPLIT, STEP, VARIANT};
-use crate::decimal::Decimal;
 use crate::name::{HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
 use crate::problem::Problems;
 use crate::share::{MAX_WEIGHT, Ppm};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 const VARIANTS: Limit = Limit::new(64, "variants");
 const RULES: Limit = Limit::new(100, "rules");
 const STEPS: Limit = Limit::new(100, "steps");
 const SPLITS: Limit = Limit::new(64, "parts");
-const HEADERS: Limit = Limit::new(16, "headers");
+/// The most headers of a variant or a reply.
+pub(super) const HEADERS: Limit = Limit::new(16, "headers");
 const PATTERNS: Limit = Limit::new(100, "patterns");
 
 /// A flag as it was written.
@@ -40,6 +41,8 @@ pub struct Flag {
     pub matches: Match,
     /// The header that the mesh's routes match.
     pub route: Option<OwnedHeader>,
+    /// For how long an upstream that failed to take a request is spared, if at all.
+    pub rescue: Option<Span>,
     /// The header that tells the variant, if not the usual one.
     pub header: Option<OwnedHeader>,
     /// The outcomes; none were written where this is empty.
@@ -56,6 +59,8 @@ pub struct Flag {
     pub identity: Option<Vec<Source>>,
     /// The rules, in order.
     pub rules: Vec<Rule>,
+    /// The limits that variants must keep.
+    pub guard: Option<Guard>,
 }
 
 /// What a flag is for.
@@ -102,6 +107,10 @@ pub struct Variant {
     pub value: HeaderValue,
     /// Further headers.
     pub headers: Vec<(OwnedHeader, HeaderValue)>,
+    /// What it takes at most.
+    pub limit: Option<Throttle>,
+    /// An answer in the upstream's place.
+    pub reply: Option<Reply>,
 }
 
 /// When, how many, what.
@@ -138,6 +147,8 @@ pub struct Step {
     pub at: Timestamp,
     /// The share from then on.
     pub share: Ppm,
+    /// Whether it waits until the guard finds the one before it healthy.
+    pub requires: bool,
 }
 
 /// What a rule serves.
@@ -186,16 +197,26 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
         let route = field.object(&ROUTE, problems)?;
         route.required("header", problems)?.parse(problems, OwnedHeader::parse)
     });
+    let rescue = object.field("rescue").and_then(|field| {
+        if object.field("route").is_none() {
+            problems.error(&field.at, "needs route: a flag that does not route has nowhere else to go");
+        }
+        field.span(problems, 100..=600_000, "must be from 100ms to 10m")
+    });
     let header = object.field("header").and_then(|field| field.parse(problems, OwnedHeader::parse));
-    let variants = object.field("variants").map(|field| variants(&field, problems));
+    let variants = object.field("variants").map(|field| variants(&field, baseline.as_ref(), problems));
     let kill = object.field("kill").and_then(|field| field.boolean(problems));
     let identity = object.field("identity").and_then(|field| identity::sources(&field, problems));
+    let guard = object.field("guard");
+    let guarded = guard.is_some();
+    let guard = guard.and_then(|field| guard::read(&field, problems));
     let rules = object.field("rules").and_then(|field| {
         // No rules are as good as none written, and an overlay may well empty the list.
         let empty = *field.node == Node::List(Vec::new());
         // A rule that cannot be read keeps its place, so that problems of the others name theirs.
-        let rule =
-            |field: &Field<'_>, problems: &mut Problems| Some(rule(field, problems).unwrap_or_else(Rule::nothing));
+        let rule = |field: &Field<'_>, problems: &mut Problems| {
+            Some(rule(field, guarded, problems).unwrap_or_else(Rule::nothing))
+        };
         if empty { None } else { field.each(problems, RULES, rule) }
     });
     let variants = match variants {
@@ -215,6 +236,7 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
         expires,
         matches: matches.unwrap_or_default(),
         route,
+        rescue,
         header,
         variants,
         baseline,
@@ -223,6 +245,7 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
         salt,
         identity,
         rules: rules.unwrap_or_default(),
+        guard,
     })
 }
 
@@ -249,9 +272,16 @@ fn matches(field: &Field<'_>, problems: &mut Problems) -> Option<Match> {
     })
 }
 
-fn variants(field: &Field<'_>, problems: &mut Problems) -> Option<Vec<Variant>> {
+fn variants(field: &Field<'_>, baseline: Option<&VariantName>, problems: &mut Problems) -> Option<Vec<Variant>> {
     let written = field.list(problems)?.len();
-    let read = field.each(problems, VARIANTS, read_variant)?;
+    let read = field.each(problems, VARIANTS, |field, problems| {
+        let variant = read_variant(field, problems)?;
+        if variant.limit.is_some() && Some(&variant.name) == baseline {
+            problems
+                .error(&field.at.key("limit"), "may not stand at the baseline, which takes what the others may not");
+        }
+        Some(variant)
+    })?;
     (read.len() == written).then_some(read)
 }
 
@@ -262,32 +292,30 @@ fn read_variant(field: &Field<'_>, problems: &mut Problems) -> Option<Variant> {
     }
     if !matches!(field.node, Node::Map(_)) {
         let name = variant_name(field, problems)?;
-        return Some(Variant { value: HeaderValue::from(&name), name, headers: Vec::new() });
+        let value = HeaderValue::from(&name);
+        return Some(Variant { name, value, headers: Vec::new(), limit: None, reply: None });
     }
     let object = field.object(&VARIANT, problems)?;
     let name = object.required("name", problems).and_then(|name| variant_name(&name, problems));
     let value = object.field("value").map(|value| value.parse(problems, HeaderValue::parse));
     let mut headers = Vec::new();
-    if let Some(map) = object.field("headers")
-        && let Some(entries) = map.entries(problems)
-        && HEADERS.hold(&map.at, entries.len(), problems)
-    {
-        for (key, node) in in_order(entries) {
-            let entry = Field::new(node, map.at.key(key));
-            let header = OwnedHeader::parse(key).map_err(|wrong| problems.error(&entry.at, wrong)).ok();
-            let Some((header, value)) = header.zip(entry.parse(problems, HeaderValue::parse)) else { continue };
-            headers.push((header, value));
+    if let Some(map) = object.field("headers") {
+        for (key, entry) in map.members(HEADERS, problems) {
+            let name = OwnedHeader::parse(key).map_err(|wrong| problems.error(&entry.at, wrong)).ok();
+            headers.extend(name.zip(entry.parse(problems, HeaderValue::parse)));
         }
     }
+    let limit = object.field("limit").and_then(|limit| guard::throttle(&limit, problems));
+    let reply = object.field("reply").and_then(|reply| guard::reply(&reply, problems));
     let name = name?;
     let value = match value {
         Some(value) => value?,
         None => HeaderValue::from(&name),
     };
-    Some(Variant { name, value, headers })
+    Some(Variant { name, value, headers, limit, reply })
 }
 
-fn rule(field: &Field<'_>, problems: &mut Problems) -> Option<Rule> {
+fn rule(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Rule> {
     let object = field.object(&RULE, problems)?;
     let when = object.field("when").map(|when| condition::read(&when, problems));
     let exposure = match (object.field("percent"), object.field("steps")) {
@@ -295,8 +323,8 @@ fn rule(field: &Field<'_>, problems: &mut Problems) -> Option<Rule> {
             steps.wrong(problems, "stands beside percent: a rule has one or the other");
             None
         }
-        (Some(percent), None) => share(&percent, problems).map(Exposure::Fixed),
-        (None, Some(list)) => steps(&list, problems).map(|steps| Exposure::Steps(steps.into())),
+        (Some(percent), None) => percent.share(problems).map(Exposure::Fixed),
+        (None, Some(list)) => steps(&list, guarded, problems).map(|steps| Exposure::Steps(steps.into())),
         (None, None) => Some(Exposure::Fixed(Ppm::FULL)),
     };
     let serve = object.required("serve", problems).and_then(|serve| self::serve(&serve, problems));
@@ -308,17 +336,19 @@ fn rule(field: &Field<'_>, problems: &mut Problems) -> Option<Rule> {
     })
 }
 
-fn share(field: &Field<'_>, problems: &mut Problems) -> Option<Ppm> {
-    field.number(problems, Ppm::parse_percent)
-}
-
-fn steps(field: &Field<'_>, problems: &mut Problems) -> Option<Vec<Step>> {
+fn steps(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Vec<Step>> {
     let written = field.list(problems)?.len();
     let steps = field.each(problems, STEPS, |step, problems| {
         let object = step.object(&STEP, problems)?;
         let at = object.required("at", problems).and_then(|at| at.parse(problems, Timestamp::parse));
-        let share = object.required("percent", problems).and_then(|percent| share(&percent, problems));
-        Some(Step { at: at?, share: share? })
+        let share = object.required("percent", problems).and_then(|percent| percent.share(problems));
+        let requires = object.field("requires").and_then(|requires| {
+            if !guarded {
+                problems.error(&requires.at, "needs a guard: without one, no step waits for anything");
+            }
+            requires.parse(problems, |text| word(text, &[("healthy", true), ("nothing", false)]))
+        });
+        Some(Step { at: at?, share: share?, requires: requires.unwrap_or(true) })
     })?;
     if steps.len() < written {
         // Without one of them, nobody can say which stands before which.
@@ -348,12 +378,9 @@ fn serve(field: &Field<'_>, problems: &mut Problems) -> Option<Serve> {
     let splits = field.each(problems, SPLITS, |part, problems| {
         let object = part.object(&SPLIT, problems)?;
         let variant = object.required("variant", problems).and_then(|variant| variant_name(&variant, problems));
-        let weight = object.required("weight", problems).and_then(|weight| {
-            weight.number(problems, |text| {
-                let whole = Decimal::parse(text.as_bytes()).and_then(|number| number.scaled(0));
-                let fits = whole.and_then(|whole| u32::try_from(whole).ok()).filter(|weight| *weight <= MAX_WEIGHT);
-                fits.ok_or_else(|| "must be a whole number from 0 to 1000000".into())
-            })
+        let weight = object.required("weight", problems);
+        let weight = weight.and_then(|weight| {
+            weight.steps(problems, 0, "", 0..=MAX_WEIGHT, "must be a whole number from 0 to 1000000")
         });
         Some(Split { variant: variant?, weight: weight? })
     })?;

@@ -124,13 +124,7 @@ fn generate(field: &Field<'_>, problems: &mut Problems) -> Option<Generate> {
     let object = field.object(&GENERATE, problems)?;
     let cookie = object.required("cookie", problems);
     let cookie = cookie.and_then(|cookie| cookie.parse(problems, ParameterName::parse));
-    let max_age = object.field("maxAge").map_or(Some(YEAR), |age| {
-        let span = age.parse(problems, Span::parse)?;
-        if span.seconds() == 0 {
-            age.wrong(problems, "must be at least 1s");
-            return None;
-        }
-        Some(span)
-    });
+    let max_age =
+        object.field("maxAge").map_or(Some(YEAR), |age| age.span(problems, 1_000..=u64::MAX, "must be at least 1s"));
     Some(Generate { cookie: cookie?, max_age: max_age? })
 }

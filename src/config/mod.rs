@@ -5,6 +5,7 @@
 
 mod condition;
 mod flag;
+mod guard;
 mod identity;
 mod node;
 mod read;
@@ -13,12 +14,13 @@ mod structpb;
 
 pub use condition::{Comparison, Condition, Operator, Relation, Subject};
 pub use flag::{Exposure, Flag, Kind, Match, Rule, Serve, Split, Stage, Step, Variant};
+pub use guard::{Action, Errors, Failures, Guard, Latency, Reply, Throttle};
 pub use identity::{ClaimPath, Generate, Source, SourceKind};
 pub use node::Node;
 
 use crate::name::{FlagKey, HeaderValue, OwnedHeader, Prose, SegmentName};
 use crate::problem::{FieldPath, Problems};
-use read::{Field, Limit, in_order};
+use read::{Field, Limit};
 use reference::{CONFIG, INSPECT};
 
 /// The largest config, in bytes.
@@ -105,24 +107,16 @@ impl Config {
         if let Some(list) = object.field("identity") {
             config.identity = identity::sources(&list, problems).unwrap_or_default();
         }
-        if let Some(map) = object.field("segments")
-            && let Some(entries) = map.entries(problems)
-            && SEGMENTS.hold(&map.at, entries.len(), problems)
-        {
-            for (key, node) in in_order(entries) {
-                let field = Field::new(node, map.at.key(key));
+        if let Some(map) = object.field("segments") {
+            for (key, field) in map.members(SEGMENTS, problems) {
                 let name = SegmentName::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
                 // A segment that could not be read still has its name: rules may speak of it.
                 let condition = condition::read(&field, problems).unwrap_or(Condition::Any(Vec::new()));
                 config.segments.extend(name.map(|name| (name, condition)));
             }
         }
-        if let Some(map) = object.field("flags")
-            && let Some(entries) = map.entries(problems)
-            && FLAGS.hold(&map.at, entries.len(), problems)
-        {
-            for (key, node) in in_order(entries) {
-                let field = Field::new(node, map.at.key(key));
+        if let Some(map) = object.field("flags") {
+            for (key, field) in map.members(FLAGS, problems) {
                 let name = FlagKey::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
                 let flag = flag::read(&field, problems);
                 config.flags.extend(name.zip(flag));

@@ -4,11 +4,15 @@
 //! was noted; the caller leaves that part out. Never decides what a config means.
 
 use core::fmt;
+use core::ops::RangeInclusive;
 
 use super::node::Node;
 use super::reference::Section;
+use crate::decimal::Decimal;
 use crate::order;
 use crate::problem::{FieldPath, Problems, Quoted, Wrong};
+use crate::share::Ppm;
+use crate::time::Span;
 
 /// A value and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +106,36 @@ impl<'n> Field<'n> {
         }
     }
 
+    /// A percentage.
+    pub(super) fn share(&self, problems: &mut Problems) -> Option<Ppm> {
+        self.number(problems, Ppm::parse_percent)
+    }
+
+    /// A number in steps of 10^-`places` with or without a unit, and how many steps it has, or the words for what is
+    /// due.
+    pub(super) fn steps(
+        &self,
+        problems: &mut Problems,
+        places: u32,
+        unit: &str,
+        range: RangeInclusive<u32>,
+        due: &'static str,
+    ) -> Option<u32> {
+        self.number(problems, |text| {
+            steps(text.strip_suffix(unit).unwrap_or(text), places, range.clone()).ok_or_else(|| due.into())
+        })
+    }
+
+    /// A duration of so many milliseconds, or the words for what is due.
+    pub(super) fn span(&self, problems: &mut Problems, range: RangeInclusive<u64>, due: &'static str) -> Option<Span> {
+        let span = self.parse(problems, Span::parse)?;
+        if !range.contains(&span.millis()) {
+            self.wrong(problems, due);
+            return None;
+        }
+        Some(span)
+    }
+
     /// The elements of a list.
     pub(super) fn list(&self, problems: &mut Problems) -> Option<&'n [Node]> {
         match self.node {
@@ -148,6 +182,16 @@ impl<'n> Field<'n> {
         Some(entries)
     }
 
+    /// The entries of a map that may have so many, by their keys.
+    pub(super) fn members(&self, most: Limit, problems: &mut Problems) -> Vec<(&str, Field<'_>)> {
+        match self.entries(problems) {
+            Some(entries) if most.hold(&self.at, entries.len(), problems) => {
+                in_order(entries).map(|(key, node)| (&**key, Field::new(node, self.at.key(key)))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// A map with the fields of a section; a field that the section does not know is noted.
     pub(super) fn object(&self, section: &Section, problems: &mut Problems) -> Option<Object<'n>> {
         let entries = self.entries(problems)?;
@@ -164,7 +208,7 @@ impl<'n> Field<'n> {
 }
 
 /// The entries of a map by their keys: nothing may depend on the order of a map.
-pub(super) fn in_order(entries: &[(Box<str>, Node)]) -> impl Iterator<Item = &(Box<str>, Node)> {
+fn in_order(entries: &[(Box<str>, Node)]) -> impl Iterator<Item = &(Box<str>, Node)> {
     let order = order::of(entries.iter().map(|(key, _)| key.as_bytes()));
     order.into_iter().filter_map(|(_, place)| entries.get(place))
 }
@@ -190,6 +234,13 @@ impl Object<'_> {
             problems.error(&self.at.key(name), "is required");
         }
         field
+    }
+
+    /// Notes that neither of these fields is there, where one must be.
+    pub(super) fn either(&self, one: &str, other: &str, problems: &mut Problems) {
+        if self.field(one).is_none() && self.field(other).is_none() {
+            problems.error(&self.at, format_args!("must have {one} or {other}"));
+        }
     }
 
     /// Which of these names are present, in this order and each once: a map has no order of its own.
@@ -222,13 +273,19 @@ impl Limit {
     }
 }
 
+/// How many steps of 10^-`places` a number has, where they are whole and in the range.
+pub(super) fn steps(text: &str, places: u32, range: RangeInclusive<u32>) -> Option<u32> {
+    let number = u32::try_from(Decimal::parse(text.as_bytes())?.scaled(places)?).ok();
+    number.filter(|number| range.contains(number))
+}
+
 /// One of a closed list of words.
 pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
-    match words.iter().find(|(word, _)| *word == text) {
-        Some((_, value)) => Ok(*value),
-        None => {
-            let known: Vec<String> = words.iter().map(|(word, _)| Quoted(word).to_string()).collect();
-            Err(format!("must be one of {}", known.join(", ")).into())
-        }
-    }
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| none_of(&mut words.iter().map(|(word, _)| *word)))
+}
+
+fn none_of(words: &mut dyn Iterator<Item = &str>) -> Wrong {
+    let known: Vec<String> = words.map(|word| Quoted(word).to_string()).collect();
+    format!("must be one of {}", known.join(", ")).into()
 }

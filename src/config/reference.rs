@@ -54,8 +54,10 @@ const fn entry(name: &'static str, takes: &'static str, without: &'static str, a
 const NEEDED: &str = "**required**";
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 12] =
-    [&CONFIG, &SOURCE, &GENERATE, &INSPECT, &FLAG, &MATCH, &ROUTE, &VARIANT, &RULE, &STEP, &SPLIT, &CONDITION];
+pub static SECTIONS: [&Section; 17] = [
+    &CONFIG, &SOURCE, &GENERATE, &INSPECT, &FLAG, &MATCH, &ROUTE, &VARIANT, &LIMIT, &REPLY, &RULE, &STEP, &SPLIT,
+    &GUARD, &ERRORS, &LATENCY, &CONDITION,
+];
 
 /// The config itself.
 pub static CONFIG: Section = Section {
@@ -159,6 +161,12 @@ pub static FLAG: Section = Section {
         entry("expires", "date", "none", "When it should be gone. Says nothing about decisions."),
         entry("match", "map", "every request", "The requests that the flag decides."),
         entry("route", "map", "not a routing flag", "Makes the variant choose the upstream."),
+        entry(
+            "rescue",
+            "duration, 100ms to 10m",
+            "off",
+            "How long requests get the baseline after a variant's upstream could not take one. Needs `route`.",
+        ),
         entry("header", "header name", "`x-flag-<key>`", "The header that tells the variant to the upstream."),
         entry("variants", "list of names or maps", "`on` and `off`", "The outcomes, 1 to 64."),
         entry(
@@ -177,6 +185,7 @@ pub static FLAG: Section = Section {
             "none",
             "Tried in order; the first that takes the request decides. At most 100.",
         ),
+        entry("guard", "map", "none", "The limits that variants must keep, and what happens when one is broken."),
     ],
 };
 
@@ -213,6 +222,38 @@ pub static VARIANT: Section = Section {
         entry("name", "name", NEEDED, "Letters, digits, `-`, `_` and `.`."),
         entry("value", "visible ASCII", "the name", "What the headers carry."),
         entry("headers", "map of headers", "none", "Further headers for the upstream of this variant."),
+        entry(
+            "limit",
+            "map",
+            "none",
+            "What it takes at most; the rest gets the baseline, which has no limit of its own.",
+        ),
+        entry("reply", "map", "the upstream answers", "An answer in the upstream's place."),
+    ],
+};
+
+/// What a variant takes at most.
+pub static LIMIT: Section = Section {
+    title: "`limit`",
+    fields: &[
+        entry("requests", "`50/s`, `300/m`", "any", "Requests in a second or a minute, up to 1,000,000."),
+        entry("inFlight", "1 to 1,000,000", "any", "Requests at the same time. One of the two is required."),
+    ],
+};
+
+/// An answer in the upstream's place.
+pub static REPLY: Section = Section {
+    title: "`reply`",
+    fields: &[
+        entry("status", "200 to 599", NEEDED, "The status."),
+        entry("body", "text", "no body", "At most 4,096 bytes; no control characters but line feeds and tabs."),
+        entry("contentType", "visible ASCII", "not said", "What the body is: `text/plain`. Needs `body`."),
+        entry(
+            "headers",
+            "map of headers",
+            "none",
+            "Further headers; none that frames the answer, such as `content-length`. At most 16.",
+        ),
     ],
 };
 
@@ -248,6 +289,12 @@ pub static STEP: Section = Section {
     fields: &[
         entry("at", "time with an offset", NEEDED, "When the step begins, as RFC 3339. Steps ascend."),
         entry("percent", "0 to 100, in steps of 0.0001", NEEDED, "The share from then on."),
+        entry(
+            "requires",
+            "`healthy` or `nothing`",
+            "`healthy`, where the flag has a guard",
+            "Whether the step waits until the guard finds the variant healthy. Needs a guard.",
+        ),
     ],
 };
 
@@ -257,6 +304,74 @@ pub static SPLIT: Section = Section {
     fields: &[
         entry("variant", "variant", NEEDED, "What is served."),
         entry("weight", "0 to 1,000,000", NEEDED, "Its part of the sum of the weights."),
+    ],
+};
+
+/// A guard.
+pub static GUARD: Section = Section {
+    title: "A guard",
+    fields: &[
+        entry("window", "duration, 1s to 10m", "`10m`", "The longest window that is looked at."),
+        entry("errors", "map", "not looked at", "How many answers may be failures. This or `latency` is required."),
+        entry("latency", "map", "not looked at", "How many answers may be slow."),
+        entry(
+            "failures",
+            "list of `5xx`, `reset`, `grpc` and statuses from 400 to 599",
+            "`[5xx, reset, grpc]`",
+            "What counts as a failure. At most 16.",
+        ),
+        entry(
+            "action",
+            "`rollback`, `hold` or `alert`",
+            "`rollback`",
+            "When a limit is broken: everybody gets the baseline, ramps go no further, or it is only told.",
+        ),
+        entry(
+            "retryAfter",
+            "duration, from 10s",
+            "never",
+            "When a variant that was rolled back is tried again. Needs the action `rollback`.",
+        ),
+        entry("rearm", "text", "none", "A new value ends a rollback: the guard begins anew."),
+    ],
+};
+
+/// How many answers may be failures.
+pub static ERRORS: Section = Section {
+    title: "`errors` of a guard",
+    fields: &[
+        entry(
+            "max",
+            "above 0 to 100, in steps of 0.0001",
+            "any",
+            "The share of answers that may be failures. One of the two is required.",
+        ),
+        entry(
+            "overBaseline",
+            "above 0 to 100, in steps of 0.0001",
+            "any",
+            "How much larger than the baseline's that share may be. With both, both must be broken.",
+        ),
+    ],
+};
+
+/// How many answers may be slow.
+pub static LATENCY: Section = Section {
+    title: "`latency` of a guard",
+    fields: &[
+        entry(
+            "percentile",
+            "above 0 and below 100, in steps of 0.0001",
+            NEEDED,
+            "The share of answers that must be fast enough.",
+        ),
+        entry("max", "duration, from 1ms", "any", "The time that they must keep. One of the two is required."),
+        entry(
+            "overBaseline",
+            "factor above 1, to 100: `1.5x`",
+            "any",
+            "How many times the baseline's percentile they may take, in steps of 0.001.",
+        ),
     ],
 };
 
