@@ -13,7 +13,7 @@ use walrus::ModuleConfig;
 use walrus::passes::gc;
 
 /// What Envoy needs of this filter.
-const KEPT: [&str; 11] = [
+const KEPT: [&str; 13] = [
     "_initialize",
     "malloc",
     "memory",
@@ -21,9 +21,11 @@ const KEPT: [&str; 11] = [
     "proxy_on_configure",
     "proxy_on_context_create",
     "proxy_on_delete",
+    "proxy_on_log",
     "proxy_on_memory_allocate",
     "proxy_on_request_headers",
     "proxy_on_response_headers",
+    "proxy_on_tick",
     "proxy_on_vm_start",
 ];
 

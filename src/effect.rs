@@ -84,6 +84,38 @@ impl Effect<'_> {
     }
 }
 
+/// An answer in the upstream's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<'p> {
+    /// The status.
+    pub status: u32,
+    /// All headers.
+    pub headers: Vec<(&'p str, &'p str)>,
+    /// The body.
+    pub body: &'p str,
+}
+
+/// The answer that the first variant with one gives, in the form that the client takes; `None` to ask the upstream.
+#[must_use]
+pub fn reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p>) -> Option<Answer<'p>> {
+    let reply = decisions.list().iter().find_map(|decision| decision.variant().reply.as_ref())?;
+    let mut headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let Some((kind, body)) = &reply.plain else {
+        return Some(Answer { status: reply.status, headers, body: "" });
+    };
+    // What a client names first it would rather have: browsers name HTML, and JSON not at all.
+    let accept = plan.accept.and_then(|slot| request.value(slot).one()).unwrap_or_default();
+    let stands = |at: usize, kind: &str| {
+        let part = accept.get(at..).and_then(|rest| rest.get(..kind.len()));
+        part.is_some_and(|part| part.eq_ignore_ascii_case(kind.as_bytes()))
+    };
+    let named = |kind: &str| (0..accept.len()).find(|at| stands(*at, kind));
+    let forms = reply.forms.iter().filter_map(|(sign, kind, body)| Some((named(sign)?, *kind, &**body)));
+    let (_, kind, body) = forms.min_by_key(|(place, ..)| *place).unwrap_or((0, kind, body));
+    headers.push(("content-type", kind));
+    Some(Answer { status: reply.status, headers, body })
+}
+
 /// What the response has to carry, worked out while the request is there to be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OnResponse {

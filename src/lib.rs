@@ -1,11 +1,13 @@
 //! Decides, for each request, which version of a service answers and which flags are on.
 //!
 //! ```text
-//! bytes --config--> Config --plan--> Plan --decide(request, now)--> Decisions --effect--> headers, route
+//! bytes --config--> Config --plan--> Plan --decide(request, standing, now)--> Decisions --effect--> headers, route
+//!                                            standing <--guard-- outcome <--answer
 //! ```
 //!
-//! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`effect`]. The values that
-//! they are made of stand in [`hash`], [`share`], [`decimal`], [`time`] and [`name`]. What
+//! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`effect`]; then the way back:
+//! [`outcome`], [`guard`], [`standing`]. The values that they are made of stand in [`hash`], [`share`],
+//! [`decimal`], [`time`] and [`name`]. What
 //! becomes of a push is said by [`lifecycle`], and seen by [`metric`]. `filter` is the door to Envoy; it exists in
 //! the wasm build only, and holds no rule.
 //!
@@ -27,10 +29,12 @@ pub mod lifecycle;
 pub mod metric;
 pub mod name;
 mod order;
+pub mod outcome;
 pub mod plan;
 pub mod problem;
 pub mod request;
 pub mod share;
+pub mod standing;
 pub mod time;
 
 #[cfg(target_arch = "wasm32")]

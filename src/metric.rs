@@ -49,6 +49,45 @@ impl Gauge {
     }
 }
 
+/// What is told of each watched flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Series {
+    /// A gauge: 0 running, 1 trial, 2 held, 3 rolled back.
+    Standing,
+    /// A counter: how often the flag was rolled back.
+    Rollbacks,
+    /// A counter: requests that a full variant left to the baseline.
+    Throttled,
+    /// A counter: requests that a variant that cannot be reached left to the baseline.
+    Rescued,
+}
+
+impl Series {
+    /// All series.
+    pub const ALL: [Self; 4] = [Self::Standing, Self::Rollbacks, Self::Throttled, Self::Rescued];
+
+    /// The middle of its name. Stable: seen on dashboards. Add, never rename.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Standing => "standing",
+            Self::Rollbacks => "rollbacks",
+            Self::Throttled => "throttled",
+            Self::Rescued => "rescued",
+        }
+    }
+
+    /// Its name for a flag of the plugin of this name: `tidegate.guard.standing.flag.checkout`.
+    #[must_use]
+    pub fn name(self, plugin: &str, flag: &str) -> String {
+        let (code, flag) = (self.code(), plain(flag));
+        match plugin {
+            "" | "tidegate" => format!("tidegate.guard.{code}.flag.{flag}"),
+            other => format!("tidegate.guard.{code}.flag.{flag}.plugin.{}", plain(other)),
+        }
+    }
+}
+
 /// The name of the gauge that is 1 while a config of this revision is in force.
 #[must_use]
 pub fn revision(plugin: &str, revision: &str) -> String {

@@ -149,7 +149,7 @@ struct Kind {
 }
 
 impl Kind {
-    const MOST: usize = 1_000;
+    const MOST: usize = 5_000;
 
     fn note(&mut self, at: &FieldPath<'_>, wrong: &dyn fmt::Display) {
         self.count = self.count.saturating_add(1);
@@ -175,7 +175,7 @@ impl Problems {
         self.warnings.note(at, &wrong);
     }
 
-    /// What keeps the config from running; of very many, the first thousand.
+    /// What keeps the config from running; of very many, the first five thousand.
     #[must_use]
     pub fn errors(&self) -> &[Problem] {
         &self.errors.first
@@ -255,6 +255,6 @@ mod tests {
         let text = problems.to_string();
         assert_eq!(text.lines().count(), 51);
         assert!(text.ends_with("... and 59950 more; 60000 problems"), "{text}");
-        assert_eq!((problems.errors().len(), problems.count()), (1_000, 60_000));
+        assert_eq!((problems.errors().len(), problems.count()), (5_000, 60_000));
     }
 }

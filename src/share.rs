@@ -14,6 +14,8 @@ pub struct Ppm(u32);
 impl Ppm {
     /// Everybody.
     pub const FULL: Self = Self(1_000_000);
+    /// Those that a variant is tried on after a rollback: one in a hundred.
+    pub const TRIAL: Self = Self(10_000);
     /// Nobody.
     pub const NONE: Self = Self(0);
 
@@ -28,6 +30,12 @@ impl Ppm {
         let whole = number.scaled(4).ok_or("must be a multiple of 0.0001")?;
         let parts = u32::try_from(whole).ok().filter(|parts| *parts <= Self::FULL.0);
         parts.map(Self).ok_or_else(|| "must be from 0 to 100".into())
+    }
+
+    /// The share of so many parts per million; more than all is all.
+    #[must_use]
+    pub fn of(parts: u32) -> Self {
+        Self(parts.min(Self::FULL.0))
     }
 
     /// Everybody else.

@@ -24,6 +24,7 @@ use support::scene::Scene;
 use tidegate::decide::decide;
 use tidegate::plan::Plan;
 use tidegate::request::Request as Seen;
+use tidegate::standing::Standing;
 use tidegate::time::Timestamp;
 
 const USERS: usize = 100_000;
@@ -52,7 +53,7 @@ fn natively(plan: &Plan, n: usize) -> Vec<String> {
     let id = format!("user-{n}");
     let headers = [(":method", &b"GET"[..]), (":path", b"/"), (":authority", b"x"), ("x-user-id", id.as_bytes())];
     let request = Seen::new(plan.inputs(), headers.into_iter(), std::iter::empty());
-    let decisions = decide(plan, &request, Timestamp::from_millis(0));
+    let decisions = decide(plan, &request, &Standing::NONE, Timestamp::from_millis(0));
     decisions.list().iter().map(|decision| decision.variant().value().to_string()).collect()
 }
 

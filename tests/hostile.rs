@@ -39,6 +39,7 @@ use tidegate::decide::decide;
 use tidegate::effect::{INSPECTION, OnResponse, on_request, rewritten};
 use tidegate::plan::{Plan, Property};
 use tidegate::request::{Request, host_claim};
+use tidegate::standing::Standing;
 use tidegate::time::Timestamp;
 
 type Fields = Vec<(String, Vec<u8>)>;
@@ -199,7 +200,7 @@ fn natively(plan: &Plan, headers: &Fields, claims: &Claims) -> Expected {
     });
     let seen = headers.iter().map(|(name, value)| (&**name, &**value));
     let request = Request::new(plan.inputs(), seen, properties);
-    let decisions = decide(plan, &request, Timestamp::parse("2026-01-01T00:00:00Z").unwrap());
+    let decisions = decide(plan, &request, &Standing::NONE, Timestamp::parse("2026-01-01T00:00:00Z").unwrap());
     let effects = on_request(plan, &request, &decisions);
     let upstream =
         rewritten(headers, &effects).into_iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();

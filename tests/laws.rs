@@ -24,6 +24,7 @@ use tidegate::decide::{Reason, decide};
 use tidegate::hash::Salt;
 use tidegate::plan::Plan;
 use tidegate::request::Request;
+use tidegate::standing::Standing;
 use tidegate::time::Timestamp;
 
 const USERS: usize = 100_000;
@@ -38,7 +39,7 @@ fn plan(flags: &Value) -> Plan {
 fn served(plan: &Plan, user: &str) -> Vec<String> {
     let headers = [(":authority", &b"x"[..]), (":path", b"/"), (":method", b"GET"), ("x-user-id", user.as_bytes())];
     let request = Request::new(plan.inputs(), headers.into_iter(), std::iter::empty());
-    let decisions = decide(plan, &request, Timestamp::from_millis(0));
+    let decisions = decide(plan, &request, &Standing::NONE, Timestamp::from_millis(0));
     decisions.list().iter().map(|decision| decision.variant().name().to_string()).collect()
 }
 
@@ -322,7 +323,7 @@ proptest! {
         headers.extend(user.map(|user| ("x-user-id", user.as_bytes())));
         headers.extend(country.map(|country| ("x-country", country.as_bytes())));
         let request = Request::new(plan.inputs(), headers.into_iter(), std::iter::empty());
-        let decisions = decide(&plan, &request, Timestamp::from_millis(0));
+        let decisions = decide(&plan, &request, &Standing::NONE, Timestamp::from_millis(0));
         prop_assert_eq!(decisions.list().len(), flags.len());
         for (decision, (key, flag)) in decisions.list().iter().zip(&flags) {
             let (variant, reason) = naive(key, flag, user, country);

@@ -37,6 +37,7 @@ use tidegate::hash::Salt;
 use tidegate::metric::Gauge;
 use tidegate::plan::{Compiled, Plan};
 use tidegate::problem::Problems;
+use tidegate::standing::Standing;
 use tidegate::time::Timestamp;
 
 const PAGE: &str = include_str!("../README.md");
@@ -346,7 +347,7 @@ fn rules_of_a_flag_share_one_draw() {
 fn served(plan: &Plan, headers: &[(&str, &str)]) -> Vec<(String, Reason)> {
     let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
     let request = tidegate::request::Request::new(plan.inputs(), headers, std::iter::empty());
-    let decisions = decide(plan, &request, Timestamp::from_millis(0));
+    let decisions = decide(plan, &request, &Standing::NONE, Timestamp::from_millis(0));
     decisions.list().iter().map(|decision| (decision.variant().name().to_string(), decision.reason())).collect()
 }
 
@@ -469,7 +470,7 @@ fn each_limit_of_a_request_is_where_it_is_said_to_be() {
     let flags: Value = (0..200).map(|i| (format!("{}-{i:03}", "f".repeat(40)), json!({}))).collect();
     let plan = plan(&json!({"version": 1, "dictionary": true, "flags": flags}));
     let request = tidegate::request::Request::new(plan.inputs(), std::iter::empty(), std::iter::empty());
-    let decisions = decide(&plan, &request, Timestamp::from_millis(0));
+    let decisions = decide(&plan, &request, &Standing::NONE, Timestamp::from_millis(0));
     let effects = effect::on_request(&plan, &request, &decisions);
     let written = effects.iter().find_map(|effect| match effect {
         Effect::Dictionary(text) => Some(text.as_str()),

@@ -21,7 +21,7 @@ const PARTS: Limit = Limit::new(100, "conditions");
 const VALUES: Limit = Limit::new(10_000, "values");
 
 /// When a rule or segment is true.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub enum Condition {
     /// All of them are.
     All(Vec<Condition>),
@@ -36,7 +36,7 @@ pub enum Condition {
 }
 
 /// What a condition looks at.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A request header.
     Header(HeaderName),

@@ -1,7 +1,7 @@
 //! Turns a plan, a request and the time into decisions. Cannot fail: what cannot be decided gets the default.
 //!
-//! The order is fixed: kill, then the rules in order (a rule whose exposure misses falls through to the next),
-//! then the default. A rule *draws* when its share is below 100 % or when it serves several variants; without an
+//! The order is fixed: kill, rolled back, then the rules in order (a rule whose exposure misses falls through to the
+//! next), then the default. A variant that is full or away gives way to the baseline. A rule *draws* when its share is below 100 % or when it serves several variants; without an
 //! identity such a rule misses, and the others go on as usual.
 //!
 //! Never reads a clock, never writes a header, never changes a plan.
@@ -16,6 +16,7 @@ use crate::hash::Point;
 use crate::plan::{Flag, Plan, Rule, Serve, Variant, VariantId};
 use crate::request::Request;
 use crate::share::Ppm;
+use crate::standing::{Draws, Phase, Stand, Standing};
 use crate::time::Timestamp;
 use condition::Conditions;
 use identity::Identities;
@@ -28,6 +29,9 @@ pub struct Decision<'p> {
     reason: Reason,
     exposure: Option<u32>,
     missed_draw: bool,
+    served: VariantId,
+    wanted: VariantId,
+    draws: Draws,
 }
 
 impl<'p> Decision<'p> {
@@ -53,6 +57,21 @@ impl<'p> Decision<'p> {
     #[must_use]
     pub fn exposure(&self) -> Option<u32> {
         self.exposure
+    }
+
+    /// The variant that is served, by its place.
+    pub(crate) fn served(&self) -> VariantId {
+        self.served
+    }
+
+    /// The variant that would have been served, had there been room for one more.
+    pub(crate) fn wanted(&self) -> VariantId {
+        self.wanted
+    }
+
+    /// The part that the request plays in comparisons.
+    pub(crate) fn draws(&self) -> Draws {
+        self.draws
     }
 
     /// Whether a rule was missed because nobody was there to draw for.
@@ -91,11 +110,11 @@ impl<'p> Decisions<'p> {
 
 pub use identity::Cookie;
 
-/// Decides every flag that matches the request.
+/// Decides every flag that matches the request, by what the guards have decided so far.
 #[must_use]
-pub fn decide<'p>(plan: &'p Plan, request: &Request<'_>, now: Timestamp) -> Decisions<'p> {
-    let mut evaluator =
-        Evaluator { now, identities: Identities::new(plan, request), conditions: Conditions::new(plan, request) };
+pub fn decide<'p>(plan: &'p Plan, request: &Request<'_>, standing: &Standing, now: Timestamp) -> Decisions<'p> {
+    let (identities, conditions) = (Identities::new(plan, request), Conditions::new(plan, request));
+    let mut evaluator = Evaluator { now, standing, identities, conditions };
     let mut list = Vec::with_capacity(plan.flags.len().min(32));
     plan.index.candidates(request.host(), request.path(), |id| {
         if let Some(flag) = plan.flags.get(id)
@@ -110,6 +129,7 @@ pub fn decide<'p>(plan: &'p Plan, request: &Request<'_>, now: Timestamp) -> Deci
 
 struct Evaluator<'p, 'r> {
     now: Timestamp,
+    standing: &'r Standing,
     identities: Identities<'p, 'r>,
     conditions: Conditions<'p, 'r>,
 }
@@ -117,20 +137,29 @@ struct Evaluator<'p, 'r> {
 impl<'p> Evaluator<'p, '_> {
     /// `None` only if a plan named a variant that it does not have, which its compiler rules out.
     fn flag(&mut self, flag: &'p Flag) -> Option<Decision<'p>> {
-        let (choice, reason, draw) = self.choose(flag);
+        let stand = self.standing.of(flag.watch);
+        let (wanted, reason, draw) = self.choose(flag, &stand);
+        let (served, reason) = room(flag, &stand, wanted, reason);
+        let point = draw.point.filter(|_| reason.is_judged());
         Some(Decision {
             flag,
-            variant: flag.variant(choice)?,
+            variant: flag.variant(served)?,
             reason,
             exposure: draw.point.map(Point::exposure),
-            missed_draw: draw.missed,
+            missed_draw: draw.nobody,
+            served,
+            wanted,
+            draws: point.map_or(Draws::NONE, |point| Draws { hash: point.bits(), ..draw.draws }),
         })
     }
 
-    fn choose(&mut self, flag: &'p Flag) -> (VariantId, Reason, Draw) {
+    fn choose(&mut self, flag: &'p Flag, stand: &Stand) -> (VariantId, Reason, Draw) {
         let mut draw = Draw::default();
         if flag.kill {
             return (flag.baseline, Reason::Killed, draw);
+        }
+        if stand.phase == Phase::RolledBack {
+            return (flag.baseline, Reason::RolledBack, draw);
         }
         for (place, rule) in flag.rules.iter().enumerate() {
             if let Some(when) = &rule.when
@@ -140,22 +169,30 @@ impl<'p> Evaluator<'p, '_> {
             }
             // Behind another rule, even one that takes everybody has been reached by what the request is.
             let whole = if place == 0 && rule.when.is_none() { Reason::Static } else { Reason::TargetingMatch };
-            if let Some((choice, reason)) = self.serve(flag, rule, whole, &mut draw) {
+            if let Some((choice, reason)) = self.serve(flag, rule, stand, whole, &mut draw) {
                 return (choice, reason, draw);
             }
         }
-        let reason = match (flag.rules.is_empty(), draw.missed) {
+        let reason = match (flag.rules.is_empty(), draw.nobody) {
             (true, _) => Reason::Static,
             (false, true) => Reason::NoIdentity,
             (false, false) => Reason::Default,
         };
-        (flag.default, reason, draw)
+        // In a trial, whatever is not the baseline is for one in a hundred.
+        (if stand.phase == Phase::Trial { flag.baseline } else { flag.default }, reason, draw)
     }
 
     /// What a rule whose condition holds serves, `whole` being the reason if there is no draw; `None` where its
     /// exposure misses.
-    fn serve(&mut self, flag: &'p Flag, rule: &'p Rule, whole: Reason, draw: &mut Draw) -> Option<(VariantId, Reason)> {
-        let share = rule.share(self.now);
+    fn serve(
+        &mut self,
+        flag: &'p Flag,
+        rule: &'p Rule,
+        stand: &Stand,
+        whole: Reason,
+        draw: &mut Draw,
+    ) -> Option<(VariantId, Reason)> {
+        let share = rule.share(self.now, stand, flag.baseline);
         if share == Ppm::NONE {
             return None;
         }
@@ -169,14 +206,16 @@ impl<'p> Evaluator<'p, '_> {
             None => match self.identities.resolve(flag.identity) {
                 Some(identity) => *draw.point.insert(flag.salt.point(identity)),
                 None => {
-                    draw.missed = true;
+                    draw.nobody = true;
                     return None;
                 }
             },
         };
         if !share.takes(point.exposure()) {
+            draw.draws.missed |= rule.judged.and_then(|rule| 1_u8.checked_shl(u32::from(rule))).unwrap_or(0);
             return None;
         }
+        draw.draws.taken = rule.judged;
         let choice = match &rule.serve {
             Serve::One(only) => *only,
             Serve::Split { total, bounds } => {
@@ -188,9 +227,22 @@ impl<'p> Evaluator<'p, '_> {
     }
 }
 
+/// The variant, or the baseline in its place where it takes no more or cannot be reached.
+fn room(flag: &Flag, stand: &Stand, wanted: VariantId, reason: Reason) -> (VariantId, Reason) {
+    let has = |variants: u64| variants >> wanted.0 & 1 == 1;
+    match wanted {
+        _ if wanted == flag.baseline => (wanted, reason),
+        _ if has(stand.away) => (flag.baseline, Reason::Rescued),
+        _ if has(stand.full) => (flag.baseline, Reason::Throttled),
+        _ => (wanted, reason),
+    }
+}
+
 /// What was drawn for one flag: at most one point, because all its rules share a salt and an identity.
 #[derive(Default)]
 struct Draw {
     point: Option<Point>,
-    missed: bool,
+    /// Whether there was nobody to draw for.
+    nobody: bool,
+    draws: Draws,
 }

@@ -15,12 +15,27 @@ pub enum Reason {
     Split,
     /// The flag is killed.
     Killed,
+    /// The guard has taken the flag back.
+    RolledBack,
+    /// The variant takes no more requests for now.
+    Throttled,
+    /// The variant's upstream cannot be reached for now.
+    Rescued,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 6] =
-        [Self::Static, Self::Default, Self::NoIdentity, Self::TargetingMatch, Self::Split, Self::Killed];
+    pub const ALL: [Self; 9] = [
+        Self::Static,
+        Self::Default,
+        Self::NoIdentity,
+        Self::TargetingMatch,
+        Self::Split,
+        Self::Killed,
+        Self::RolledBack,
+        Self::Throttled,
+        Self::Rescued,
+    ];
 
     /// Our word for it. Stable: seen in headers and dashboards. Add, never rename.
     #[must_use]
@@ -32,6 +47,9 @@ impl Reason {
             Self::TargetingMatch => "targeting_match",
             Self::Split => "split",
             Self::Killed => "killed",
+            Self::RolledBack => "rolled_back",
+            Self::Throttled => "throttled",
+            Self::Rescued => "rescued",
         }
     }
 
@@ -40,10 +58,17 @@ impl Reason {
     pub const fn open_feature(self) -> &'static str {
         match self {
             Self::Static => "static",
-            Self::Default | Self::NoIdentity => "default",
+            Self::Default | Self::NoIdentity | Self::Throttled => "default",
             Self::TargetingMatch => "targeting_match",
             Self::Split => "split",
-            Self::Killed => "disabled",
+            Self::Killed | Self::RolledBack => "disabled",
+            Self::Rescued => "error",
         }
+    }
+
+    /// Whether the guard may judge by it: where a flag is not as its rules say, they are not to be judged.
+    #[must_use]
+    pub const fn is_judged(self) -> bool {
+        !matches!(self, Self::Killed | Self::RolledBack | Self::Throttled | Self::Rescued)
     }
 }

@@ -4,13 +4,15 @@
 //! a panic takes down every request of the worker. A call that fails leaves things as they were: the request goes
 //! on. Never read a request header in the response phase: the SDK panics there, too.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
 
-use crate::effect::{Effect, INSPECTION, OnResponse, rewritten};
+use crate::effect::{self, Effect, INSPECTION, OnResponse, rewritten};
+use crate::guard::Store;
 use crate::lifecycle::Accepted;
+use crate::outcome::Answer;
 use crate::plan::Property;
 use crate::request::{host_address, host_claim};
 use crate::time::Timestamp;
@@ -93,6 +95,47 @@ pub(super) fn apply_to_response(carry: &OnResponse) {
     }
 }
 
+/// Answers the request in the upstream's place.
+pub(super) fn answer(answer: &effect::Answer<'_>) {
+    let _ = hostcalls::send_http_response(answer.status, answer.headers.clone(), Some(answer.body.as_bytes()));
+}
+
+/// What became of a request that is done. To be asked only when it is.
+pub(super) fn outcome() -> Answer {
+    let get = |path: Vec<&str>| hostcalls::get_property(path).ok().flatten();
+    let number = |path| get(path).and_then(|bytes| bytes.first_chunk().copied()).map(u64::from_le_bytes);
+    let to_response = number(vec!["response", "backend_latency"]);
+    // Envoy makes up a gRPC status for answers that are none.
+    let grpc =
+        get(vec!["response", "headers", "content-type"]).is_some_and(|kind| kind.starts_with(b"application/grpc"));
+    Answer {
+        code: number(vec!["response", "code"]),
+        flags: number(vec!["response", "flags"]).unwrap_or_default(),
+        grpc: if grpc { number(vec!["response", "grpc_status"]) } else { None },
+        nanos: to_response.or_else(|| number(vec!["request", "duration"])).unwrap_or_default(),
+    }
+}
+
+/// Has the plugin called on the tick from now on.
+pub(super) fn tick(period: Duration) {
+    let _ = hostcalls::set_tick_period(period);
+}
+
+/// What all VMs of a plugin remember together.
+pub(super) struct Shared<'p> {
+    pub(super) plugin: &'p str,
+}
+
+impl Store for Shared<'_> {
+    fn read(&mut self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        hostcalls::get_shared_data(&format!("tidegate/{}/{key}", self.plugin)).unwrap_or_default()
+    }
+
+    fn write(&mut self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        hostcalls::set_shared_data(&format!("tidegate/{}/{key}", self.plugin), Some(value), version).is_ok()
+    }
+}
+
 /// The name by which the plugin goes in metrics and in what its VMs remember together.
 pub(super) fn plugin() -> String {
     let name = hostcalls::get_property(vec!["plugin_name"]).ok().flatten().unwrap_or_default();
@@ -124,6 +167,19 @@ pub(super) fn remember_accepted(plugin: &str, accepted: &Accepted, version: Opti
 /// Defines a gauge; the same name is the same gauge in every VM.
 pub(super) fn define_gauge(name: &str) -> Option<u32> {
     hostcalls::define_metric(MetricType::Gauge, name).ok()
+}
+
+/// Defines a counter; the same name is the same counter in every VM.
+pub(super) fn define_counter(name: &str) -> Option<u32> {
+    hostcalls::define_metric(MetricType::Counter, name).ok()
+}
+
+/// Adds to a counter.
+pub(super) fn count(id: u32, more: u32) {
+    // Envoy takes nothing but what is above 0.
+    if more > 0 {
+        let _ = hostcalls::increment_metric(id, i64::from(more));
+    }
 }
 
 /// Sets a gauge.

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use log::{error, info, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -12,9 +13,10 @@ use proxy_wasm::types::ContextType;
 
 use super::host;
 use super::stream::Stream;
+use crate::guard::Worker;
 use crate::lifecycle::{Accepted, Judgement, State, judge_bad};
-use crate::metric::{self, Gauge};
-use crate::plan::{Compiled, Plan};
+use crate::metric::{self, Gauge, Series};
+use crate::plan::{Compiled, Plan, Watch};
 use crate::problem::Problems;
 
 /// How many warnings about one config are logged: each of them is a line of Envoy's log, from each of its threads.
@@ -28,15 +30,51 @@ thread_local! {
     static SEEN: RefCell<Vec<(String, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
+/// How often workers tell each other what they have counted.
+const TICK: Duration = Duration::from_millis(250);
+
 /// One config of one plugin.
 #[derive(Debug, Default)]
 pub(super) struct Root {
-    plan: Rc<Plan>,
+    plugin: String,
+    active: Rc<Active>,
+    /// By watched flag: its gauge and counters.
+    watched: Vec<Watched>,
+}
+
+/// What a request is decided by.
+#[derive(Debug, Default)]
+pub(super) struct Active {
+    pub(super) plan: Plan,
+    pub(super) worker: RefCell<Worker>,
+}
+
+/// The metrics of one watched flag.
+#[derive(Debug)]
+struct Watched {
+    standing: Option<u32>,
+    rollbacks: Option<u32>,
+    throttled: Option<u32>,
+    rescued: Option<u32>,
 }
 
 impl Context for Root {}
 
 impl RootContext for Root {
+    fn on_tick(&mut self) {
+        let Ok(mut worker) = self.active.worker.try_borrow_mut() else { return };
+        let plan = &self.active.plan;
+        for happened in worker.tick(plan, host::now(), &mut host::Shared { plugin: &self.plugin }) {
+            warn!("guard: {happened}");
+            if happened.rolled_back()
+                && let Some(rollbacks) = self.watched.get(happened.watch).and_then(|watched| watched.rollbacks)
+            {
+                host::count(rollbacks, 1);
+            }
+        }
+        self.show(&mut worker);
+    }
+
     fn on_configure(&mut self, _: usize) -> bool {
         let plugin = host::plugin();
         let bytes = host::configuration();
@@ -65,18 +103,54 @@ impl RootContext for Root {
             }
             Judgement::Accept(plan, state) => {
                 report(&plugin, &plan, state, &problems);
-                self.plan = Rc::from(plan);
+                self.plugin = plugin;
+                self.serve(*plan);
                 true
             }
         }
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(Rc::clone(&self.plan))))
+        Some(Box::new(Stream::new(Rc::clone(&self.active))))
     }
 
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
+    }
+}
+
+impl Root {
+    /// Takes a plan into service, with what its guards have decided before.
+    fn serve(&mut self, plan: Plan) {
+        let mut worker = Worker::new(&plan, host::now(), &mut host::Shared { plugin: &self.plugin });
+        if !plan.watches().is_empty() {
+            let define = |watch: &Watch| {
+                let name =
+                    |series: Series| plan.flag_of(watch).map(|flag| series.name(&self.plugin, flag.key().as_str()));
+                let counter = |series| name(series).and_then(|name| host::define_counter(&name));
+                Watched {
+                    standing: name(Series::Standing).and_then(|name| host::define_gauge(&name)),
+                    rollbacks: counter(Series::Rollbacks),
+                    throttled: counter(Series::Throttled),
+                    rescued: counter(Series::Rescued),
+                }
+            };
+            self.watched = plan.watches().iter().map(define).collect();
+            self.show(&mut worker);
+            host::tick(TICK);
+        }
+        self.active = Rc::new(Active { plan, worker: RefCell::new(worker) });
+    }
+
+    /// Shows the standing of all watched flags.
+    fn show(&self, worker: &mut Worker) {
+        for (watched, seen) in self.watched.iter().zip(worker.report()) {
+            let set = |id: Option<u32>, value: u64| id.into_iter().for_each(|id| host::set_gauge(id, value));
+            let add = |id: Option<u32>, more: u32| id.into_iter().for_each(|id| host::count(id, more));
+            set(watched.standing, u64::from(seen.phase.code()));
+            add(watched.throttled, seen.throttled);
+            add(watched.rescued, seen.rescued);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Takes one request through: fetch what the plan needs, decide, apply the effects, keep what the response needs.
+//! Takes one request through: fetch what the plan needs, decide, apply the effects, keep what is needed later.
 //!
 //! A straight line, without a rule. The response phase reads nothing of the request, because the request may
 //! never have come this far: Envoy answers some by itself.
@@ -9,22 +9,26 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::host;
+use super::root::Active;
 use crate::decide::decide;
 use crate::effect::{self, OnResponse};
-use crate::plan::Plan;
+use crate::guard::Entry;
 use crate::request::Request;
+use crate::standing::Standing;
 use crate::time::Timestamp;
 
 /// One request under the plan that was active when it came.
 #[derive(Debug)]
 pub(super) struct Stream {
-    plan: Rc<Plan>,
+    active: Rc<Active>,
     on_response: OnResponse,
+    /// What its outcome has to be counted for.
+    entries: Vec<Entry>,
 }
 
 impl Stream {
-    pub(super) fn new(plan: Rc<Plan>) -> Self {
-        Self { plan, on_response: OnResponse::default() }
+    pub(super) fn new(active: Rc<Active>) -> Self {
+        Self { active, on_response: OnResponse::default(), entries: Vec::new() }
     }
 }
 
@@ -32,15 +36,25 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let plan = &*self.plan;
+        let Active { plan, worker } = &*self.active;
         let inputs = plan.inputs();
         let headers = host::request_headers();
         let seen = headers.iter().map(|(name, value)| (&**name, &**value));
         let request = Request::new(inputs, seen, inputs.properties().map(host::property));
         let now = if plan.needs_time() { host::now() } else { Timestamp::from_millis(0) };
-        let decisions = decide(plan, &request, now);
-        host::apply(&effect::on_request(plan, &request, &decisions), &headers);
+        // No callback runs inside another one, so that nobody else has borrowed it.
+        let mut worker = worker.try_borrow_mut().ok();
+        let decisions = match &mut worker {
+            Some(worker) => decide(plan, &request, worker.standing(now), now),
+            None => decide(plan, &request, &Standing::NONE, now),
+        };
         self.on_response = OnResponse::new(plan, &request, &decisions);
+        if let Some(answer) = effect::reply(plan, &request, &decisions) {
+            host::answer(&answer);
+            return Action::Pause;
+        }
+        self.entries = worker.map(|mut worker| worker.served(&decisions)).unwrap_or_default();
+        host::apply(&effect::on_request(plan, &request, &decisions), &headers);
         Action::Continue
     }
 
@@ -49,5 +63,13 @@ impl HttpContext for Stream {
             host::apply_to_response(&self.on_response);
         }
         Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        if !self.entries.is_empty()
+            && let Ok(mut worker) = self.active.worker.try_borrow_mut()
+        {
+            worker.done(&self.active.plan, &self.entries, host::now(), host::outcome);
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! The one-sided log-likelihood ratio of two binomials (the G statistic) in fixed point. Never a float: the same
 //! counts give the same evidence on every platform.
 
+use crate::share::Ppm;
+
 /// Evidence in 1024ths of a bit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bits(u32);
@@ -36,6 +38,12 @@ impl Share {
     pub fn parts(self) -> u32 {
         let parts = u64::from(self.count).saturating_mul(1_000_000).checked_div(u64::from(self.of)).unwrap_or(0);
         u32::try_from(parts).unwrap_or(u32::MAX)
+    }
+
+    /// The share as a percentage.
+    #[must_use]
+    pub fn rate(self) -> Ppm {
+        Ppm::of(self.parts())
     }
 
     /// Whether this share is greater, exactly.

@@ -5,7 +5,7 @@
 //! pure function; never remembers anything.
 
 use super::bits::{Bits, Share, evidence};
-use super::window::{Cell, Measure, Windows};
+use super::window::{Measure, Windows};
 use crate::share::Ppm;
 
 /// The fewest requests of an arm from which a share is taken.
@@ -108,7 +108,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::window::Count;
+    use crate::guard::window::{Cell, Count};
 
     const ERRORS: Limits = Limits { measure: Measure::Errors, max: None, over_baseline: None };
 

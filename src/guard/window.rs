@@ -157,7 +157,7 @@ impl Level {
 /// What was counted for one comparison, over all lengths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Windows {
-    units: u64,
+    units: u32,
     levels: [Level; LEVELS],
 }
 
@@ -192,10 +192,10 @@ impl Windows {
             .map(|(length, level)| (length, &level.sum))
     }
 
-    /// The parts that have to be kept, in a fixed order; the sums follow from them.
-    pub(super) fn parts(&mut self) -> (&mut u64, impl Iterator<Item = &mut u32>) {
+    /// The numbers that have to be kept, in a fixed order; the sums follow from them.
+    pub(super) fn numbers(&mut self) -> impl Iterator<Item = &mut u32> {
         let cells = self.levels.iter_mut().flat_map(|level| level.full.iter_mut().chain([&mut level.filling]));
-        (&mut self.units, cells.flat_map(Cell::counts))
+        [&mut self.units].into_iter().chain(cells.flat_map(Cell::counts))
     }
 
     /// Works the sums out again, after the parts were written.

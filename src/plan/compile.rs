@@ -4,6 +4,8 @@
 //! problem that was noted keeps the plan from being used. Never looks at a request.
 
 use super::inputs::{Input, Interner};
+use super::reply::Reply;
+use super::watch::{GUARDS, Watch};
 use super::{Condition, Flag, Index, Match, Plan, Property, Rule, Serve, Source, Subject, Variant, VariantId};
 use crate::config::{self, Config, Exposure, Flag as FlagConfig, SourceKind};
 use crate::hash::Salt;
@@ -27,16 +29,23 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
     compiler.identity(&config.identity);
     let segments = compiler.segments(&root.key("segments"), problems);
     let at = root.key("flags");
-    let flags: Vec<Flag> =
+    let mut flags: Vec<Flag> =
         config.flags.iter().map(|(key, flag)| compiler.flag(key, flag, &at.key(key.as_str()), problems)).collect();
+    let watches = watches(config, &mut flags, &at, problems);
     let (owned, shared_headers) = compiler.owned(&flags, &at, problems);
     let inspect_slot = config.inspect.as_ref().and_then(|inspect| {
         let name = HeaderName::parse(inspect.header.as_str()).ok()?;
         Some(compiler.inputs.slot(Input::Header(name)))
     });
+    let fitting = |variant: &Variant| variant.reply.as_ref().is_some_and(|reply| !reply.forms.is_empty());
+    let fits = flags.iter().flat_map(|flag| &flag.variants).any(fitting);
+    let accept =
+        HeaderName::parse("accept").ok().filter(|_| fits).map(|name| compiler.inputs.slot(Input::Header(name)));
     let has_ramp = |flag: &Flag| flag.rules.iter().any(|rule| matches!(rule.exposure, Exposure::Steps(_)));
     Plan {
-        needs_time: flags.iter().any(has_ramp),
+        needs_time: flags.iter().any(has_ramp) || watches.iter().any(Watch::needs_time),
+        accept,
+        watches,
         index: Index::new(flags.iter().map(|flag| &flag.matches)),
         flags: flags.into(),
         segments,
@@ -171,6 +180,7 @@ impl Compiler<'_> {
                 when: rule.when.as_ref().map(|when| self.condition(when, &at.key("when"), problems)),
                 exposure: rule.exposure.clone(),
                 serve: names.serve(&rule.serve, &at.key("serve"), problems),
+                judged: None,
             });
         }
         warn_shadowed(&rules, &rules_at, problems);
@@ -189,6 +199,7 @@ impl Compiler<'_> {
             kill: flag.kill,
             rules: rules.into(),
             routes: flag.route.is_some(),
+            watch: None,
         }
     }
 
@@ -267,6 +278,22 @@ impl Compiler<'_> {
     }
 }
 
+/// What has to be watched, and each flag's place in that.
+fn watches(config: &Config, flags: &mut [Flag], at: &FieldPath<'_>, problems: &mut Problems) -> Box<[Watch]> {
+    let mut watches: Vec<Watch> = Vec::new();
+    for (place, (flag, (key, written))) in flags.iter_mut().zip(&config.flags).enumerate() {
+        if let Some(watch) = Watch::new(config, key, written, flag, &at.key(key.as_str()), problems) {
+            flag.watch = u16::try_from(watches.len()).ok();
+            watches.push(Watch { flag: place, ..watch });
+        }
+    }
+    let guards = watches.iter().filter(|watch| watch.guard.is_some()).count();
+    if guards > GUARDS {
+        problems.error(at, format_args!("may have at most {GUARDS} guards, not {guards}"));
+    }
+    watches.into()
+}
+
 /// The variants of a flag, each with what it writes; `on` and `off` where none were named.
 fn variants(
     key: &FlagKey,
@@ -277,7 +304,10 @@ fn variants(
 ) -> Vec<Variant> {
     let at = at.key("variants");
     let mut variants: Vec<Variant> = Vec::new();
-    let mut push = |name: &VariantName, value: &HeaderValue, more: &[(OwnedHeader, HeaderValue)]| {
+    let mut push = |name: &VariantName,
+                    value: &HeaderValue,
+                    more: &[(OwnedHeader, HeaderValue)],
+                    reply: Option<&config::Reply>| {
         let mut writes = vec![(header.clone(), value.clone())];
         // A flag may well tell its variant in the very header that routes.
         writes.extend(flag.route.iter().filter(|route| *route != header).map(|route| (route.clone(), value.clone())));
@@ -297,14 +327,18 @@ fn variants(
             value: value.clone(),
             writes: writes.into(),
             member: member(key, flag.variants.is_empty(), name, value),
+            reply: reply.map(Reply::new),
         });
     };
     if flag.variants.is_empty() {
         for name in ["on", "off"].iter().filter_map(|name| VariantName::parse(name).ok()) {
-            push(&name, &HeaderValue::from(&name), &[]);
+            push(&name, &HeaderValue::from(&name), &[], None);
         }
     } else {
-        flag.variants.iter().for_each(|variant| push(&variant.name, &variant.value, &variant.headers));
+        let each = |variant: &config::Variant| {
+            push(&variant.name, &variant.value, &variant.headers, variant.reply.as_ref());
+        };
+        flag.variants.iter().for_each(each);
     }
     variants
 }

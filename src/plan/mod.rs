@@ -8,18 +8,23 @@ mod compile;
 mod index;
 mod inputs;
 mod print;
+mod reply;
+mod watch;
 
 use core::hash::{Hash, Hasher};
 
 pub(crate) use compile::DICTIONARY;
 pub use index::Index;
 pub use inputs::{Inputs, Place, Property, Slot};
+pub use reply::Reply;
+pub use watch::{Judged, Watch};
 
 use crate::config::{Config, Exposure, Inspect, Operator, SourceKind};
 use crate::hash::Salt;
 use crate::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
 use crate::problem::Problems;
 use crate::share::Ppm;
+use crate::standing::{Phase, Stand};
 use crate::time::Timestamp;
 
 /// What became of a config.
@@ -50,6 +55,8 @@ pub struct Plan {
     /// The lists of identity sources; the first is the config's own.
     pub(crate) identities: Box<[Box<[Source]>]>,
     pub(crate) index: Index,
+    /// The flags that are watched: guarded, limited or rescued.
+    watches: Box<[Watch]>,
     pub(crate) dictionary: bool,
     pub(crate) inspect: Option<Inspect>,
     pub(crate) inspect_slot: Option<Slot>,
@@ -57,6 +64,8 @@ pub struct Plan {
     pub(crate) shared_headers: bool,
     /// Whether a decision depends on the time.
     needs_time: bool,
+    /// Where the types of answer stand that a client takes.
+    pub(crate) accept: Option<Slot>,
     inputs: Inputs,
     owned: Box<[OwnedHeader]>,
     revision: Option<Prose>,
@@ -110,6 +119,18 @@ impl Plan {
         &self.flags
     }
 
+    /// The flag that is watched.
+    #[must_use]
+    pub fn flag_of(&self, watch: &Watch) -> Option<&Flag> {
+        self.flags.get(watch.flag)
+    }
+
+    /// What is watched of the flags.
+    #[must_use]
+    pub fn watches(&self) -> &[Watch] {
+        &self.watches
+    }
+
     /// The headers that belong to the filter.
     #[must_use]
     pub fn owned_headers(&self) -> &[OwnedHeader] {
@@ -137,6 +158,8 @@ pub struct Flag {
     pub(crate) kill: bool,
     pub(crate) rules: Box<[Rule]>,
     pub(crate) routes: bool,
+    /// Its place among the watched flags.
+    pub(crate) watch: Option<u16>,
 }
 
 impl Flag {
@@ -166,6 +189,8 @@ pub struct Variant {
     pub(crate) writes: Box<[(OwnedHeader, HeaderValue)]>,
     /// Its member of the dictionary: `checkout=v2`.
     pub(crate) member: Box<str>,
+    /// The answer in the upstream's place.
+    pub(crate) reply: Option<Reply>,
 }
 
 impl Variant {
@@ -196,19 +221,25 @@ pub struct Rule {
     pub(crate) when: Option<Condition>,
     pub(crate) exposure: Exposure,
     pub(crate) serve: Serve,
+    /// Its place among the rules that a guard judges.
+    pub(crate) judged: Option<u8>,
 }
 
 impl Rule {
-    /// The share of identities that the rule takes in at this time.
+    /// The share of identities that the rule takes in at this time, as far as the guard lets it.
     #[must_use]
-    pub(crate) fn share(&self, now: Timestamp) -> Ppm {
-        match &self.exposure {
+    pub(crate) fn share(&self, now: Timestamp, stand: &Stand, baseline: VariantId) -> Ppm {
+        let share = match &self.exposure {
             Exposure::Fixed(share) => *share,
             Exposure::Steps(steps) => {
                 let begun = steps.partition_point(|step| step.at <= now);
-                begun.checked_sub(1).and_then(|last| steps.get(last)).map_or(Ppm::NONE, |step| step.share)
+                let allowed = self.judged.and_then(|rule| stand.steps.get(usize::from(rule)));
+                let taken = allowed.map_or(begun, |allowed| begun.min(usize::from(*allowed)));
+                taken.checked_sub(1).and_then(|last| steps.get(last)).map_or(Ppm::NONE, |step| step.share)
             }
-        }
+        };
+        let safe = matches!(self.serve, Serve::One(only) if only == baseline);
+        if stand.phase == Phase::Trial && !safe { share.min(Ppm::TRIAL) } else { share }
     }
 }
 

@@ -15,6 +15,7 @@ use tidegate::decide::decide;
 use tidegate::effect::{OnResponse, on_request};
 use tidegate::plan::Plan;
 use tidegate::request::Request;
+use tidegate::standing::Standing;
 use tidegate::time::Timestamp;
 
 const HEADERS: [(&str, &[u8]); 12] = [
@@ -61,13 +62,13 @@ fn deciding(criterion: &mut Criterion) {
     let one = plan(&json!({"checkout": flag(Value::Null)}));
     let seen = request(&one);
     criterion.bench_function("decide/one flag, one condition, 50 %", |bench| {
-        bench.iter(|| decide(black_box(&one), black_box(&seen), now));
+        bench.iter(|| decide(black_box(&one), black_box(&seen), &Standing::NONE, now));
     });
     criterion.bench_function("request/12 headers", |bench| bench.iter(|| request(black_box(&one))));
     criterion.bench_function("whole/12 headers, one flag", |bench| {
         bench.iter(|| {
             let seen = request(black_box(&one));
-            let decisions = decide(&one, &seen, now);
+            let decisions = decide(&one, &seen, &Standing::NONE, now);
             (on_request(&one, &seen, &decisions).len(), OnResponse::new(&one, &seen, &decisions))
         });
     });
@@ -76,7 +77,7 @@ fn deciding(criterion: &mut Criterion) {
         let plan = flags(count, |_| Value::Null);
         let seen = request(&plan);
         group.bench_with_input(BenchmarkId::from_parameter(count), &plan, |bench, plan| {
-            bench.iter(|| decide(plan, &seen, now));
+            bench.iter(|| decide(plan, &seen, &Standing::NONE, now));
         });
     }
     group.finish();
@@ -91,7 +92,7 @@ fn deciding(criterion: &mut Criterion) {
             });
             let seen = request(&plan);
             group.bench_with_input(BenchmarkId::from_parameter(count), &plan, |bench, plan| {
-                bench.iter(|| decide(plan, &seen, now));
+                bench.iter(|| decide(plan, &seen, &Standing::NONE, now));
             });
         }
         group.finish();

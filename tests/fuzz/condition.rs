@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tidegate::decide::decide;
 use tidegate::plan::Plan;
 use tidegate::request::Request;
+use tidegate::standing::Standing;
 use tidegate::time::Timestamp;
 
 const OPERATORS: [&str; 10] =
@@ -90,7 +91,7 @@ fn served(plan: &Plan, subject: &str, value: &[u8]) -> bool {
     };
     let properties = plan.inputs().properties().map(|_| Some(value.to_vec()));
     let request = Request::new(plan.inputs(), [(name, &*text)].into_iter(), properties);
-    let decisions = decide(plan, &request, Timestamp::from_millis(0));
+    let decisions = decide(plan, &request, &Standing::NONE, Timestamp::from_millis(0));
     decisions.list()[0].variant().name().as_str() == "on"
 }
 
@@ -98,7 +99,9 @@ fn served(plan: &Plan, subject: &str, value: &[u8]) -> bool {
 fn seen<'v>(subject: &str, value: &'v [u8]) -> Option<&'v [u8]> {
     match subject {
         "path" => value.split(|byte| *byte == b'?').next(),
-        "identity" => Some(value).filter(|value| (1..=256).contains(&value.len())),
+        // Blanks around the value of a header are none of it.
+        "header" => Some(value.trim_ascii()),
+        "identity" => Some(value.trim_ascii()).filter(|value| (1..=256).contains(&value.len())),
         "address" => Some(value).filter(|value| !value.is_empty()),
         _ => Some(value),
     }

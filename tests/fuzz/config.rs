@@ -7,6 +7,7 @@ use tidegate::effect::on_request;
 use tidegate::plan::{Compiled, Plan};
 use tidegate::problem::{Problem, Problems};
 use tidegate::request::Request;
+use tidegate::standing::Standing;
 use tidegate::time::Timestamp;
 
 /// The longest message that is bearable in a log.
@@ -86,7 +87,7 @@ fn pass(plan: &Plan) {
     ];
     let properties = plan.inputs().properties().map(|_| Some(b"10.0.0.1".to_vec()));
     let request = Request::new(plan.inputs(), headers.into_iter(), properties);
-    let decisions = decide(plan, &request, Timestamp::from_millis(1_700_000_000_000));
+    let decisions = decide(plan, &request, &Standing::NONE, Timestamp::from_millis(1_700_000_000_000));
     let _ = on_request(plan, &request, &decisions);
 }
 

@@ -13,6 +13,7 @@ use tidegate::effect::{Effect, INSPECTION, OnResponse, on_request};
 use tidegate::lifecycle::State;
 use tidegate::metric::Gauge;
 use tidegate::plan::{Compiled, Plan};
+use tidegate::standing::Standing;
 
 use super::host::{Exchange, Headers, Host, Module};
 use super::identity::CONFIG;
@@ -103,7 +104,7 @@ fn compare(plan: &Plan, host: &mut Host, message: &Message<'_>) {
 
     let sent = Message { headers: exchange.request.iter().collect(), properties: message.properties.clone() };
     let request = sent.request(plan);
-    let decisions = decide(plan, &request, message.timestamp());
+    let decisions = decide(plan, &request, &Standing::NONE, message.timestamp());
     let effects = on_request(plan, &request, &decisions);
     let carry = OnResponse::new(plan, &request, &decisions);
     let mut response = vec![(":status".to_owned(), b"200".to_vec())];

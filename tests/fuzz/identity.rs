@@ -11,6 +11,7 @@ use tidegate::effect::{Effect, OnResponse, on_request, rewritten};
 use tidegate::hash::Salt;
 use tidegate::plan::Plan;
 use tidegate::request::{Request, claim, host_address, host_claim, token_payload};
+use tidegate::standing::Standing;
 
 use super::message::{Message, upstream};
 
@@ -43,13 +44,13 @@ static WRITTEN: LazyLock<BTreeMap<String, BTreeSet<String>>> = LazyLock::new(|| 
 pub fn check(bytes: &[u8]) {
     let message = Message::read(bytes);
     let request = message.request(&PLAN);
-    let decisions = decide(&PLAN, &request, message.timestamp());
+    let decisions = decide(&PLAN, &request, &Standing::NONE, message.timestamp());
     let effects = on_request(&PLAN, &request, &decisions);
     let carry = OnResponse::new(&PLAN, &request, &decisions);
     check_decisions(&message, &request, &decisions);
     check_effects(&message, &effects);
     check_response(&message, &carry, &decisions);
-    let again = decide(&PLAN, &request, message.timestamp());
+    let again = decide(&PLAN, &request, &Standing::NONE, message.timestamp());
     assert_eq!(effects, on_request(&PLAN, &request, &again), "a second decision has other effects");
     assert_eq!(carry, OnResponse::new(&PLAN, &request, &again), "a second decision answers otherwise");
 }

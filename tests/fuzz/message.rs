@@ -40,7 +40,7 @@ impl<'b> Message<'b> {
     /// The value of a header that comes once.
     pub fn one(&self, name: &str) -> Option<&'b [u8]> {
         match self.all(name).as_slice() {
-            [one] => Some(one),
+            [one] => Some(one.trim_ascii()),
             _ => None,
         }
     }

@@ -9,6 +9,7 @@ use tidegate::config::{ClaimPath, Node};
 use tidegate::decide::decide;
 use tidegate::plan::Plan;
 use tidegate::request::{Request, claim, token_payload};
+use tidegate::standing::Standing;
 use tidegate::time::Timestamp;
 
 /// The longest token that is looked at.
@@ -61,7 +62,7 @@ fn payload(json: &[u8]) {
 fn agree(header: &[u8], payload: Option<&Node>) {
     let headers = [(":path", &b"/"[..]), ("Authorization", header)];
     let request = Request::new(PLAN.inputs(), headers.into_iter(), std::iter::empty());
-    let decisions = decide(&PLAN, &request, Timestamp::from_millis(0));
+    let decisions = decide(&PLAN, &request, &Standing::NONE, Timestamp::from_millis(0));
     assert_eq!(decisions.list().len(), PATHS.len());
     for path in PATHS {
         let found = payload.and_then(|payload| claim(payload, &claim_path(path)));

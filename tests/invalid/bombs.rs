@@ -13,6 +13,7 @@ use tidegate::config::{MAX_BYTES, Node};
 use tidegate::decide::decide;
 use tidegate::plan::{Compiled, Plan};
 use tidegate::request::Request;
+use tidegate::standing::Standing;
 use tidegate::time::Timestamp;
 
 /// A config that is made to cost, and how it must end.
@@ -270,7 +271,7 @@ fn a_bomb_is_refused_or_compiled_and_decided() {
                 let headers = [(":authority", &b"x"[..]), (":path", b"/"), (":method", b"GET")];
                 let request = Request::new(plan.inputs(), headers.into_iter(), std::iter::empty());
                 assert_eq!(
-                    decide(&plan, &request, Timestamp::from_millis(0)).list().len(),
+                    decide(&plan, &request, &Standing::NONE, Timestamp::from_millis(0)).list().len(),
                     plan.flags().len(),
                     "{}",
                     bomb.name

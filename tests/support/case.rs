@@ -14,6 +14,7 @@ use tidegate::decide::decide;
 use tidegate::effect::{INSPECTION, OnResponse, on_request, rewritten};
 use tidegate::plan::{Plan, Property};
 use tidegate::request::Request;
+use tidegate::standing::Standing;
 use tidegate::time::Timestamp;
 
 /// What asks for inspection where a config has no key of its own.
@@ -165,7 +166,7 @@ impl Case {
             Property::Proxy => self.proxy.clone(),
         });
         let request = Request::new(plan.inputs(), headers(), properties);
-        let decisions = decide(plan, &request, self.at.unwrap_or(Timestamp::from_millis(0)));
+        let decisions = decide(plan, &request, &Standing::NONE, self.at.unwrap_or(Timestamp::from_millis(0)));
         let effects = on_request(plan, &request, &decisions);
         let upstream = rewritten(&self.headers, &effects);
         let upstream = upstream.into_iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();

@@ -192,6 +192,14 @@ impl Envoy {
         Client::new(self.admin_port()).send(&Request::get(path)).text()
     }
 
+    /// Sets a value of Envoy's runtime.
+    #[track_caller]
+    pub fn set_runtime(&self, key: &str, value: u32) {
+        let request = Request::new("POST", format!("/runtime_modify?{key}={value}"));
+        let response = Client::new(self.admin_port()).send(&request);
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
+
     /// The port of the admin interface.
     #[track_caller]
     pub fn admin_port(&self) -> u16 {

@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Fails what asks for it.
+const FAILS: &str = "function envoy_on_request(request)
+  if request:headers():get('x-fail') then request:respond({[':status'] = '500'}, '') end
+end";
+
 const TYPES: &str = "type.googleapis.com/envoy";
 
 /// How the filter gets to Envoy.
@@ -45,6 +50,7 @@ pub struct Scene {
     vm_id: String,
     access_log: Option<String>,
     log_levels: (String, String),
+    faults: bool,
     edits: Vec<fn(&mut Value)>,
 }
 
@@ -84,6 +90,7 @@ impl Scene {
             vm_id: String::new(),
             access_log: None,
             log_levels: ("warning".to_owned(), "info".to_owned()),
+            faults: false,
             edits: Vec::new(),
         }
     }
@@ -171,6 +178,13 @@ impl Scene {
         self
     }
 
+    /// Versions that can be made to fail, or to take their time, while Envoy runs: see [`Envoy::set_runtime`] with
+    /// the keys `fail.v2` and `slow.v2`, in percent of the requests. A request with the header `x-fail` always fails.
+    pub fn faults(mut self) -> Self {
+        self.faults = true;
+        self
+    }
+
     /// Changes the finished bootstrap in a way that has no method here.
     pub fn edit(mut self, edit: fn(&mut Value)) -> Self {
         self.edits.push(edit);
@@ -212,6 +226,7 @@ impl Scene {
         json!({
             "node": {"id": "proxy-1", "cluster": "test"},
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+            "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
             "static_resources": {
                 "listeners": ingress.chain(upstreams).collect::<Value>(),
                 "clusters": clusters.collect::<Value>(),
@@ -247,10 +262,21 @@ impl Scene {
             "metadata": {"filter_metadata": {"envoy.filters.http.lua": {"version": version}}},
         }]);
         let script = include_str!("../../envoy/upstream.lua");
-        let filters = match self.answer {
-            Answer::Headers => vec![lua(json!({"inline_string": script}))],
-            Answer::Nothing => Vec::new(),
-        };
+        let mut filters = Vec::new();
+        if self.faults {
+            let nobody = json!({"numerator": 0, "denominator": "HUNDRED"});
+            filters.push(json!({"name": "envoy.filters.http.fault", "typed_config": {
+                "@type": format!("{TYPES}.extensions.filters.http.fault.v3.HTTPFault"),
+                "abort": {"http_status": 500, "percentage": nobody},
+                "abort_percent_runtime": format!("fail.{version}"),
+                "delay": {"fixed_delay": "0.3s", "percentage": nobody},
+                "delay_percent_runtime": format!("slow.{version}"),
+            }}));
+            filters.push(lua(json!({"inline_string": FAILS})));
+        }
+        if self.answer == Answer::Headers {
+            filters.push(lua(json!({"inline_string": script})));
+        }
         manager(&format!("upstream-{version}"), filters, &routes)
     }
 
