@@ -24,7 +24,7 @@ FUZZ ?=
 
 export CARGO PYTHON TARGET
 
-.PHONY: help setup toolchain envoy envoy-oldest wasm demo up down test fuzz storm soak reproduce audit lint bench clean
+.PHONY: help setup toolchain envoy envoy-oldest wasm demo up down test fuzz detect storm soak reproduce audit lint bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -49,6 +49,9 @@ fuzz: wasm ## Run the fuzz targets (nightly Rust; RUNS=10000000 FUZZ=token makes
 
 bench: wasm envoy ## Measure a decision, and what the filter adds to Envoy's CPU time
 	$(CARGO) bench --locked
+
+detect: wasm envoy ## Measure in a real Envoy how fast bad versions are taken back, and that equal ones stay
+	$(CARGO) test --locked --test rollback -- --ignored --nocapture --test-threads 1
 
 storm: wasm envoy ## Push 200 KB ten times a second under load, SECONDS_LONG=60
 	$(CARGO) test --locked --test endurance storm -- --ignored --nocapture

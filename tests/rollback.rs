@@ -339,3 +339,22 @@ fn measure_how_fast_a_bad_version_is_taken_back() {
         );
     }
 }
+
+/// The same version twice, both with one failure in a hundred; `make detect` runs it.
+#[test]
+#[ignore = "takes ten minutes"]
+fn two_equal_versions_are_left_alone() {
+    let envoy = Scene::new(config(&checkout(30, &guard()))).concurrency(2).faults().start();
+    let ((), answers) = under_load(&envoy, 300, || {
+        envoy.set_runtime("fail.v1", 1);
+        envoy.set_runtime("fail.v2", 1);
+        for minute in 1..=10 {
+            wait(60.0);
+            println!("minute {minute} of 10: standing {:?}", standing(&envoy));
+        }
+    });
+    let failed = answers.iter().filter(|seen| seen.status == 500).count();
+    println!("{} requests, {failed} of them failed", answers.len());
+    assert!(failed * 200 > answers.len(), "{failed}");
+    assert_eq!((standing(&envoy), events(&envoy)), (Some(0), Vec::new()));
+}
