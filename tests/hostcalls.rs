@@ -40,7 +40,7 @@ struct Call {
 /// Beyond these answers there are two more. 6, invalid memory access, needs pointers that lead out of the VM's memory,
 /// or a VM that can allocate no more; ours are those of live Rust values. 10, internal failure, is also the answer to
 /// any call that an operator has forbidden by `capability_restriction_config`: what traps then, traps on purpose.
-const CALLS: [Call; 13] = [
+const CALLS: [Call; 16] = [
     Call { name: "proxy_log", survived: &[0], answers: &[0], because: "2 is for a level that does not exist" },
     Call {
         name: "proxy_get_current_time_nanoseconds",
@@ -104,6 +104,24 @@ const CALLS: [Call; 13] = [
         answers: &[0, 1],
         because: "2 is for an id of no kind; all ids come from proxy_define_metric",
     },
+    Call {
+        name: "proxy_increment_metric",
+        survived: &[0, 1, 2],
+        answers: &[0, 1, 2],
+        because: "there, not there, or not a counter; nothing below 1 is added",
+    },
+    Call {
+        name: "proxy_set_tick_period_milliseconds",
+        survived: &[0],
+        answers: &[0],
+        because: "it cannot fail for a root",
+    },
+    Call {
+        name: "proxy_send_local_response",
+        survived: &[0],
+        answers: &[0],
+        because: "2 is for a second answer in one request, or headers that are none: there is one, and its own are",
+    },
 ];
 
 /// As [`CALLS`]; an Envoy before 1.33 does not know the function, and says 1.
@@ -119,7 +137,7 @@ const STATUSES: std::ops::RangeInclusive<u32> = 0..=12;
 
 fn calls() -> impl Iterator<Item = &'static Call> {
     static FOREIGN_CALL: Call = FOREIGN;
-    static ALL: [Call; 13] = CALLS;
+    static ALL: [Call; 16] = CALLS;
     ALL.iter().chain([&FOREIGN_CALL])
 }
 
@@ -133,6 +151,9 @@ fn survives(name: &str, status: u32) -> bool {
 const GOOD: &str = r#"{"version": 1, "revision": "good", "flags": {"checkout": {"rules": [{"serve": "on"}]}}}"#;
 const BAD: &str = r#"{"version": 1, "flags": {"checkout": {"rules": [{"serve": "nothing"}]}}}"#;
 
+const GUARDED: &str = r#"{"version": 1, "identity": [{"header": "x-user"}], "flags": {"drawn": {"rules": [{"percent": 50, "serve": "on"}], "guard": {"errors": {"max": 5}}}}}"#;
+const REPLY: &str = r#"{"version": 1, "flags": {"export": {"variants": [{"name": "off", "reply": {"status": 503, "body": "paused"}}], "baseline": "off"}}}"#;
+
 /// A config that makes every call that a request can cause; with `flags` it has that many more to write.
 fn everything(flags: usize) -> String {
     let more = (0..flags).map(|n| (format!("more-{n}"), json!({"rules": [{"serve": "on"}]})));
@@ -144,7 +165,10 @@ fn everything(flags: usize) -> String {
             {"steps": [{"at": "2020-01-01T00:00:00Z", "percent": 100}], "serve": "v2"},
         ],
     }));
-    all.insert("drawn".into(), json!({"rules": [{"percent": 50, "serve": "on"}]}));
+    all.get_mut("checkout").unwrap()["variants"] =
+        json!(["v1", {"name": "v2", "limit": {"requests": "1/s", "inFlight": 1}}]);
+    all.get_mut("checkout").unwrap()["rescue"] = "10s".into();
+    all.insert("drawn".into(), json!({"rules": [{"percent": 50, "serve": "on"}], "guard": {"errors": {"max": 5}}}));
     json!({
         "version": 1, "revision": "everything", "unheard-of": 1, "inspect": {"header": "x-look"},
         "identity": [{"header": "x-user"}, {"generate": {"cookie": "tg_id", "maxAge": "30d"}}],
@@ -197,8 +221,34 @@ fn configured(host: &mut Host, config: &str) -> Result<Vec<Outcome>, Trap> {
     host.configure("tidegate", config.as_bytes()).map(|_| Vec::new())
 }
 
+/// A version that fails, the moment before it is taken back.
+fn failing(module: &Module) -> Host {
+    let mut host = with(module, &[GUARDED]);
+    // The first tick begins the ledger.
+    host.tick_all().unwrap();
+    for user in 0..100 {
+        let exchange = Exchange::get("/").header("x-user", format!("user-{user}"));
+        let on = host.request(&exchange).unwrap().request.text("x-flag-drawn") == Some("on");
+        host.request(&exchange.answered(if on { 500 } else { 200 })).unwrap();
+    }
+    host.advance_millis(300);
+    host
+}
+
+#[test]
+fn a_failing_version_is_taken_back_on_the_tick() {
+    let mut host = failing(&Module::load(module()).unwrap());
+    let standing = |host: &Host| host.shared().gauge("tidegate.guard.standing.flag.drawn");
+    assert_eq!(standing(&host), Some(0));
+    host.tick_all().unwrap();
+    assert_eq!(standing(&host), Some(3));
+    let lines: Vec<&String> =
+        host.logs().iter().map(|(_, line)| line).filter(|line| line.starts_with("guard:")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("from=running to=rolled_back"), "{lines:?}");
+}
+
 /// What is done before the faults begin, and what under them.
-const SCENES: [(&str, Prepare, Run); 21] = [
+const SCENES: [(&str, Prepare, Run); 24] = [
     ("a first config, good", host, |host| configured(host, GOOD)),
     ("a first config, bad", host, |host| configured(host, BAD)),
     ("a first config, empty", host, |host| configured(host, "")),
@@ -273,6 +323,24 @@ const SCENES: [(&str, Prepare, Run); 21] = [
             }
             Ok(outcomes)
         },
+    ),
+    (
+        "a tick with something to tell",
+        |m| {
+            let mut host = with(m, &[&everything(1)]);
+            for _ in 0..3 {
+                host.request(&visit().answered(500)).unwrap();
+            }
+            host.advance_millis(300);
+            host
+        },
+        |host| host.tick_all().map(|()| Vec::new()),
+    ),
+    ("a tick on which a version is taken back", failing, |host| host.tick_all().map(|()| Vec::new())),
+    (
+        "an answer in the upstream's place",
+        |m| with(m, &[REPLY]),
+        |host| host.request(&Exchange::get("/")).map(|_| Vec::new()),
     ),
     (
         "a tick that nobody asked for",
