@@ -362,6 +362,7 @@ fn at_limit(row: &str, n: usize) -> String {
     let named = |value: &Value| -> Value { numbered("n").into_iter().map(|name| (name, value.clone())).collect() };
     let long = "a".repeat(n);
     let one = json!({"method": "GET"});
+    let (guard, draws) = (json!({"errors": {"max": 5}}), json!({"percent": 1, "serve": "on"}));
     let config = match row {
         "the config" => return r#"{"version": 1}"#.to_owned() + &" ".repeat(n - 14),
         // Six levels lie around a condition and in it.
@@ -405,9 +406,17 @@ fn at_limit(row: &str, n: usize) -> String {
             "match": {"paths": [format!("/{}", "a".repeat(n - 1))]},
             "rules": [{"when": {"header": "h", "equals": long}, "serve": "on"}],
         })),
-        "revision, owner, description, salt" => json!({
+        "guards" => json!({"version": 1, "flags": named(&json!({"guard": guard, "rules": [draws]}))}),
+        "rules that draw in a flag with a guard" => flag(json!({"guard": guard, "rules": vec![draws; n]})),
+        "variants in them, rule by rule" => {
+            let split: Value = numbered("v").into_iter().map(|v| json!({"variant": v, "weight": 1})).collect();
+            let variants: Vec<String> = numbered("v").into_iter().chain(["base".to_owned()]).collect();
+            flag(json!({"variants": variants, "baseline": "base", "guard": guard, "rules": [{"serve": split}]}))
+        }
+        "revision, owner, description, salt, rearm" => json!({
             "version": 1, "revision": long,
-            "flags": {"f": {"owner": long, "description": long, "salt": long}},
+            "flags": {"f": {"owner": long, "description": long, "salt": long,
+                            "rules": [draws], "guard": {"errors": {"max": 5}, "rearm": long}}},
         }),
         "maxAge" => json!({"version": 1, "identity": [{"generate": {"cookie": "c", "maxAge": format!("{n}d")}}]}),
         other => panic!("no test knows the limit of {other:?}"),

@@ -70,6 +70,7 @@ fn run(page: &mut Page) -> io::Result<()> {
     let user = ramped.iter().position(|answer| answer.version == "v2").unwrap_or_default();
     inspection(page, &mut client, user)?;
     kill(page, &envoy, &mut client, &config, user)?;
+    guard(page, &envoy, &mut client, &config)?;
 
     drop(envoy);
     page.end("Envoy is stopped and its files are gone. `make up` starts it again and leaves it running.")
@@ -219,6 +220,62 @@ fn kill(page: &mut Page, envoy: &Envoy, client: &mut Client, config: &Value, use
     let back = ask(client, 0..USERS).iter().filter(|answer| answer.version == "v1").count();
     let text = format!("{} of {} users are on v1", grouped(back), grouped(USERS));
     page.claim(pushed == Pushed::Accepted && back == USERS, &text)
+}
+
+/// How often a row is shown, and how many requests a row has.
+const ROW: Duration = Duration::from_millis(250);
+const REQUESTS: u32 = 100;
+
+fn guard(page: &mut Page, envoy: &Envoy, client: &mut Client, config: &Value) -> io::Result<()> {
+    page.section("The guard: v2 begins to fail a fifth of its requests, and nobody pushes anything")?;
+    let pushed = envoy.push(&stage::with_percent(config, 25));
+    let start = Instant::now();
+    let at = |rows: u32| format!("{}.{:02} s", rows * 25 / 100, rows * 25 % 100);
+    let (mut rows, mut failing, mut back) = (0, None, None);
+    let (mut since, mut failed_since) = (0, 0);
+    // Four healthy rows, and six behind the rollback.
+    while rows < 200 && back.is_none_or(|row| rows < row + 6) {
+        if rows == 4 {
+            envoy.set_runtime("fail.v2", 20);
+            page.line(&format!("{}  v2 begins to fail", at(rows)))?;
+            failing = Some(rows);
+        }
+        let (mut on_v2, mut failed) = (0, 0);
+        for n in 0..REQUESTS {
+            let due = start + ROW * rows + ROW * n / REQUESTS;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let user = usize::try_from(rows * REQUESTS + n).unwrap_or_default();
+            let request = Request::get("/cart").header("x-user-id", name(user)).header("x-tidegate-inspect", "1");
+            let response = client.send(&request);
+            let told = response.header("x-tidegate").unwrap_or_default();
+            on_v2 += usize::from(told.starts_with("checkout=v2"));
+            failed += usize::from(response.status != 200);
+            if back.is_none() && told.contains("reason=rolled_back") {
+                back = Some(rows);
+            }
+        }
+        if back.is_some_and(|row| row < rows) {
+            since += REQUESTS;
+            failed_since += failed;
+        }
+        let (good, bad) = ("#".repeat(on_v2.saturating_sub(failed)), "x".repeat(failed));
+        let row = format!("{}  v2 answers {on_v2:2} of {REQUESTS}, {failed:2} fail  {good}{bad}", at(rows));
+        page.line(row.trim_end())?;
+        rows += 1;
+    }
+    let log = envoy.poll("the event", || {
+        let log = envoy.log();
+        log.lines().find_map(|line| line.split_once("guard: ")).map(|(_, event)| event.trim().to_owned())
+    });
+    let (what, evidence) = log.split_once(" variant_rate").unwrap_or((&log, ""));
+    page.line(&format!("the log: {what}"))?;
+    page.line(&format!("         variant_rate{evidence}"))?;
+    let took = back.zip(failing).map_or(0, |(back, failing)| back - failing);
+    let holds = pushed == Pushed::Accepted && back.is_some() && since > 0 && failed_since == 0;
+    page.claim(
+        holds,
+        &format!("v2 was taken back within {}; {failed_since} of {since} requests failed since", at(took + 1)),
+    )
 }
 
 fn ms(time: Duration) -> String {
