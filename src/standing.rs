@@ -115,4 +115,10 @@ pub struct Draws {
 impl Draws {
     /// None: the request is in no comparison.
     pub const NONE: Self = Self { taken: None, missed: 0, hash: 0 };
+
+    /// Whether the request is in a comparison.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        self.taken.is_some() || self.missed != 0
+    }
 }

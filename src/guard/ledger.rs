@@ -14,6 +14,7 @@ use super::worker::Happened;
 use crate::config::Action;
 use crate::outcome::Bins;
 use crate::plan::{Flag, Judged, Watch};
+use crate::share::Ppm;
 use crate::standing::{JUDGED, Phase, Stand};
 use crate::time::Timestamp;
 
@@ -73,8 +74,8 @@ pub struct Event {
 pub enum What {
     /// The flag goes from one phase to another.
     Phase(Phase, Phase),
-    /// A ramp of the flag has taken this step, counted from 1.
-    Step(u8),
+    /// The ramp of this rule has taken this step, both counted from 1, to this share.
+    Step(u8, u8, Ppm),
     /// A limit is broken, and the guard only tells.
     Alert,
     /// Baseline and variant both break a limit: nothing is moved.
@@ -193,7 +194,8 @@ impl Ledger {
         }
         let sampled =
             |rule: usize| self.since_step.get(rule).is_some_and(|arms| arms.iter().all(|requests| *requests >= SAMPLE));
-        let all_healthy = (0..watch.judged.len()).all(|rule| healthy.get(rule) == Some(&true) && sampled(rule));
+        // A rule that hardly anybody meets says nothing, neither for nor against.
+        let well = (0..watch.judged.len()).any(|rule| healthy.get(rule) == Some(&true) && sampled(rule));
         let told = Told { breach: breach.is_some(), both: both.is_some() };
         if let Some((variant, found)) = both {
             // The fault is elsewhere: neither forward nor back.
@@ -221,7 +223,7 @@ impl Ledger {
                 }
             }
             (Phase::Running, None) => self.climb(&healthy, watch, flag, now, events),
-            (Phase::Trial, None) if all_healthy => {
+            (Phase::Trial, None) if well => {
                 events.push(Event { what: What::Phase(Phase::Trial, Phase::Running), variant: None, breach: None });
                 self.retried = true;
                 self.enter(Phase::Running, now);
@@ -270,7 +272,9 @@ impl Ledger {
             }
             *taken = taken.saturating_add(1);
             *arms = Default::default();
-            events.push(Event { what: What::Step(*taken), variant: None, breach: None });
+            let share = next.map_or(Ppm::NONE, |step| step.share);
+            let what = What::Step(judged.number(), *taken, share);
+            events.push(Event { what, variant: None, breach: None });
         }
     }
 
@@ -354,7 +358,7 @@ impl fmt::Display for Happened {
         write!(f, "flag={}", self.flag)?;
         match self.event.what {
             What::Phase(from, to) => write!(f, " from={} to={}", from.name(), to.name()),
-            What::Step(step) => write!(f, " event=step step={step}"),
+            What::Step(rule, step, share) => write!(f, " event=step rule={rule} step={step} exposure={share}"),
             What::Alert => f.write_str(" event=breach"),
             What::BothBad => f.write_str(" event=baseline_breached"),
         }?;

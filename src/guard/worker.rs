@@ -12,7 +12,7 @@ use crate::decide::{Decision, Decisions, Reason};
 use crate::outcome::{Answer, Outcome};
 use crate::plan::{Flag, Plan, VariantId, Watch};
 use crate::standing::{Draws, Phase, Stand, Standing};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// How often a lost swap is tried again in one tick.
 const TRIES: usize = 3;
@@ -43,6 +43,8 @@ struct Watched {
     gates: Vec<(VariantId, Gate)>,
     /// The variants whose upstream could not be reached, and until when nobody is sent there.
     away: Vec<(VariantId, Timestamp)>,
+    /// For how long nobody is sent to a variant that could not be reached.
+    rescued_for: Option<Span>,
     throttled: u32,
     rescued: u32,
 }
@@ -92,6 +94,7 @@ impl Worker {
                 tally: Tally::new(watch),
                 gates: watch.limits.iter().map(gate).collect(),
                 away: Vec::new(),
+                rescued_for: watch.rescue,
                 throttled: 0,
                 rescued: 0,
             });
@@ -139,7 +142,9 @@ impl Worker {
             Reason::Rescued => watched.rescued = watched.rescued.saturating_add(1),
             _ => {}
         }
-        Some(Entry { watch, served: decision.served(), draws: decision.draws() })
+        // Where nothing can follow from the outcome, nobody has to look at it.
+        let counts = decision.draws().is_judged() || !watched.gates.is_empty() || watched.rescued_for.is_some();
+        counts.then(|| Entry { watch, served: decision.served(), draws: decision.draws() })
     }
 
     /// Counts what became of a request, where that needs to be known. `answer` is asked only then.
@@ -155,7 +160,7 @@ impl Worker {
             let usual = Failures::default();
             let failures = watch.guard.as_ref().map_or(&usual, |guard| &guard.failures);
             let Some(outcome) = Outcome::new(&answer, failures) else { continue };
-            if let Some(rescue) = watch.rescue
+            if let Some(rescue) = watched.rescued_for
                 && outcome.unreached
                 && entry.served != watch.baseline
             {

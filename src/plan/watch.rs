@@ -41,6 +41,11 @@ pub struct Watch {
 pub struct Judged(usize);
 
 impl Judged {
+    /// The rule among those of its flag, counted from 1.
+    pub(crate) fn number(self) -> u8 {
+        u8::try_from(self.0.saturating_add(1)).unwrap_or(u8::MAX)
+    }
+
     /// The steps of its ramp, if it is one.
     pub(crate) fn steps(self, flag: &Flag) -> &[Step] {
         match flag.rules.get(self.0).map(|rule| &rule.exposure) {

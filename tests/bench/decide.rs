@@ -1,5 +1,6 @@
 //! Measures a decision natively: one flag, many flags, many flags of which few match, and compiling a config.
 #![allow(
+    clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
@@ -7,12 +8,15 @@
     reason = "a benchmark that cannot go on stops"
 )]
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use tidegate::decide::decide;
 use tidegate::effect::{OnResponse, on_request};
+use tidegate::guard::{Store, Worker};
+use tidegate::outcome::Answer;
 use tidegate::plan::Plan;
 use tidegate::request::Request;
 use tidegate::standing::Standing;
@@ -114,5 +118,47 @@ fn compiling(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, deciding, compiling);
+/// A store in which a worker is alone.
+#[derive(Default)]
+struct Alone(BTreeMap<String, Vec<u8>>);
+
+impl Store for Alone {
+    fn read(&mut self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        (self.0.get(key).cloned(), Some(1))
+    }
+
+    fn write(&mut self, key: &str, value: &[u8], _: Option<u32>) -> bool {
+        self.0.insert(key.to_owned(), value.to_vec());
+        true
+    }
+}
+
+fn guarding(criterion: &mut Criterion) {
+    let plan = plan(&json!({"checkout": {
+        "rules": [{"percent": 50, "serve": "on"}],
+        "guard": {"errors": {"max": 5}, "latency": {"percentile": 99, "overBaseline": 1.5}},
+    }}));
+    let (seen, answer) = (request(&plan), Answer { code: Some(200), nanos: 5_000_000, ..Answer::default() });
+    let (mut store, now) = (Alone::default(), Timestamp::from_millis(0));
+    let mut worker = Worker::new(&plan, now, &mut store);
+    criterion.bench_function("guard/one request: standing, decision, count", |bench| {
+        bench.iter(|| {
+            let decisions = decide(&plan, &seen, worker.standing(now), now);
+            let entries = worker.served(&decisions);
+            worker.done(&plan, &entries, now, || answer);
+        });
+    });
+    let mut millis = 0;
+    criterion.bench_function("guard/one tick: merge, judge, hand on", |bench| {
+        bench.iter(|| {
+            let decisions = decide(&plan, &seen, worker.standing(now), now);
+            let entries = worker.served(&decisions);
+            worker.done(&plan, &entries, now, || answer);
+            millis += 250;
+            worker.tick(&plan, Timestamp::from_millis(millis), &mut store).len()
+        });
+    });
+}
+
+criterion_group!(benches, deciding, guarding, compiling);
 criterion_main!(benches);
