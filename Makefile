@@ -22,9 +22,12 @@ SMALL := -Cllvm-args=-inline-threshold=10
 RUNS ?= 1000000
 FUZZ ?=
 
+# How many days of each row make simulate goes through
+DAYS ?= 1000
+
 export CARGO PYTHON TARGET
 
-.PHONY: help setup toolchain envoy envoy-oldest wasm demo up down test fuzz detect storm soak reproduce audit lint bench clean
+.PHONY: help setup toolchain envoy envoy-oldest wasm demo up down test fuzz detect storm soak reproduce audit lint bench simulate clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -52,6 +55,9 @@ bench: wasm envoy ## Measure a decision, and what the filter adds to Envoy's CPU
 
 detect: wasm envoy ## Measure in a real Envoy how fast bad versions are taken back, and that equal ones stay
 	$(CARGO) test --locked --test rollback -- --ignored --nocapture --test-threads 1
+
+simulate: ## Print how often a guard errs, and how fast it finds a bad version, DAYS=1000
+	@DAYS=$(DAYS) $(CARGO) bench --locked --bench guards
 
 storm: wasm envoy ## Push 200 KB ten times a second under load, SECONDS_LONG=60
 	$(CARGO) test --locked --test endurance storm -- --ignored --nocapture

@@ -5,7 +5,7 @@
 //! pure function; never remembers anything.
 
 use super::bits::{Bits, Share, evidence};
-use super::window::{Measure, Windows};
+use super::window::{Cell, Measure, Windows};
 use crate::share::Ppm;
 
 /// The fewest requests of an arm from which a share is taken.
@@ -60,12 +60,14 @@ pub enum Verdict {
 #[must_use]
 pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits]) -> Verdict {
     let mut worst: Option<Breach> = None;
-    let mut sampled = false;
     for (length, cell) in windows.up_to(seconds) {
-        sampled = sampled || (cell.variant.requests() >= SAMPLE && cell.baseline.requests() >= SAMPLE);
         for limits in limits {
             let measure = limits.measure;
-            let (variant, baseline) = (cell.variant.share(measure), cell.baseline.share(measure));
+            let variant = cell.variant.share(measure);
+            if !limits.suspect(variant) {
+                continue;
+            }
+            let baseline = cell.baseline.share(measure);
             let breach = |bits| Breach { measure, seconds: length, bits, variant, baseline };
             if limits.both_break(variant, baseline) {
                 // In whatever length of time that shows: an outage that has just begun is thinned out in the long ones.
@@ -79,14 +81,22 @@ pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits]) -> Verdict {
             }
         }
     }
+    // The longest of them holds what all others do.
+    let sampled = |cell: &Cell| cell.variant.requests() >= SAMPLE && cell.baseline.requests() >= SAMPLE;
     match worst {
         Some(breach) => Verdict::Breached(breach),
-        None if sampled => Verdict::Healthy,
+        None if windows.up_to(seconds).last().is_some_and(|(_, cell)| sampled(cell)) => Verdict::Healthy,
         None => Verdict::NotEnough,
     }
 }
 
 impl Limits {
+    /// Whether the variant could break a limit, whatever the baseline does: most of the time it could not.
+    fn suspect(&self, variant: Share) -> bool {
+        let least = self.max.or(self.over_baseline).map_or(0, Ppm::parts);
+        variant.count > 0 && variant.parts() >= least
+    }
+
     /// Whether the variant is over the limits, if that is no chance.
     fn broken(&self, variant: Share, baseline: Share) -> bool {
         let over = variant.parts().saturating_sub(baseline.parts());
@@ -108,7 +118,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::window::{Cell, Count};
+    use crate::guard::window::Count;
 
     const ERRORS: Limits = Limits { measure: Measure::Errors, max: None, over_baseline: None };
 

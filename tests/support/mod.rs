@@ -26,3 +26,4 @@ pub mod envoy;
 pub mod host;
 pub mod http;
 pub mod scene;
+pub mod simulate;
