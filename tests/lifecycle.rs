@@ -15,10 +15,9 @@
 
 mod support;
 
-use std::fs;
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 use support::envoy::{Envoy, Pushed, module};
 use support::host::{Exchange, Host, Module, Shared};
 use support::http::Request;
@@ -202,27 +201,12 @@ fn the_same_decisions_come_back_after_kill_9() {
 fn a_module_upgrade_in_place_keeps_what_is_remembered() {
     let envoy = Scene::new(good("v2")).vm_id("tidegate").concurrency(2).start();
     serves(&envoy, "v2");
-    // The same module with another section at its end: other code to Envoy, and so a new VM.
-    let mut code = fs::read(module()).unwrap();
-    code.extend_from_slice(b"\x00\x05\x04next");
-    let upgraded = envoy.dir().join("next.wasm");
-    fs::write(&upgraded, code).unwrap();
-    let file = envoy.dir().join("filter.json");
-    let upgrade = |config: &str, version: &str| {
-        let mut response: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-        let plugin = &mut response["resources"][0]["typed_config"]["config"];
-        plugin["vm_config"]["code"]["local"]["filename"] = json!(upgraded);
-        plugin["configuration"]["value"] = json!(config);
-        response["version_info"] = json!(version);
-        fs::write(file.with_extension("next"), response.to_string()).unwrap();
-        fs::rename(file.with_extension("next"), &file).unwrap();
-    };
     let discovery = |name: &str| envoy.stat(&format!("extension_config_discovery.http_filter.tidegate.{name}"));
     let refused = discovery("update_rejected");
-    upgrade(&bad("with new code"), "1000");
+    envoy.upgrade(&bad("with new code"), 1_000);
     envoy.poll("a refusal", || (discovery("update_rejected") > refused).then_some(()));
     serves(&envoy, "v2");
-    upgrade(&good("v1"), "1001");
+    envoy.upgrade(&good("v1"), 1_001);
     envoy.poll("the new code", || (envoy.client().send(&forged()).upstream().version == "v1").then_some(()));
     serves(&envoy, "v1");
     assert_eq!(gauges(&envoy), (1, 0, 0));

@@ -189,6 +189,26 @@ fn a_bad_version_is_taken_back_on_all_workers_and_stays_back() {
 }
 
 #[test]
+fn a_rollback_outlives_the_code_that_decided_it() {
+    let mut wanted: Value = serde_json::from_str(&config(&checkout(30, &guard()))).unwrap();
+    let envoy = Scene::new(wanted.to_string()).vm_id("tidegate").concurrency(2).faults().start();
+    under_load(&envoy, 200, || {
+        envoy.set_runtime("fail.v2", 50);
+        until(&envoy, 3);
+    });
+    wanted["revision"] = "next".into();
+    envoy.upgrade(&wanted.to_string(), 1_000);
+    // Metrics begin anew with new code: the revision is one of them.
+    envoy.poll("the new code", || envoy.stat("wasmcustom.tidegate.config.revision.next"));
+    let mut client = envoy.client();
+    for user in 0..200 {
+        let seen = seen(&client.send(&ask(user)));
+        assert_eq!(seen.decision, "checkout=v1;reason=rolled_back");
+    }
+    assert_eq!(standing(&envoy), Some(3));
+}
+
+#[test]
 fn a_slow_version_is_taken_back() {
     let guard = json!({"guard": {"latency": {"percentile": 95, "max": "200ms"}}});
     let envoy = Scene::new(config(&checkout(30, &guard))).concurrency(2).faults().start();

@@ -158,6 +158,24 @@ impl Envoy {
         stats.filter_map(|(name, value)| Some((name.strip_prefix(&prefix)?.to_owned(), value))).collect()
     }
 
+    /// Puts new code in place, with this configuration: the same module with another section at its end is another one
+    /// to Envoy, and so a new VM. Returns at once.
+    #[track_caller]
+    pub fn upgrade(&self, config: &str, version: u64) {
+        let mut code = fs::read(module()).expect("the module");
+        code.extend_from_slice(b"\x00\x05\x04next");
+        let upgraded = self.dir().join("next.wasm");
+        fs::write(&upgraded, code).expect("the folder can be written");
+        let file = self.dir().join("filter.json");
+        let mut response: Value = serde_json::from_slice(&fs::read(&file).expect("a filter file")).expect("JSON");
+        let plugin = &mut response["resources"][0]["typed_config"]["config"];
+        plugin["vm_config"]["code"]["local"]["filename"] = upgraded.to_string_lossy().into();
+        plugin["configuration"]["value"] = config.into();
+        response["version_info"] = version.to_string().into();
+        fs::write(file.with_extension("next"), response.to_string()).expect("the folder can be written");
+        fs::rename(file.with_extension("next"), &file).expect("the file can be renamed");
+    }
+
     /// Polls until there is an answer; panics after a minute, or when Envoy has gone.
     #[track_caller]
     pub fn poll<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
