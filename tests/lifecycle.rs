@@ -15,7 +15,6 @@
 
 mod support;
 
-
 use proptest::prelude::*;
 use serde_json::json;
 use support::envoy::{Envoy, Pushed, module};

@@ -34,7 +34,7 @@ use tidegate::config::{Config, Node};
 use tidegate::decide::{Reason, decide};
 use tidegate::effect::{self, Effect};
 use tidegate::hash::Salt;
-use tidegate::metric::Gauge;
+use tidegate::metric::{Gauge, Series};
 use tidegate::plan::{Compiled, Plan};
 use tidegate::problem::Problems;
 use tidegate::standing::Standing;
@@ -96,7 +96,8 @@ fn plan(config: &Value) -> Plan {
 fn every_block_is_of_a_kind_that_is_tried() {
     for Block { kind, text } in blocks() {
         match kind {
-            "console" | "sh" | "yaml" | "yaml wrong" => {}
+            // The last one is tried by tests/rollback.rs.
+            "console" | "sh" | "yaml" | "yaml wrong" | "yaml envoy" => {}
             "text" => {
                 let told = text.lines().last().is_some_and(|line| line.ends_with(" problems"));
                 let picture = ["client ---", "= fmix64("].iter().any(|part| text.contains(part));
@@ -192,6 +193,12 @@ fn a_wrong_config_never_stops_traffic() {
 fn the_gauges_are_those_of_the_code() {
     let shown: Vec<String> = table("| gauge | value |").into_iter().map(|row| row[0].clone()).collect();
     assert_eq!(shown, Gauge::ALL.map(|gauge| gauge.name("tidegate")));
+}
+
+#[test]
+fn the_metrics_of_guards_are_those_of_the_code() {
+    let shown: Vec<String> = table("| metric | value |").into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(shown, Series::ALL.map(|series| series.name("tidegate", "").to_owned() + "<key>"));
 }
 
 #[test]

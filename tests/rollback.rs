@@ -276,15 +276,15 @@ fn a_limit_holds_for_all_workers_together() {
     assert!(envoy.stat("wasmcustom.tidegate.guard.throttled.flag.checkout").unwrap() > 100);
 }
 
+/// v2 has gone: its listener is not there.
+fn without_v2(bootstrap: &mut Value) {
+    let listeners = bootstrap["static_resources"]["listeners"].as_array_mut().unwrap();
+    listeners.retain(|listener| listener["name"] != "upstream-v2");
+}
+
 #[test]
 fn a_version_that_cannot_be_reached_loses_its_users_to_the_baseline() {
-    let envoy = Scene::new(config(&checkout(50, &json!({"rescue": "1s"}))))
-        .edit(|bootstrap| {
-            // v2 has gone: its listener is not there.
-            let listeners = bootstrap["static_resources"]["listeners"].as_array_mut().unwrap();
-            listeners.retain(|listener| listener["name"] != "upstream-v2");
-        })
-        .start();
+    let envoy = Scene::new(config(&checkout(50, &json!({"rescue": "1s"})))).edit(without_v2).start();
     let ((), answers) = under_load(&envoy, 100, || wait(3.0));
     let failed = answers.iter().filter(|seen| seen.status == 503).count();
     let rescued = answers.iter().filter(|seen| seen.has("rescued")).count();
@@ -294,6 +294,31 @@ fn a_version_that_cannot_be_reached_loses_its_users_to_the_baseline() {
     for seen in answers.iter().filter(|seen| seen.has("rescued")) {
         assert!(seen.status == 200 && seen.decision.starts_with("checkout=v1;"), "{seen:?}");
     }
+}
+
+/// The routes and clusters that the README shows.
+fn retrying() -> Value {
+    let (_, shown) = include_str!("../README.md").split_once("```yaml envoy\n").unwrap();
+    serde_saphyr::from_str(shown.split("```").next().unwrap()).unwrap()
+}
+
+#[test]
+fn a_retry_can_leave_a_version_that_cannot_be_reached() {
+    let mut routes = retrying()["routes"].take();
+    routes.as_array_mut().unwrap().push(json!({"match": {"prefix": "/"}, "route": {"cluster": "v1"}}));
+    let envoy = Scene::new(config(&checkout(50, &json!({"rescue": "1s"}))))
+        .routes(routes)
+        .edit(without_v2)
+        .edit(|bootstrap| {
+            let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
+            clusters.push(retrying()["clusters"][0].take());
+        })
+        .start();
+    let ((), answers) = under_load(&envoy, 100, || wait(3.0));
+    assert!(answers.iter().all(|seen| seen.status == 200), "{answers:?}");
+    assert!(answers.iter().any(Seen::is_v2), "v2 was never tried");
+    let retried = envoy.stats("cluster.").into_iter().filter(|(name, _)| name.ends_with("upstream_rq_retry_success"));
+    assert!(retried.map(|(_, count)| count).sum::<u64>() > 0);
 }
 
 #[test]
