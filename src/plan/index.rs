@@ -162,6 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn a_wildcard_takes_labels_and_nothing_less() {
+        let flag = flag(&["*.shop.example"], &[]);
+        for (host, takes) in [
+            ("a.shop.example", true),
+            ("a.b.shop.example", true),
+            ("shop.example", false),
+            (".shop.example", false),
+            ("ashop.example", false),
+            ("a.shop.example.org", false),
+            ("", false),
+        ] {
+            assert_eq!(flag.takes(b"GET", host.as_bytes(), b"/"), takes, "{host:?}");
+        }
+    }
+
+    #[test]
     fn the_index_agrees_with_asking_every_flag() {
         let flags = [
             flag(&[], &[]),
