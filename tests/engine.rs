@@ -68,7 +68,7 @@ fn a_broken_config_still_strips() {
         "b": {"rules": [{"serve": "nothing"}]},
     }));
     let Compiled::Broken(plan) = compiled(&broken) else { panic!("it has an error") };
-    let owned: Vec<&str> = plan.owned_headers().iter().map(|header| header.as_str()).collect();
+    let owned: Vec<&str> = plan.owned_headers().iter().map(tidegate::name::OwnedHeader::as_str).collect();
     assert_eq!(owned, ["x-flag-b", "x-mine", "x-flags"]);
     let sent = request(&plan, &[("x-mine", "1"), ("X_Flag_B", "1"), ("x-flag-unknown", "1"), ("x-other", "1")]);
     let decisions = decided(&plan, &sent);
@@ -84,7 +84,7 @@ fn a_plan_knows_its_name_and_what_it_needs() {
     let fixed = plan(&flags(&json!({"a": {"rules": [{"percent": 5, "serve": "on"}]}})));
     let ramp = json!({"a": {"rules": [{"steps": [{"at": "2026-01-01T00:00:00Z", "percent": 5}], "serve": "on"}]}});
     let limited = json!({"a": {"variants": ["v", {"name": "w", "limit": {"inFlight": 5}}], "baseline": "v"}});
-    assert_eq!(fixed.revision().map(|revision| revision.as_str()), Some("r-7"));
+    assert_eq!(fixed.revision().map(tidegate::name::Prose::as_str), Some("r-7"));
     assert_eq!(fixed.flags().len(), 1);
     assert!(!fixed.needs_time() && plan(&flags(&ramp)).needs_time() && plan(&flags(&limited)).needs_time());
 }

@@ -198,7 +198,7 @@ fn the_gauges_are_those_of_the_code() {
 #[test]
 fn the_metrics_of_guards_are_those_of_the_code() {
     let shown: Vec<String> = table("| metric | value |").into_iter().map(|row| row[0].clone()).collect();
-    assert_eq!(shown, Series::ALL.map(|series| series.name("tidegate", "").to_owned() + "<key>"));
+    assert_eq!(shown, Series::ALL.map(|series| series.name("tidegate", "") + "<key>"));
 }
 
 #[test]
