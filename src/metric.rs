@@ -98,7 +98,8 @@ pub fn revision(plugin: &str, revision: &str) -> String {
 }
 
 /// What a name of a metric may hold, so that no revision breaks a dashboard.
-fn plain(text: &str) -> String {
+#[must_use]
+pub fn plain(text: &str) -> String {
     text.chars().take(64).map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 

@@ -16,8 +16,9 @@ use super::stream::Stream;
 use crate::guard::Worker;
 use crate::lifecycle::{Accepted, Judgement, State, judge_bad};
 use crate::metric::{self, Gauge, Series};
-use crate::plan::{Compiled, Plan, Watch};
+use crate::plan::{Compiled, Plan};
 use crate::problem::Problems;
+use crate::standing::Phase;
 
 /// How many warnings about one config are logged: each of them is a line of Envoy's log, from each of its threads.
 const WARNINGS: usize = 50;
@@ -28,6 +29,8 @@ const REVISIONS: usize = 64;
 thread_local! {
     /// The gauges of the revisions that this VM has seen: a gauge is defined once.
     static SEEN: RefCell<Vec<(String, u32)>> = const { RefCell::new(Vec::new()) };
+    /// All metrics that this VM has defined.
+    static DEFINED: RefCell<Vec<(String, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// How often workers tell each other what they have counted.
@@ -53,6 +56,8 @@ pub(super) struct Active {
 #[derive(Debug)]
 struct Watched {
     standing: Option<u32>,
+    /// What the gauge says.
+    shown: Option<Phase>,
     rollbacks: Option<u32>,
     throttled: Option<u32>,
     rescued: Option<u32>,
@@ -62,8 +67,9 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_tick(&mut self) {
-        let Ok(mut worker) = self.active.worker.try_borrow_mut() else { return };
-        let plan = &self.active.plan;
+        let active = Rc::clone(&self.active);
+        let Ok(mut worker) = active.worker.try_borrow_mut() else { return };
+        let plan = &active.plan;
         for happened in worker.tick(plan, host::now(), &mut host::Shared { plugin: &self.plugin }) {
             warn!("guard: {happened}");
             if happened.rolled_back()
@@ -123,31 +129,38 @@ impl Root {
     /// Takes a plan into service, with what its guards have decided before.
     fn serve(&mut self, plan: Plan) {
         let mut worker = Worker::new(&plan, host::now(), &mut host::Shared { plugin: &self.plugin });
-        if !plan.watches().is_empty() {
-            let define = |watch: &Watch| {
-                let name =
-                    |series: Series| plan.flag_of(watch).map(|flag| series.name(&self.plugin, flag.key().as_str()));
-                let counter = |series| name(series).and_then(|name| host::define_counter(&name));
-                Watched {
-                    standing: name(Series::Standing).and_then(|name| host::define_gauge(&name)),
-                    rollbacks: counter(Series::Rollbacks),
-                    throttled: counter(Series::Throttled),
-                    rescued: counter(Series::Rescued),
-                }
-            };
-            self.watched = plan.watches().iter().map(define).collect();
-            self.show(&mut worker);
+        let watched: Vec<String> =
+            plan.watches().iter().filter_map(|watch| plan.flag_of(watch)).map(|flag| flag.key().to_string()).collect();
+        let define = |flag: &String| {
+            let name = |series: Series| series.name(&self.plugin, flag);
+            let counter = |series| id(&name(series), host::define_counter);
+            Watched {
+                standing: id(&name(Series::Standing), host::define_gauge),
+                shown: None,
+                rollbacks: counter(Series::Rollbacks),
+                throttled: counter(Series::Throttled),
+                rescued: counter(Series::Rescued),
+            }
+        };
+        self.watched = watched.iter().map(define).collect();
+        forget(&self.plugin, &watched);
+        self.show(&mut worker);
+        if !watched.is_empty() {
             host::tick(TICK);
         }
         self.active = Rc::new(Active { plan, worker: RefCell::new(worker) });
     }
 
     /// Shows the standing of all watched flags.
-    fn show(&self, worker: &mut Worker) {
-        for (watched, seen) in self.watched.iter().zip(worker.report()) {
-            let set = |id: Option<u32>, value: u64| id.into_iter().for_each(|id| host::set_gauge(id, value));
+    fn show(&mut self, worker: &mut Worker) {
+        for (watched, seen) in self.watched.iter_mut().zip(worker.report()) {
             let add = |id: Option<u32>, more: u32| id.into_iter().for_each(|id| host::count(id, more));
-            set(watched.standing, u64::from(seen.phase.code()));
+            // Only what changes: a config that has been replaced has nothing more to say.
+            if watched.shown.replace(seen.phase) != Some(seen.phase)
+                && let Some(id) = watched.standing
+            {
+                host::set_gauge(id, u64::from(seen.phase.code()));
+            }
             add(watched.throttled, seen.throttled);
             add(watched.rescued, seen.rescued);
         }
@@ -196,9 +209,36 @@ fn report(plugin: &str, plan: &Plan, state: State, problems: &Problems) {
 }
 
 fn gauge(plugin: &str, gauge: Gauge, value: u64) {
-    if let Some(id) = host::define_gauge(&gauge.name(plugin)) {
+    if let Some(id) = id(&gauge.name(plugin), host::define_gauge) {
         host::set_gauge(id, value);
     }
+}
+
+/// The id of a metric of this name: each is defined once in the life of a VM, because the host forgets none.
+fn id(name: &str, define: fn(&str) -> Option<u32>) -> Option<u32> {
+    DEFINED.with_borrow_mut(|defined| {
+        let known = defined.iter().find(|(known, _)| known == name).map(|(_, id)| *id);
+        known.or_else(|| {
+            let id = define(name)?;
+            defined.push((name.to_owned(), id));
+            Some(id)
+        })
+    })
+}
+
+/// Sets the gauges of flags that are no longer watched to 0: nobody else will.
+fn forget(plugin: &str, watched: &[String]) {
+    let all = Series::Standing.name(plugin, "*");
+    let Some((before, after)) = all.split_once('_') else { return };
+    let gone = |name: &str| {
+        let flag = name.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        flag.is_some_and(|flag| !flag.contains('.') && !watched.iter().any(|key| metric::plain(key) == flag))
+    };
+    DEFINED.with_borrow(|defined| {
+        for (_, id) in defined.iter().filter(|(name, _)| gone(name)) {
+            host::set_gauge(*id, 0);
+        }
+    });
 }
 
 /// Sets the gauge of this revision to 1, and those of all others to 0.
