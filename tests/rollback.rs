@@ -60,6 +60,8 @@ struct Seen {
     at: Instant,
     decision: String,
     status: u16,
+    /// What Envoy says where the version did not answer.
+    said: String,
 }
 
 impl Seen {
@@ -78,7 +80,8 @@ fn ask(user: usize) -> Request {
 
 fn seen(response: &Response) -> Seen {
     let decision = response.header("x-tidegate").unwrap_or_default().to_owned();
-    Seen { at: Instant::now(), decision, status: response.status }
+    let said = if response.status == 200 { String::new() } else { response.text() };
+    Seen { at: Instant::now(), decision, status: response.status, said }
 }
 
 /// Sends so many requests a second over eight connections while `work` goes on; returns all answers, in order.
