@@ -24,8 +24,14 @@ const EVENTS: usize = 32;
 pub trait Store {
     /// What stands under a key, and its version.
     fn read(&mut self, key: &str) -> (Option<Vec<u8>>, Option<u32>);
-    /// Writes a value, if it is still of this version; whether it was.
+    /// Writes a value, if it is still of this version, if there is one, or if none was given; whether it was.
     fn write(&mut self, key: &str, value: &[u8], version: Option<u32>) -> bool;
+
+    /// Writes a value, if nobody else has written one since it was read, with this version; whether it was.
+    fn swap(&mut self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        // Where nothing stood, what stands there by now has another version than this one.
+        self.write(key, value, Some(version.unwrap_or(u32::MAX)))
+    }
 }
 
 /// One worker, under one plan.
@@ -198,7 +204,7 @@ impl Worker {
                 let (bytes, version) = store.read(&key);
                 let mut demands = Demands::from_bytes(&bytes.unwrap_or_default());
                 gate.share_out(self.id, &mut demands, now);
-                store.write(&key, &demands.to_bytes(), version);
+                store.swap(&key, &demands.to_bytes(), version);
             }
         }
         if !happened.is_empty() {
@@ -231,7 +237,7 @@ impl Watched {
             let mut ledger = known.unwrap_or_else(|| Ledger::new(watch, flag, now));
             ledger.add(watch, &mut self.tally);
             let events = ledger.pass(watch, flag, now);
-            if store.write(&watch.key, &ledger.to_bytes(), version) {
+            if store.swap(&watch.key, &ledger.to_bytes(), version) {
                 self.tally = Tally::new(watch);
                 *stand = ledger.stand();
                 return events;
@@ -248,7 +254,7 @@ fn enlist(store: &mut impl Store) -> u32 {
         let (bytes, version) = store.read(KEY);
         let before = bytes.and_then(|bytes| bytes.first_chunk().copied()).map_or(0, u32::from_le_bytes);
         let id = before.wrapping_add(1);
-        if store.write(KEY, &id.to_le_bytes(), version) {
+        if store.swap(KEY, &id.to_le_bytes(), version) {
             return id;
         }
     }
@@ -266,7 +272,7 @@ fn keep(happened: &[Happened], now: Timestamp, store: &mut impl Store) {
         lines.extend(new.iter().map(String::as_bytes));
         let surplus = lines.len().saturating_sub(EVENTS);
         let last = lines.get(surplus..).unwrap_or_default().join(&b'\n');
-        if store.write(KEY, &last, version) {
+        if store.swap(KEY, &last, version) {
             return;
         }
     }
