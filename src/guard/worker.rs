@@ -226,12 +226,12 @@ impl Watched {
         for _ in 0..TRIES {
             let (bytes, version) = store.read(&watch.key);
             let bytes = bytes.unwrap_or_default();
-            if self.tally.is_empty()
-                && let Some(known) = ledger::stand(&bytes)
-                && !ledger::is_due(&bytes, now)
-            {
+            if let Some(known) = ledger::stand(&bytes) {
+                // It holds even if what was counted here cannot be told now.
                 *stand = known;
-                return Vec::new();
+                if self.tally.is_empty() && !ledger::is_due(&bytes, now) {
+                    return Vec::new();
+                }
             }
             let known = Ledger::from_bytes(&bytes, watch, flag);
             let mut ledger = known.unwrap_or_else(|| Ledger::new(watch, flag, now));

@@ -22,8 +22,10 @@
 )]
 
 pub mod case;
+pub mod cluster;
 pub mod envoy;
 pub mod host;
 pub mod http;
 pub mod scene;
 pub mod simulate;
+pub mod timeline;
