@@ -132,6 +132,9 @@ impl Ledger {
         let units = if (0..JUMP).contains(&passed) {
             passed.wrapping_div(UNIT)
         } else {
+            // What has been waited for has not come nearer, nor gone further away.
+            let jump = passed.saturating_sub(UNIT);
+            self.since = Timestamp::from_millis(self.since.millis().saturating_add(jump));
             self.last = now;
             1
         };
