@@ -4,6 +4,8 @@
 //! Nothing on the request path waits for another worker. What is shared goes through a [`Store`], by compare and
 //! swap; who loses a swap three times keeps its counts until the next tick. Never reads a clock.
 
+use core::ops::Range;
+
 use super::ledger::{self, Event, Ledger};
 use super::tally::Tally;
 use super::throttle::{Demands, Gate};
@@ -47,8 +49,8 @@ pub struct Worker {
 struct Watched {
     tally: Tally,
     gates: Vec<(VariantId, Gate)>,
-    /// The variants whose upstream could not be reached, and until when nobody is sent there.
-    away: Vec<(VariantId, Timestamp)>,
+    /// The variants whose upstream could not be reached, and from when until when nobody is sent there.
+    away: Vec<(VariantId, Range<Timestamp>)>,
     /// For how long nobody is sent to a variant that could not be reached.
     rescued_for: Option<Span>,
     throttled: u32,
@@ -119,7 +121,8 @@ impl Worker {
             for (variant, gate) in &mut watched.gates {
                 stand.full |= if gate.is_open(now) { 0 } else { bit(*variant) };
             }
-            watched.away.retain(|(_, until)| now < *until);
+            // A clock that jumps, back or forward, ends it: to try is the lesser evil.
+            watched.away.retain(|(_, time)| time.contains(&now));
             for (variant, _) in &watched.away {
                 stand.away |= bit(*variant);
             }
@@ -172,7 +175,7 @@ impl Worker {
             {
                 let until = now.millis().saturating_add_unsigned(rescue.millis());
                 watched.away.retain(|(variant, _)| *variant != entry.served);
-                watched.away.push((entry.served, Timestamp::from_millis(until)));
+                watched.away.push((entry.served, now..Timestamp::from_millis(until)));
             }
             let slow = self.standing.of(Some(entry.watch)).slow;
             watched.tally.count(watch, entry.served, &entry.draws, outcome, slow);
