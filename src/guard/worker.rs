@@ -97,10 +97,15 @@ impl Worker {
         worker.id = enlist(store);
         let mut stands = Vec::new();
         for watch in plan.watches() {
-            let gate = |(variant, limit): &(VariantId, _)| (*variant, Gate::new(*limit, now));
+            let mut gates = Vec::new();
+            for (variant, limit) in &watch.limits {
+                let mut gate = Gate::new(*limit, now);
+                share_out(&mut gate, *variant, watch, worker.id, now, store);
+                gates.push((*variant, gate));
+            }
             worker.flags.push(Watched {
                 tally: Tally::new(watch),
-                gates: watch.limits.iter().map(gate).collect(),
+                gates,
                 away: Vec::new(),
                 rescued_for: watch.rescue,
                 throttled: 0,
@@ -203,11 +208,8 @@ impl Worker {
                 }
             }
             for (variant, gate) in &mut watched.gates {
-                let key = format!("{}/limit/{}", watch.key, variant.0);
-                let (bytes, version) = store.read(&key);
-                let mut demands = Demands::from_bytes(&bytes.unwrap_or_default());
-                gate.share_out(self.id, &mut demands, now);
-                store.swap(&key, &demands.to_bytes(), version);
+                gate.pass();
+                share_out(gate, *variant, watch, self.id, now, store);
             }
         }
         if !happened.is_empty() {
@@ -247,6 +249,20 @@ impl Watched {
             }
         }
         Vec::new()
+    }
+}
+
+/// Tells the others what a worker asks for of a limit, and takes its share of it.
+fn share_out(gate: &mut Gate, variant: VariantId, watch: &Watch, worker: u32, now: Timestamp, store: &mut impl Store) {
+    let key = format!("{}/limit/{}", watch.key, variant.0);
+    for _ in 0..TRIES {
+        let (bytes, version) = store.read(&key);
+        let mut demands = Demands::from_bytes(&bytes.unwrap_or_default());
+        let share = gate.share_out(worker, &mut demands, now);
+        if store.swap(&key, &demands.to_bytes(), version) {
+            gate.take(share);
+            return;
+        }
     }
 }
 
