@@ -326,7 +326,7 @@ fn a_retry_can_leave_a_version_that_cannot_be_reached() {
         })
         .start();
     let ((), answers) = under_load(&envoy, 100, || wait(3.0));
-    let failed: Vec<&Seen> = answers.iter().filter(|seen| seen.status != 200).collect();
+    let failed: Vec<&str> = answers.iter().filter(|seen| seen.status != 200).map(|seen| &*seen.said).collect();
     assert!(failed.is_empty(), "{failed:#?}");
     assert!(answers.iter().any(Seen::is_v2), "v2 was never tried");
     let retried = envoy.stats("cluster.").into_iter().filter(|(name, _)| name.ends_with("upstream_rq_retry_success"));

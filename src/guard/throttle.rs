@@ -123,21 +123,30 @@ struct Demand {
     seen: u64,
 }
 
+impl Demand {
+    /// The first one, and what stands behind it.
+    fn first(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (worker, rest) = bytes.split_first_chunk()?;
+        let (wants, rest) = rest.split_first_chunk()?;
+        let (held, rest) = rest.split_first_chunk()?;
+        let (seen, rest) = rest.split_first_chunk()?;
+        let [worker, wants, held] = [worker, wants, held].map(|bytes| u32::from_le_bytes(*bytes));
+        Some((Self { worker, wants, held, seen: u64::from_le_bytes(*seen) }, rest))
+    }
+}
+
 /// What all workers ask for.
 #[derive(Debug, Default)]
 pub(super) struct Demands(Vec<Demand>);
 
 impl Demands {
-    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
-        let entry = |bytes: &[u8]| {
-            let (worker, rest) = bytes.split_first_chunk()?;
-            let (wants, rest) = rest.split_first_chunk()?;
-            let (held, rest) = rest.split_first_chunk()?;
-            let (seen, _) = rest.split_first_chunk()?;
-            let [worker, wants, held] = [worker, wants, held].map(|bytes| u32::from_le_bytes(*bytes));
-            Some(Demand { worker, wants, held, seen: u64::from_le_bytes(*seen) })
-        };
-        Self(bytes.chunks_exact(20).filter_map(entry).collect())
+    pub(super) fn from_bytes(mut bytes: &[u8]) -> Self {
+        let mut demands = Vec::new();
+        while let Some((demand, rest)) = Demand::first(bytes) {
+            demands.push(demand);
+            bytes = rest;
+        }
+        Self(demands)
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
