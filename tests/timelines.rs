@@ -150,7 +150,7 @@ fn the_last_events_are_kept() {
 
 /// A ledger as it is kept, after some time under a load.
 fn kept() -> impl Strategy<Value = (String, Vec<u8>)> {
-    (0..8_000_i64, 0..200_i64, 0..1_000_000_u64, 1..1_000_u64).prop_map(|(millis, rate, errors, latency)| {
+    (0..4_000_i64, 0..200_i64, 0..1_000_000_u64, 1..1_000_u64).prop_map(|(millis, rate, errors, latency)| {
         let mut cluster = Cluster::new("checkout", &config(), 2, BEGINS);
         let manner = Manner { errors, latency: (0, latency), ..Manner::default() };
         cluster.run(&Load { rate, manners: [("v2".into(), manner)].into(), ..bad(1_000 + millis) });
@@ -159,7 +159,7 @@ fn kept() -> impl Strategy<Value = (String, Vec<u8>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn a_ledger_is_kept_as_it_is((_, bytes) in kept()) {
@@ -189,7 +189,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_no_ledger_is_nothing(form in 0..3_u8, mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
