@@ -200,7 +200,7 @@ impl Ledger {
         // A rule that hardly anybody meets says nothing, neither for nor against.
         let well = (0..watch.judged.len()).any(|rule| healthy.get(rule) == Some(&true) && sampled(rule));
         let told = Told { breach: breach.is_some(), both: both.is_some() };
-        if let Some((variant, found)) = both {
+        if let (Some((variant, found)), None) = (both, &breach) {
             // The fault is elsewhere: neither forward nor back.
             if !self.told.both {
                 events.push(Event { what: What::BothBad, variant, breach: Some(found) });

@@ -59,9 +59,9 @@ pub enum Verdict {
 /// Judges one comparison over all lengths of time up to `seconds`.
 #[must_use]
 pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits]) -> Verdict {
-    let mut worst: Option<Breach> = None;
-    for (length, cell) in windows.up_to(seconds) {
-        for limits in limits {
+    let (mut worst, mut both): (Option<Breach>, Option<Breach>) = (None, None);
+    for limits in limits {
+        for (length, cell) in windows.up_to(seconds) {
             let measure = limits.measure;
             let variant = cell.variant.share(measure);
             if !limits.suspect(variant) {
@@ -70,8 +70,10 @@ pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits]) -> Verdict {
             let baseline = cell.baseline.share(measure);
             let breach = |bits| Breach { measure, seconds: length, bits, variant, baseline };
             if limits.both_break(variant, baseline) {
-                // In whatever length of time that shows: an outage that has just begun is thinned out in the long ones.
-                return Verdict::BothBad(breach(evidence(variant, baseline)));
+                // The longer windows have this outage in them, thinned out: what they show is not to be trusted. The
+                // shorter ones have not: there it is over, or has not begun.
+                both = both.or_else(|| Some(breach(evidence(variant, baseline))));
+                break;
             }
             if limits.broken(variant, baseline) {
                 let bits = evidence(variant, baseline);
@@ -83,10 +85,11 @@ pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits]) -> Verdict {
     }
     // The longest of them holds what all others do.
     let sampled = |cell: &Cell| cell.variant.requests() >= SAMPLE && cell.baseline.requests() >= SAMPLE;
-    match worst {
-        Some(breach) => Verdict::Breached(breach),
-        None if windows.up_to(seconds).last().is_some_and(|(_, cell)| sampled(cell)) => Verdict::Healthy,
-        None => Verdict::NotEnough,
+    match (worst, both) {
+        (Some(breach), _) => Verdict::Breached(breach),
+        (None, Some(breach)) => Verdict::BothBad(breach),
+        (None, None) if windows.up_to(seconds).last().is_some_and(|(_, cell)| sampled(cell)) => Verdict::Healthy,
+        (None, None) => Verdict::NotEnough,
     }
 }
 
@@ -105,6 +108,7 @@ impl Limits {
             && baseline.of >= FEWEST
             && variant.count.saturating_add(baseline.count) >= FAILURES
             && reaches(self.max, variant.parts())
+            && self.max.is_none_or(|max| baseline.parts() < max.parts())
             && reaches(self.over_baseline, over)
     }
 
@@ -168,6 +172,23 @@ mod tests {
         let limits = [Limits { max: percent("5"), ..ERRORS }];
         assert!(matches!(judge(&windows((100, 60), (100, 40)), 600, &limits), Verdict::BothBad(_)));
         assert!(matches!(judge(&windows((100, 60), (100, 4)), 600, &limits), Verdict::Breached(_)));
+    }
+
+    #[test]
+    fn an_outage_that_is_over_hides_nothing() {
+        let limits = [Limits { max: percent("5"), ..ERRORS }];
+        let mut windows = windows((200, 200), (200, 200));
+        for _ in 0..40 {
+            windows.pass();
+        }
+        assert!(matches!(judge(&windows, 600, &limits), Verdict::BothBad(_)));
+        let mut cell = Cell::default();
+        for group in 0..16 {
+            *cell.group(true, group).unwrap() = Count { requests: 20, failed: 10, slow: 0 };
+            *cell.group(false, group).unwrap() = Count { requests: 20, failed: 0, slow: 0 };
+        }
+        windows.add(&cell);
+        assert!(matches!(judge(&windows, 600, &limits), Verdict::Breached(_)));
     }
 
     #[test]
