@@ -65,5 +65,10 @@ Push 25 % (kim is on v1 before, on v2 after):
   mv target/up/next target/up/configs/filter.yaml
   curl localhost:10000 -H 'x-user-id: kim'
 
+Let half of what v2 answers fail, send some users, and see its guard take it back:
+  curl -X POST 'localhost:9901/runtime_modify?fail.v2=50'
+  for n in \$(seq 600); do curl -s -o/dev/null localhost:10000 -H "x-user-id: user-\$n"; done
+  curl -s localhost:9901/stats | grep guard.standing                # 3: rolled back; target/up/envoy.log says why
+
 Stop it with: make down
 END

@@ -5,7 +5,7 @@
 
 use super::stage;
 use super::support::envoy::{Envoy, repository};
-use super::support::http::Request;
+use super::support::http::{Client, Request};
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -68,7 +68,20 @@ impl Shell {
                 self.stage = None;
                 String::new()
             }
-            curl if curl.starts_with("curl ") => self.curl(curl),
+            curl if curl.starts_with("curl ") => {
+                let (status, output) = self.curl(curl);
+                assert_eq!(status, 200, "{curl}");
+                output
+            }
+            // Each for itself, whatever comes back.
+            many if many.starts_with("for n in $(seq ") => {
+                let (count, curl) = many.trim_start_matches("for n in $(seq ").split_once("); do ").unwrap();
+                let curl = curl.strip_suffix("; done").unwrap().replace('"', "'");
+                for n in 1..=count.parse::<u32>().unwrap() {
+                    self.curl(&curl.replace("$n", &n.to_string()));
+                }
+                String::new()
+            }
             other => {
                 let (envoy, folder) = self.stage.as_ref().expect("the page has started an Envoy");
                 let output = run(Command::new("sh").args(["-c", other]).current_dir(folder.path()));
@@ -83,15 +96,20 @@ impl Shell {
     }
 
     /// The request of a curl line, sent by the harness because curl may be absent; what follows it is for the shell.
-    fn curl(&self, command: &str) -> String {
+    fn curl(&self, command: &str) -> (u16, String) {
         let (curl, filter) = command.split_once(" | ").unwrap_or((command, "cat"));
         let mut request = Request::get("/").host("localhost:10000");
-        let mut with_head = false;
+        let (mut with_head, mut admin) = (false, false);
         let mut words = words(curl).into_iter().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
                 "-s" | "localhost:10000" | "-o/dev/null" => {}
                 "-sD-" => with_head = true,
+                "-X" => request.method = words.next().unwrap(),
+                page if page.starts_with("localhost:9901/") => {
+                    admin = true;
+                    request.path = page.trim_start_matches("localhost:9901").into();
+                }
                 "-H" => {
                     let header = words.next().unwrap();
                     let (name, value) = header.split_once(": ").unwrap();
@@ -100,8 +118,9 @@ impl Shell {
                 other => panic!("{other} is no part of a curl line that this test knows"),
             }
         }
-        let response = self.stage.as_ref().expect("the page has started an Envoy").0.client().send(&request);
-        assert_eq!(response.status, 200);
+        let envoy = &self.stage.as_ref().expect("the page has started an Envoy").0;
+        let mut client = if admin { Client::new(envoy.admin_port()) } else { envoy.client() };
+        let response = client.send(&request);
         let text = if with_head {
             let line = |(name, value): &(String, Vec<u8>)| format!("{name}: {}\n", String::from_utf8_lossy(value));
             response.headers.iter().map(line).collect()
@@ -115,7 +134,7 @@ impl Shell {
             .spawn()
             .expect("a shell can be started");
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+        (response.status, String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap())
     }
 }
 
