@@ -127,7 +127,7 @@ fn of(headers: &Headers) -> Vec<(String, String)> {
 
 /// The built module: named by `TIDEGATE_WASM`, or below the target folder of the package.
 fn module() -> PathBuf {
-    const BUILT: &str = "wasm32-unknown-unknown/release/tidegate.wasm";
+    const BUILT: &str = "tidegate.wasm";
     let named = std::env::var_os("TIDEGATE_WASM").filter(|path| !path.is_empty()).map(PathBuf::from);
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
