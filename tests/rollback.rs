@@ -233,6 +233,27 @@ fn a_slow_version_is_taken_back() {
 }
 
 #[test]
+fn a_grpc_status_is_a_failure_where_the_status_of_http_is_none() {
+    let guard = json!({"guard": {"errors": {"max": 5}, "failures": ["grpc"]}});
+    let envoy = Scene::new(config(&checkout(50, &guard))).concurrency(2).faults().start();
+    let mut client = envoy.client();
+    // Of v2 every call is answered with UNAVAILABLE; of v1 some with NOT_FOUND, which is the caller's own fault.
+    let mut call = |user: usize| {
+        let on_v2 = seen(&client.send(&ask(user))).is_v2();
+        let status = if on_v2 { "14" } else { "5" };
+        client.send(&ask(user).header("content-type", "application/grpc").header("x-grpc", status)).status
+    };
+    for user in 0.. {
+        assert_eq!(call(user), 200);
+        if standing(&envoy) == Some(3) {
+            break;
+        }
+        assert!(user < 2_000, "{:#?}", events(&envoy));
+    }
+    assert!(events(&envoy)[0].contains("baseline_rate=0%"), "{:#?}", events(&envoy));
+}
+
+#[test]
 fn where_both_versions_fail_nothing_is_moved() {
     let envoy = Scene::new(config(&checkout(50, &guard()))).concurrency(2).faults().start();
     let ((), answers) = under_load(&envoy, 200, || {

@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 /// Fails what asks for it.
 const FAILS: &str = "function envoy_on_request(request)
   if request:headers():get('x-fail') then request:respond({[':status'] = '500'}, '') end
+  local status = request:headers():get('x-grpc')
+  if status then
+    request:respond({[':status'] = '200', ['content-type'] = 'application/grpc', ['grpc-status'] = status}, '')
+  end
 end";
 
 const TYPES: &str = "type.googleapis.com/envoy";
@@ -179,7 +183,8 @@ impl Scene {
     }
 
     /// Versions that can be made to fail, or to take their time, while Envoy runs: see [`Envoy::set_runtime`] with
-    /// the keys `fail.v2` and `slow.v2`, in percent of the requests. A request with the header `x-fail` always fails.
+    /// the keys `fail.v2` and `slow.v2`, in percent of the requests. A request with the header `x-fail` always fails, one
+    /// with `x-grpc: 14` is answered with that status of gRPC.
     pub fn faults(mut self) -> Self {
         self.faults = true;
         self
