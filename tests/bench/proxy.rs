@@ -2,7 +2,8 @@
 //!
 //! Whole Envoys take turns, so that a change of the machine's speed meets all of them; the upstream is an Envoy of
 //! its own, whose time does not count. Prints the median over the rounds, what is added to the bare proxy, and the
-//! ratio to a Lua filter that does the same job. Asserts nothing: speed is a matter of the machine.
+//! ratio to a Lua filter that does the same job. Asserts nothing: speed is a matter of the machine. With `-- tick` it
+//! measures only what guards cost on the tick.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::cast_precision_loss,
@@ -22,6 +23,7 @@ mod support;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::envoy::{Envoy, Pushed};
@@ -133,6 +135,9 @@ fn request(n: usize) -> Request {
 }
 
 fn main() {
+    if std::env::args().any(|argument| argument == "tick") {
+        return tick();
+    }
     let upstream = Scene::bare().silent_upstreams().edit(many_headers).start();
     UPSTREAM.set(upstream.dir().to_owned()).unwrap();
     if upstream.cpu_seconds().is_none() {
@@ -184,6 +189,32 @@ fn main() {
         println!("{name:32} {:12.1} {:8.1} {ratio:>8}", median(cell), adds(cell));
     }
     configure();
+    tick();
+}
+
+/// What guards cost while nobody counts, and while all of them do: CPU time of one Envoy with two workers.
+fn tick() {
+    println!();
+    for guards in [0, 1, 10, 100] {
+        let flag = json!({"rules": [{"percent": 50, "serve": "on"}], "guard": {"errors": {"max": 5}}});
+        let flags: serde_json::Map<String, Value> = (0..guards).map(|n| (format!("f{n}"), flag.clone())).collect();
+        let config = json!({"version": 1, "identity": [{"header": "x-user-id"}], "flags": flags}).to_string();
+        let envoy = Scene::new(config).concurrency(2).start();
+        let cpu = |pause: Duration, requests: usize| {
+            let (before, start) = (envoy.cpu_seconds().unwrap(), Instant::now());
+            let mut client = envoy.client();
+            for n in 0..requests {
+                client.send(&request(n));
+                std::thread::sleep(pause);
+            }
+            (envoy.cpu_seconds().unwrap() - before) / start.elapsed().as_secs_f64() * 1e3
+        };
+        let counting = cpu(Duration::from_millis(20), 250);
+        let idle = cpu(Duration::from_secs(5), 1);
+        println!(
+            "{guards:3} guards, 2 workers: {idle:5.1} ms a second when idle, {counting:5.1} at 50 requests a second"
+        );
+    }
 }
 
 /// How long the module takes for the largest configs, by Envoy's own clock: from one line of its log to the next.
