@@ -41,11 +41,7 @@ impl Gauge {
     /// Its name for the plugin of this name: `tidegate.config.state`, and one of its own for each further plugin.
     #[must_use]
     pub fn name(self, plugin: &str) -> String {
-        let code = self.code();
-        match plugin {
-            "" | "tidegate" => format!("tidegate.config.{code}"),
-            other => format!("tidegate.config.{code}.plugin.{}", plain(other)),
-        }
+        of_plugin(format!("tidegate.config.{}", self.code()), plugin)
     }
 }
 
@@ -80,20 +76,21 @@ impl Series {
     /// Its name for a flag of the plugin of this name: `tidegate.guard.standing.flag.checkout`.
     #[must_use]
     pub fn name(self, plugin: &str, flag: &str) -> String {
-        let (code, flag) = (self.code(), plain(flag));
-        match plugin {
-            "" | "tidegate" => format!("tidegate.guard.{code}.flag.{flag}"),
-            other => format!("tidegate.guard.{code}.flag.{flag}.plugin.{}", plain(other)),
-        }
+        of_plugin(format!("tidegate.guard.{}.flag.{}", self.code(), plain(flag)), plugin)
     }
 }
 
 /// The name of the gauge that is 1 while a config of this revision is in force.
 #[must_use]
 pub fn revision(plugin: &str, revision: &str) -> String {
+    of_plugin(format!("tidegate.config.revision.{}", plain(revision)), plugin)
+}
+
+/// The name as it is for the plugin of this name.
+fn of_plugin(name: String, plugin: &str) -> String {
     match plugin {
-        "" | "tidegate" => format!("tidegate.config.revision.{}", plain(revision)),
-        other => format!("tidegate.config.revision.{}.plugin.{}", plain(revision), plain(other)),
+        "" | "tidegate" => name,
+        other => format!("{name}.plugin.{}", plain(other)),
     }
 }
 

@@ -73,7 +73,6 @@ pub struct Bins([u32; BINS]);
 
 /// 21 octaves of 16 bins.
 const BINS: usize = 336;
-const BINS_U32: u32 = 336;
 
 impl Default for Bins {
     fn default() -> Self {
@@ -92,7 +91,14 @@ impl Bins {
         }
     }
 
-    /// The counts, for whoever keeps or adds them.
+    /// Adds what other bins have counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (sum, count) in self.0.iter_mut().zip(&other.0) {
+            *sum = sum.saturating_add(*count);
+        }
+    }
+
+    /// The counts, for whoever keeps them.
     pub fn numbers(&mut self) -> impl Iterator<Item = &mut u32> {
         self.0.iter_mut()
     }
@@ -107,8 +113,9 @@ impl Bins {
     #[must_use]
     pub fn all_but(&self, slower: u32) -> u32 {
         let mut left = slower;
-        for (bin, count) in (0..BINS_U32).rev().zip(self.0.iter().rev()) {
+        for (bin, count) in self.0.iter().enumerate().rev() {
             if *count > left {
+                let bin = u32::try_from(bin).unwrap_or(u32::MAX);
                 let octave = bin >> 4;
                 let half = 1_u32.checked_shl(octave.saturating_add(1)).unwrap_or(0);
                 return ((16 | (bin & 15)) << octave << 2).saturating_add(half);

@@ -1,8 +1,9 @@
 //! Turns a plan, a request and the time into decisions. Cannot fail: what cannot be decided gets the default.
 //!
 //! The order is fixed: kill, rolled back, then the rules in order (a rule whose exposure misses falls through to the
-//! next), then the default. A variant that is full or away gives way to the baseline. A rule *draws* when its share is below 100 % or when it serves several variants; without an
-//! identity such a rule misses, and the others go on as usual.
+//! next), then the default. A variant that is full or away gives way to the baseline. A rule *draws* when its share is
+//! below 100 % or when it serves several variants; without an identity such a rule misses, and the others go on as
+//! usual.
 //!
 //! Never reads a clock, never writes a header, never changes a plan.
 

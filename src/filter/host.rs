@@ -22,10 +22,13 @@ pub(super) fn request_headers() -> Vec<(String, Vec<u8>)> {
     hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
 }
 
+fn get(path: Vec<&str>) -> Option<Vec<u8>> {
+    hostcalls::get_property(path).ok().flatten()
+}
+
 /// A property of the request, in the form in which the engine wants it.
 pub(super) fn property(property: &Property) -> Option<Vec<u8>> {
     const CLAIMS: [&str; 4] = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", "payload"];
-    let get = |path: Vec<&str>| hostcalls::get_property(path).ok().flatten();
     match property {
         Property::Claim(path) => {
             get(CLAIMS.into_iter().chain(path.0.iter().map(|name| &**name)).collect()).map(host_claim)
@@ -96,13 +99,12 @@ pub(super) fn apply_to_response(carry: &OnResponse) {
 }
 
 /// Answers the request in the upstream's place.
-pub(super) fn answer(answer: &effect::Answer<'_>) {
-    let _ = hostcalls::send_http_response(answer.status, answer.headers.clone(), Some(answer.body.as_bytes()));
+pub(super) fn answer(answer: effect::Answer<'_>) {
+    let _ = hostcalls::send_http_response(answer.status, answer.headers, Some(answer.body.as_bytes()));
 }
 
 /// What became of a request that is done. To be asked only when it is.
 pub(super) fn outcome() -> Answer {
-    let get = |path: Vec<&str>| hostcalls::get_property(path).ok().flatten();
     let number = |path| get(path).and_then(|bytes| bytes.first_chunk().copied()).map(u64::from_le_bytes);
     let to_response = number(vec!["response", "backend_latency"]);
     // Envoy makes up a gRPC status for answers that are none.
@@ -138,30 +140,29 @@ impl Store for Shared<'_> {
 
 /// The name by which the plugin goes in metrics and in what its VMs remember together.
 pub(super) fn plugin() -> String {
-    let name = hostcalls::get_property(vec!["plugin_name"]).ok().flatten().unwrap_or_default();
+    let name = get(vec!["plugin_name"]).unwrap_or_default();
     String::from_utf8_lossy(&name).into_owned()
 }
 
 /// The last config that was good, in any VM of the plugin.
 pub(super) fn last_good(plugin: &str) -> Option<Vec<u8>> {
-    hostcalls::get_shared_data(&format!("tidegate/{plugin}/last-good")).ok()?.0
+    Shared { plugin }.read("last-good").0
 }
 
 /// Makes a config the last good one.
 pub(super) fn remember_good(plugin: &str, config: &[u8]) {
-    let _ = hostcalls::set_shared_data(&format!("tidegate/{plugin}/last-good"), Some(config), None);
+    Shared { plugin }.write("last-good", config, None);
 }
 
 /// The bad configs that were accepted, and the version of that record.
 pub(super) fn accepted(plugin: &str) -> (Accepted, Option<u32>) {
-    let record = hostcalls::get_shared_data(&format!("tidegate/{plugin}/accepted")).unwrap_or_default();
-    (Accepted::new(record.0.unwrap_or_default()), record.1)
+    let (record, version) = Shared { plugin }.read("accepted");
+    (Accepted::new(record.unwrap_or_default()), version)
 }
 
 /// Writes the record down, if it is still of this version; whether it was.
 pub(super) fn remember_accepted(plugin: &str, accepted: &Accepted, version: Option<u32>) -> bool {
-    let key = format!("tidegate/{plugin}/accepted");
-    hostcalls::set_shared_data(&key, Some(accepted.as_bytes()), version).is_ok()
+    Shared { plugin }.write("accepted", accepted.as_bytes(), version)
 }
 
 /// Defines a gauge; the same name is the same gauge in every VM.

@@ -50,7 +50,7 @@ impl HttpContext for Stream {
         };
         self.on_response = OnResponse::new(plan, &request, &decisions);
         if let Some(answer) = effect::reply(plan, &request, &decisions) {
-            host::answer(&answer);
+            host::answer(answer);
             return Action::Pause;
         }
         self.entries = worker.map(|mut worker| worker.served(&decisions)).unwrap_or_default();

@@ -112,7 +112,7 @@ impl Ledger {
     }
 
     /// Adds what a worker has counted.
-    pub fn add(&mut self, watch: &Watch, tally: &mut Tally) {
+    pub fn add(&mut self, watch: &Watch, tally: &Tally) {
         for ((windows, cell), (rule, _)) in self.windows.iter_mut().zip(&tally.cells).zip(&watch.comparisons) {
             windows.add(cell);
             if let Some([variant, baseline]) = self.since_step.get_mut(usize::from(*rule)) {
@@ -121,16 +121,16 @@ impl Ledger {
             }
         }
         let [times, _] = &mut self.times;
-        for (sum, count) in times.numbers().zip(tally.times.numbers()) {
-            *sum = sum.saturating_add(*count);
-        }
+        times.merge(&tally.times);
     }
 
     /// Lets the units pass that are over by now, and judges.
     pub fn pass(&mut self, watch: &Watch, flag: &Flag, now: Timestamp) -> Vec<Event> {
         let passed = now.millis().saturating_sub(self.last.millis());
         let units = if (0..JUMP).contains(&passed) {
-            passed.wrapping_div(UNIT)
+            let units = passed.wrapping_div(UNIT);
+            self.last = Timestamp::from_millis(self.last.millis().saturating_add(units.saturating_mul(UNIT)));
+            units
         } else {
             // What has been waited for has not come nearer, nor gone further away.
             let jump = passed.saturating_sub(UNIT);
@@ -146,9 +146,6 @@ impl Ledger {
                 *before = core::mem::take(now);
             }
         }
-        if (0..JUMP).contains(&passed) {
-            self.last = Timestamp::from_millis(self.last.millis().saturating_add(units.saturating_mul(UNIT)));
-        }
         let mut events = Vec::new();
         if units > 0 {
             self.slow = self.slow_from(watch);
@@ -159,14 +156,12 @@ impl Ledger {
 
     /// From how many microseconds on an answer is slow: the limit itself, and for one that is relative what the
     /// baseline did lately.
-    fn slow_from(&mut self, watch: &Watch) -> u32 {
+    fn slow_from(&self, watch: &Watch) -> u32 {
         let Some(latency) = watch.guard.as_ref().and_then(|guard| guard.latency) else { return u32::MAX };
         let Some(factor) = latency.over_baseline else { return watch.slow().unwrap_or(u32::MAX) };
-        let [now, before] = &mut self.times;
+        let [now, before] = &self.times;
         let mut times = before.clone();
-        for (sum, count) in times.numbers().zip(now.numbers()) {
-            *sum = sum.saturating_add(*count);
-        }
+        times.merge(now);
         let count = times.count();
         if count < SAMPLE {
             return u32::MAX;

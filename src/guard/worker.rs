@@ -240,7 +240,7 @@ impl Watched {
             }
             let known = Ledger::from_bytes(&bytes, watch, flag);
             let mut ledger = known.unwrap_or_else(|| Ledger::new(watch, flag, now));
-            ledger.add(watch, &mut self.tally);
+            ledger.add(watch, &self.tally);
             let events = ledger.pass(watch, flag, now);
             if store.swap(&watch.key, &ledger.to_bytes(), version) {
                 self.tally = Tally::new(watch);

@@ -222,18 +222,14 @@ impl Compiler<'_> {
         let read = self.inputs.headers();
         let looked_at: Vec<&[u8]> =
             order::of(read.iter().map(String::as_bytes)).into_iter().map(|(name, _)| name).collect();
+        let inspected = self.config.inspect.as_ref().map(|inspect| inspect.header.as_str().replace('_', "-"));
         let mut shared = false;
         for same in order.chunk_by(|(one, _), (two, _)| one == two) {
             let mut same = same.iter().filter_map(|(_, place)| writers.get(*place));
             let Some(first) = same.next() else { continue };
             let (header, winner) = (first.header, first.flag);
             owned.push(header.clone());
-            if self
-                .config
-                .inspect
-                .as_ref()
-                .is_some_and(|inspect| inspect.header.as_str().replace('_', "-") == first.folded)
-            {
+            if inspected.as_ref() == Some(&first.folded) {
                 problems
                     .error(&at.key(winner), format_args!("may not write {header}: it is the key of inspect.header"));
             }
@@ -261,10 +257,9 @@ impl Compiler<'_> {
                 }
             }
         }
-        if let Some(inspect) = &self.config.inspect {
+        if let Some((inspect, folded)) = self.config.inspect.as_ref().zip(inspected) {
             let (header, at) = (&inspect.header, FieldPath::ROOT);
             let at = at.key("inspect");
-            let folded = header.as_str().replace('_', "-");
             if folded == DICTIONARY {
                 problems.error(&at.key("header"), format_args!("may not be {DICTIONARY}, the dictionary of all flags"));
             }
@@ -403,7 +398,7 @@ fn warn_shadowed(rules: &[Rule], at: &FieldPath<'_>, problems: &mut Problems) {
 }
 
 /// The place of the segment of this name.
-fn segment(config: &Config, name: &SegmentName) -> Option<usize> {
+pub(super) fn segment(config: &Config, name: &SegmentName) -> Option<usize> {
     config.segments.binary_search_by(|(known, _)| known.cmp(name)).ok()
 }
 

@@ -4,6 +4,7 @@
 
 use core::hash::{Hash, Hasher};
 
+use super::compile::segment;
 use super::print::Fingerprint;
 use super::{Flag, Rule, Serve, VariantId};
 use crate::config::{self, Condition, Config, Exposure, Guard, Step, Throttle};
@@ -13,7 +14,7 @@ use crate::share::Ppm;
 use crate::standing::JUDGED;
 use crate::time::Span;
 
-/// The most comparisons of one guard: each takes some 20 KB of every worker's time on each tick.
+/// The most comparisons of one guard: each takes some 20 KB, which workers read and write on the tick.
 const COMPARISONS: usize = 16;
 
 /// The most guards of a config.
@@ -155,7 +156,7 @@ fn generation(config: &Config, key: &FlagKey, flag: &config::Flag) -> u64 {
             Condition::Not(part) => open.push(part),
             Condition::Test(..) => {}
             Condition::Segment(name) => {
-                if let Ok(place) = config.segments.binary_search_by(|(known, _)| known.cmp(name))
+                if let Some(place) = segment(config, name)
                     && let (Some(seen @ false), Some((_, inner))) =
                         (segments.get_mut(place), config.segments.get(place))
                 {
