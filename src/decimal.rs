@@ -2,6 +2,8 @@
 //!
 //! Percentages, weights and the `number` operator are compared by it. Never a float: 0.1 + 0.2 is 0.3 here.
 
+use core::fmt;
+
 /// How many digits behind the point are kept.
 const PLACES: usize = 12;
 
@@ -49,12 +51,32 @@ impl Decimal {
     }
 }
 
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{:0>13}", self.0.unsigned_abs());
+        let (whole, fraction) = digits.split_at(digits.len().saturating_sub(PLACES));
+        let sign = if self.0 < 0 { "-" } else { "" };
+        match fraction.trim_end_matches('0') {
+            "" => write!(f, "{sign}{whole}"),
+            fraction => write!(f, "{sign}{whole}.{fraction}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn decimal(text: &str) -> Option<Decimal> {
         Decimal::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn a_number_is_shown_as_short_as_it_can_be() {
+        for text in ["0", "18", "-0.5", "12.5", "0.000000000001", "-123456789012345678901234.5"] {
+            assert_eq!(decimal(text).unwrap().to_string(), text);
+        }
+        assert_eq!(decimal("+007.500").unwrap().to_string(), "7.5");
     }
 
     #[test]

@@ -121,6 +121,12 @@ impl Problem {
     pub fn path(&self) -> &str {
         &self.path
     }
+
+    /// What is wrong with it.
+    #[must_use]
+    pub fn wrong(&self) -> &str {
+        &self.wrong
+    }
 }
 
 impl fmt::Display for Problem {

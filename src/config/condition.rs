@@ -3,6 +3,7 @@
 //! Never evaluates one: `decide` does. No regular expressions, so that no config can make a request slow.
 
 use core::cmp::Ordering;
+use core::fmt;
 use core::net::IpAddr;
 
 use ipnet::IpNet;
@@ -150,6 +151,20 @@ impl Comparison {
             Relation::More => order == Ordering::Greater,
             Relation::AtLeast => order != Ordering::Less,
         }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.relation {
+            Relation::Equal => "=",
+            Relation::Unequal => "!=",
+            Relation::Less => "<",
+            Relation::AtMost => "<=",
+            Relation::More => ">",
+            Relation::AtLeast => ">=",
+        };
+        write!(f, "{sign} {}", self.than)
     }
 }
 

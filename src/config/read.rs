@@ -197,10 +197,7 @@ impl<'n> Field<'n> {
         let entries = self.entries(problems)?;
         for (key, _) in in_order(entries) {
             if !section.knows(key) {
-                let title = section.title;
-                let lower = title.get(..1).unwrap_or_default().to_ascii_lowercase();
-                let rest = title.get(1..).unwrap_or_default();
-                problems.unknown(&self.at.key(key), format_args!("is not a field of {lower}{rest}"));
+                problems.unknown(&self.at.key(key), section.stranger());
             }
         }
         Some(Object { at: self.at, entries })

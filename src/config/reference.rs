@@ -34,6 +34,14 @@ impl Section {
         self.fields.iter().map(|entry| entry.name)
     }
 
+    /// What is wrong with a field that it does not know.
+    #[must_use]
+    pub fn stranger(&self) -> String {
+        let lower = self.title.get(..1).unwrap_or_default().to_ascii_lowercase();
+        let rest = self.title.get(1..).unwrap_or_default();
+        format!("is not a field of {lower}{rest}")
+    }
+
     /// Whether a field of this name is known.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {

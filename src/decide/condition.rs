@@ -11,6 +11,7 @@ use crate::plan::{Condition, Plan, Subject};
 use crate::request::{Request, Value};
 
 use super::identity::Identities;
+use super::witness::Witness;
 
 pub(super) struct Conditions<'p, 'r> {
     plan: &'p Plan,
@@ -30,36 +31,47 @@ impl<'p, 'r> Conditions<'p, 'r> {
         condition: &'p Condition,
         identity: usize,
         identities: &mut Identities<'p, 'r>,
+        witness: &mut impl Witness,
     ) -> bool {
         match condition {
-            Condition::All(parts) => parts.iter().all(|part| self.holds(part, identity, identities)),
-            Condition::Any(parts) => parts.iter().any(|part| self.holds(part, identity, identities)),
-            Condition::Not(part) => !self.holds(part, identity, identities),
-            Condition::Segment(place) => self.segment(*place, identities),
+            Condition::All(parts) => parts.iter().all(|part| self.holds(part, identity, identities, witness)),
+            Condition::Any(parts) => parts.iter().any(|part| self.holds(part, identity, identities, witness)),
+            Condition::Not(part) => {
+                witness.not();
+                !self.holds(part, identity, identities, witness)
+            }
+            Condition::Segment(place) => {
+                let holds = self.segment(*place, identities, witness);
+                witness.segment(*place, holds);
+                holds
+            }
             Condition::Test(subject, operator) => {
                 let request = self.request;
-                match subject {
-                    Subject::Method => test(operator, Some(request.method())),
-                    Subject::Host => test(operator, Some(request.host())),
-                    Subject::Path => test(operator, Some(request.path())),
-                    Subject::Identity => test(operator, identities.resolve(identity)),
-                    Subject::Slot(slot) => match (request.value(*slot), operator) {
-                        // There, but without a single value: that it is there is all that can be said.
-                        (Value::Many, Operator::Exists(wanted)) => *wanted,
-                        (value, _) => test(operator, value.one()),
-                    },
-                }
+                let (value, many) = match subject {
+                    Subject::Method => (Some(request.method()), false),
+                    Subject::Host => (Some(request.host()), false),
+                    Subject::Path => (Some(request.path()), false),
+                    Subject::Identity => (identities.resolve(identity), false),
+                    Subject::Slot(slot) => (request.value(*slot).one(), *request.value(*slot) == Value::Many),
+                };
+                let holds = match operator {
+                    // There, but without a single value: that it is there is all that can be said.
+                    Operator::Exists(wanted) if many => *wanted,
+                    _ => test(operator, value),
+                };
+                witness.test(*subject, operator, value, many, holds);
+                holds
             }
         }
     }
 
-    fn segment(&mut self, place: usize, identities: &mut Identities<'p, 'r>) -> bool {
+    fn segment(&mut self, place: usize, identities: &mut Identities<'p, 'r>, witness: &mut impl Witness) -> bool {
         if let Some(known) = self.segments.get(place).copied().flatten() {
             return known;
         }
         let Some(condition) = self.plan.segments.get(place) else { return false };
         // Inside a segment the identity is the config's own, so that the answer is the same for every flag.
-        let holds = self.holds(condition, 0, identities);
+        let holds = self.holds(condition, 0, identities, witness);
         if let Some(known) = self.segments.get_mut(place) {
             *known = Some(holds);
         }

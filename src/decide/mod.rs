@@ -10,8 +10,10 @@
 mod condition;
 mod identity;
 mod reason;
+mod witness;
 
 pub use reason::Reason;
+pub(crate) use witness::{Silent, Turn, Witness};
 
 use crate::hash::Point;
 use crate::plan::{Flag, Plan, Rule, Serve, Variant, VariantId};
@@ -114,8 +116,19 @@ pub use identity::Cookie;
 /// Decides every flag that matches the request, by what the guards have decided so far.
 #[must_use]
 pub fn decide<'p>(plan: &'p Plan, request: &Request<'_>, standing: &Standing, now: Timestamp) -> Decisions<'p> {
+    decide_before(&mut Silent, plan, request, standing, now)
+}
+
+/// Decides as [`decide`] does, before the eyes of a witness.
+pub(crate) fn decide_before<'p>(
+    witness: &mut impl Witness,
+    plan: &'p Plan,
+    request: &Request<'_>,
+    standing: &Standing,
+    now: Timestamp,
+) -> Decisions<'p> {
     let (identities, conditions) = (Identities::new(plan, request), Conditions::new(plan, request));
-    let mut evaluator = Evaluator { now, standing, identities, conditions };
+    let mut evaluator = Evaluator { now, standing, identities, conditions, witness };
     let mut list = Vec::with_capacity(plan.flags.len().min(32));
     plan.index.candidates(request.host(), request.path(), |id| {
         if let Some(flag) = plan.flags.get(id)
@@ -128,17 +141,19 @@ pub fn decide<'p>(plan: &'p Plan, request: &Request<'_>, standing: &Standing, no
     Decisions { list, cookie: evaluator.identities.into_cookie() }
 }
 
-struct Evaluator<'p, 'r> {
+struct Evaluator<'p, 'r, W> {
     now: Timestamp,
     standing: &'r Standing,
     identities: Identities<'p, 'r>,
     conditions: Conditions<'p, 'r>,
+    witness: &'r mut W,
 }
 
-impl<'p> Evaluator<'p, '_> {
+impl<'p, W: Witness> Evaluator<'p, '_, W> {
     /// `None` only if a plan named a variant that it does not have, which its compiler rules out.
     fn flag(&mut self, flag: &'p Flag) -> Option<Decision<'p>> {
         let stand = self.standing.of(flag.watch);
+        self.witness.flag(flag);
         let (wanted, reason, draw) = self.choose(flag, &stand);
         let (served, reason) = room(flag, &stand, wanted, reason);
         let point = draw.point.filter(|_| reason.is_judged());
@@ -164,14 +179,17 @@ impl<'p> Evaluator<'p, '_> {
         }
         for (place, rule) in flag.rules.iter().enumerate() {
             if let Some(when) = &rule.when
-                && !self.conditions.holds(when, flag.identity, &mut self.identities)
+                && !self.conditions.holds(when, flag.identity, &mut self.identities, self.witness)
             {
+                self.witness.rule(place, Turn::Untrue);
                 continue;
             }
             // Behind another rule, even one that takes everybody has been reached by what the request is.
             let whole = if place == 0 && rule.when.is_none() { Reason::Static } else { Reason::TargetingMatch };
-            if let Some((choice, reason)) = self.serve(flag, rule, stand, whole, &mut draw) {
-                return (choice, reason, draw);
+            let (turn, reason) = self.serve(flag, rule, stand, whole, &mut draw);
+            self.witness.rule(place, turn);
+            if let Turn::Taken { variant, .. } = turn {
+                return (variant, reason, draw);
             }
         }
         let reason = match (flag.rules.is_empty(), draw.nobody) {
@@ -183,8 +201,7 @@ impl<'p> Evaluator<'p, '_> {
         (if stand.phase == Phase::Trial { flag.baseline } else { flag.default }, reason, draw)
     }
 
-    /// What a rule whose condition holds serves, `whole` being the reason if there is no draw; `None` where its
-    /// exposure misses.
+    /// What a rule whose condition holds makes of the request; `whole` is the reason if there is no draw.
     fn serve(
         &mut self,
         flag: &'p Flag,
@@ -192,15 +209,15 @@ impl<'p> Evaluator<'p, '_> {
         stand: &Stand,
         whole: Reason,
         draw: &mut Draw,
-    ) -> Option<(VariantId, Reason)> {
+    ) -> (Turn, Reason) {
         let share = rule.share(self.now, stand, flag.baseline);
         if share == Ppm::NONE {
-            return None;
+            return (Turn::Nobody, whole);
         }
         if share == Ppm::FULL
             && let Serve::One(only) = &rule.serve
         {
-            return Some((*only, whole));
+            return (Turn::Taken { share, variant: *only }, whole);
         }
         let point = match draw.point {
             Some(point) => point,
@@ -208,23 +225,26 @@ impl<'p> Evaluator<'p, '_> {
                 Some(identity) => *draw.point.insert(flag.salt.point(identity)),
                 None => {
                     draw.nobody = true;
-                    return None;
+                    return (Turn::NoIdentity { share }, whole);
                 }
             },
         };
-        if !share.takes(point.exposure()) {
+        let exposure = point.exposure();
+        if !share.takes(exposure) {
             draw.draws.missed |= rule.judged.and_then(|rule| 1_u8.checked_shl(u32::from(rule))).unwrap_or(0);
-            return None;
+            return (Turn::Missed { share, exposure }, whole);
         }
         draw.draws.taken = rule.judged;
         let choice = match &rule.serve {
-            Serve::One(only) => *only,
+            Serve::One(only) => Some(*only),
             Serve::Split { total, bounds } => {
                 let choice = point.choice(*total);
-                bounds.iter().find(|(below, _)| choice < *below)?.1
+                bounds.iter().find(|(below, _)| choice < *below).map(|(_, variant)| *variant)
             }
         };
-        Some((choice, Reason::Split))
+        // Weights are cumulative up to their sum, so that every draw finds one.
+        let turn = choice.map_or(Turn::Nobody, |variant| Turn::Taken { share, variant });
+        (turn, Reason::Split)
     }
 }
 

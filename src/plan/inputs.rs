@@ -63,6 +63,36 @@ impl Inputs {
         self.properties.iter().map(|(property, _)| property)
     }
 
+    /// What stands in a slot, in the words of a config.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn name(&self, slot: Slot) -> String {
+        fn find<N>(list: &[(N, Slot)], slot: Slot) -> Option<&N> {
+            list.iter().find(|(_, known)| *known == slot).map(|(name, _)| name)
+        }
+        let claim = |path: &ClaimPath| path.0.join(".");
+        if let Some(name) = find(&self.cookies, slot) {
+            return format!("cookie {name}");
+        }
+        if let Some(name) = find(&self.queries, slot) {
+            return format!("query {name}");
+        }
+        if let Some(path) = find(&self.token_claims, slot) {
+            return format!("unverifiedClaim {}", claim(path));
+        }
+        match find(&self.properties, slot) {
+            Some(Property::Claim(path)) => return format!("claim {}", claim(path)),
+            Some(Property::Peer) => return "peer".to_owned(),
+            Some(Property::Address) => return "address".to_owned(),
+            Some(Property::Proxy) => return "proxy".to_owned(),
+            None => {}
+        }
+        if self.device == Some(slot) {
+            return "device".to_owned();
+        }
+        let header = self.headers.entries.iter().find(|(_, place)| *place == Place::Slot(slot));
+        header.map_or_else(String::new, |(name, _)| format!("header {}", String::from_utf8_lossy(name)))
+    }
+
     /// How many slots a request has.
     #[must_use]
     pub(crate) fn slots(&self) -> usize {
