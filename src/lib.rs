@@ -8,8 +8,8 @@
 //! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`effect`]; then the way back:
 //! [`outcome`], [`guard`], [`standing`]. The values that they are made of stand in [`hash`], [`share`],
 //! [`decimal`], [`time`] and [`name`]. What
-//! becomes of a push is said by [`lifecycle`], and seen by [`metric`]. `filter` is the door to Envoy; it exists in
-//! the wasm build only, and holds no rule.
+//! becomes of a push is said by [`lifecycle`], and seen by [`metric`]. There are two doors, and neither holds a rule:
+//! `filter` is the one to Envoy, in the wasm build only; [`cli`] is the one for people, with the feature of its name.
 //!
 //! # Invariants
 //!
@@ -37,5 +37,7 @@ pub mod share;
 pub mod standing;
 pub mod time;
 
+#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
+pub mod cli;
 #[cfg(target_arch = "wasm32")]
 mod filter;

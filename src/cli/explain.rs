@@ -1,0 +1,308 @@
+//! `tidegate explain`: what becomes of one request, rule by rule, and why.
+//!
+//! What is shown is what the evaluator did, told by a witness that stood by. Never decides anything by itself.
+
+use serde_json::{Value, json};
+
+use super::ask::{Ask, Question, When};
+use super::load::{Loaded, load};
+use super::screen::{FAINT, GOOD, MAIN, ODD, Screen, paint};
+use super::{Found, Stop, words};
+use crate::config::{self, Operator};
+use crate::decide::{Decision, Turn, Witness, decide_before};
+use crate::effect::{self, OnResponse};
+use crate::plan::{Flag, Plan, Subject};
+use crate::share::Ppm;
+use crate::standing::Standing;
+use crate::time::Timestamp;
+
+/// Show what becomes of one request: each flag, each rule, the headers that leave
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The config, or what carries it
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// Only these flags
+    #[arg(long, value_name = "KEY")]
+    flag: Vec<String>,
+    #[command(flatten)]
+    when: When,
+    #[command(flatten)]
+    ask: Ask,
+}
+
+pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
+    let loaded = load(&args.file, screen)?;
+    let question = args.ask.question()?;
+    let keys = loaded.plan.flags().iter().map(|flag| flag.key().as_str());
+    for wanted in &args.flag {
+        if !keys.clone().any(|key| key == wanted) {
+            let near = super::diagnostic::nearest(wanted, keys.clone());
+            let hint = near.map_or_else(String::new, |near| format!(": did you mean {near}?"));
+            return Err(Stop::Usage(format!("{} has no flag {wanted}{hint}", args.file)));
+        }
+    }
+    let explained = explain(&loaded, &question, args.when.time());
+    let shown = |key: &str| args.flag.is_empty() || args.flag.iter().any(|wanted| wanted == key);
+    if screen.is_json() {
+        screen.json(&explained.json(&shown))?;
+    } else {
+        explained.show(screen, &shown)?;
+    }
+    Ok(Found::Nothing)
+}
+
+/// What became of a request.
+struct Explained {
+    flags: Vec<Told>,
+    passed: Vec<(String, &'static str)>,
+    written: Vec<(String, String)>,
+    removed: Vec<String>,
+    looks_up_route: bool,
+    reply: Option<u32>,
+    cookie: Option<String>,
+}
+
+/// What became of one flag.
+struct Told {
+    key: String,
+    variant: String,
+    value: String,
+    reason: &'static str,
+    open_feature: &'static str,
+    exposure: Option<Ppm>,
+    /// Nobody was there to draw for, and something else took the request.
+    missed_draw: bool,
+    rules: Vec<Line>,
+}
+
+/// What became of one rule.
+struct Line {
+    number: usize,
+    when: Option<String>,
+    verdict: &'static str,
+    taken: bool,
+    why: String,
+    tests: Vec<Test>,
+}
+
+/// A test that was made, and what came of it.
+struct Test {
+    text: String,
+    holds: bool,
+}
+
+fn explain(loaded: &Loaded, question: &Question, now: Timestamp) -> Explained {
+    let Loaded { plan, config, .. } = loaded;
+    let request = question.seen(plan.inputs());
+    let mut transcript = Transcript { plan, config, told: Vec::new(), tests: Vec::new(), negated: false };
+    let decisions = decide_before(&mut transcript, plan, &request, &Standing::NONE, now);
+    let told = transcript.told;
+    let effects = effect::on_request(plan, &request, &decisions);
+    let carry = OnResponse::new(plan, &request, &decisions);
+    let reply = effect::reply(plan, &request, &decisions).map(|answer| answer.status);
+    let missed = |flag: &&Flag| decisions.find(flag.key().as_str()).is_none();
+    let passed = plan.flags().iter().filter(missed).map(|flag| {
+        let part = match &flag.matches {
+            matches if !matches.takes_method(request.method()) => "method",
+            matches if !matches.takes_host(request.host()) => "host",
+            _ => "path",
+        };
+        (flag.key().to_string(), part)
+    });
+    Explained {
+        flags: decisions.list().iter().zip(told).map(|(decision, (_, rules))| of(decision, rules)).collect(),
+        passed: passed.collect(),
+        written: effects
+            .iter()
+            .filter_map(effect::Effect::written)
+            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+            .collect(),
+        removed: request.forged().iter().map(ToString::to_string).collect(),
+        looks_up_route: effects.contains(&effect::Effect::ClearRoute),
+        reply,
+        cookie: carry.cookie,
+    }
+}
+
+fn of(decision: &Decision<'_>, rules: Vec<Line>) -> Told {
+    let reason = decision.reason();
+    Told {
+        key: decision.flag().key().to_string(),
+        variant: decision.variant().name().to_string(),
+        value: decision.variant().value().to_string(),
+        reason: reason.code(),
+        open_feature: reason.open_feature(),
+        exposure: decision.exposure().map(Ppm::of),
+        missed_draw: decision.missed_draw(),
+        rules,
+    }
+}
+
+/// Writes down what happens, flag by flag.
+struct Transcript<'p> {
+    plan: &'p Plan,
+    config: &'p config::Config,
+    /// By flag that is decided, in order: its place in the config, and its rules.
+    told: Vec<(Option<&'p config::Flag>, Vec<Line>)>,
+    /// The tests of the rule that is being tried.
+    tests: Vec<Test>,
+    negated: bool,
+}
+
+impl Transcript<'_> {
+    fn note(&mut self, text: String, holds: bool) {
+        self.negated = false;
+        self.tests.push(Test { text, holds });
+    }
+}
+
+impl Witness for Transcript<'_> {
+    fn flag(&mut self, flag: &Flag) {
+        let written = self.config.flags.binary_search_by(|(key, _)| key.cmp(flag.key())).ok();
+        let written = written.and_then(|place| self.config.flags.get(place)).map(|(_, flag)| flag);
+        self.told.push((written, Vec::new()));
+    }
+
+    fn not(&mut self) {
+        self.negated = !self.negated;
+    }
+
+    fn test(&mut self, subject: Subject, operator: &Operator, value: Option<&[u8]>, many: bool, holds: bool) {
+        let name = match subject {
+            Subject::Method => "method".to_owned(),
+            Subject::Host => "host".to_owned(),
+            Subject::Path => "path".to_owned(),
+            Subject::Identity => "identity".to_owned(),
+            Subject::Slot(slot) => self.plan.inputs().name(slot),
+        };
+        let is = match value {
+            Some(value) => words::bytes(value),
+            None if many => "there more than once".to_owned(),
+            None => "missing".to_owned(),
+        };
+        let not = if self.negated { "not " } else { "" };
+        self.note(format!("{not}{name} {}: it is {is}", words::operator(operator)), holds);
+    }
+
+    fn segment(&mut self, place: usize, holds: bool) {
+        let name = self.config.segments.get(place).map(|(name, _)| name.to_string()).unwrap_or_default();
+        let not = if self.negated { "not " } else { "" };
+        self.note(format!("{not}segment {name}"), holds);
+    }
+
+    fn rule(&mut self, place: usize, turn: Turn) {
+        let tests = std::mem::take(&mut self.tests);
+        let Some((written, lines)) = self.told.last_mut() else { return };
+        let when = written.and_then(|flag| flag.rules.get(place)).and_then(|rule| rule.when.as_ref());
+        let (verdict, why) = match turn {
+            Turn::Untrue => ("not met", String::new()),
+            Turn::Nobody => ("nobody", "takes in nobody at this time".to_owned()),
+            Turn::NoIdentity { share } => ("no identity", format!("draws {share}, and there is nobody to draw for")),
+            Turn::Missed { share, exposure } => {
+                ("missed", format!("stands at {}, and {share} are taken in", Ppm::of(exposure)))
+            }
+            Turn::Taken { share: Ppm::FULL, .. } => ("taken", String::new()),
+            Turn::Taken { share, .. } => ("taken", format!("{share} are taken in")),
+        };
+        let taken = matches!(turn, Turn::Taken { .. });
+        let number = place.saturating_add(1);
+        lines.push(Line { number, when: when.map(words::condition), verdict, taken, why, tests });
+    }
+}
+
+impl Explained {
+    fn show(&self, screen: &mut Screen, shown: &dyn Fn(&str) -> bool) -> Result<(), Stop> {
+        for flag in self.flags.iter().filter(|flag| shown(&flag.key)) {
+            flag.show(screen)?;
+        }
+        for (key, part) in self.passed.iter().filter(|(key, _)| shown(key)) {
+            let why = format!("not decided: the {part} is none of its match");
+            screen.line(format!("{}  {}", paint(MAIN, key), paint(FAINT, why)))?;
+        }
+        screen.line("")?;
+        if let Some(status) = self.reply {
+            screen.line(format!("the request is answered here with {status}, and reaches no upstream"))?;
+        } else {
+            for name in &self.removed {
+                screen.line(format!(
+                    "{} {name}   {}",
+                    paint(ODD, "-"),
+                    paint(FAINT, "sent by the client, taken away")
+                ))?;
+            }
+            for (name, value) in &self.written {
+                screen.line(format!("{} {name}: {value}", paint(GOOD, "+")))?;
+            }
+            if self.looks_up_route {
+                screen.line(paint(FAINT, "the route is looked up again"))?;
+            }
+        }
+        if let Some(cookie) = &self.cookie {
+            screen.line(format!("{} set-cookie: {cookie}   {}", paint(GOOD, "+"), paint(FAINT, "on the response")))?;
+        }
+        Ok(())
+    }
+
+    fn json(&self, shown: &dyn Fn(&str) -> bool) -> Value {
+        let flags = self.flags.iter().filter(|flag| shown(&flag.key)).map(Told::json);
+        let passed = self.passed.iter().filter(|(key, _)| shown(key));
+        let written: serde_json::Map<String, Value> =
+            self.written.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
+        json!({
+            "flags": flags.collect::<Vec<_>>(),
+            "notDecided": passed.map(|(key, part)| json!({"flag": key, "because": part})).collect::<Vec<_>>(),
+            "upstream": {"set": written, "removed": self.removed, "clearsRoute": self.looks_up_route},
+            "response": {"reply": self.reply, "setCookie": self.cookie},
+        })
+    }
+}
+
+impl Told {
+    fn show(&self, screen: &mut Screen) -> Result<(), Stop> {
+        let Self { key, variant, value, reason, .. } = self;
+        let value = if value == variant { String::new() } else { format!(" ({value})") };
+        let mut head = format!("{}  {}{value}  {reason}", paint(MAIN, key), paint(MAIN, variant));
+        if let Some(stands) = self.exposure {
+            head.push_str(&paint(FAINT, format!("  stands at {stands}")));
+        }
+        if self.missed_draw && *reason != "no_identity" {
+            head.push_str(&paint(ODD, "  a draw was missed: no identity"));
+        }
+        screen.line(head)?;
+        for rule in &self.rules {
+            let style = if rule.taken { GOOD } else { FAINT };
+            let when = rule.when.as_deref().map_or_else(|| "everybody".to_owned(), |when| format!("when {when}"));
+            let why = if rule.why.is_empty() { String::new() } else { format!(": {}", rule.why) };
+            screen.line(format!("  {}. {when}  {}{why}", rule.number, paint(style, rule.verdict)))?;
+            for test in &rule.tests {
+                let (sign, style) = if test.holds { ("yes", GOOD) } else { ("no ", FAINT) };
+                screen.line(format!("       {} {}", paint(style, sign), test.text))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn json(&self) -> Value {
+        let rules = self.rules.iter().map(|rule| {
+            let tests = rule.tests.iter().map(|test| json!({"test": test.text, "holds": test.holds}));
+            json!({
+                "rule": rule.number,
+                "when": rule.when,
+                "verdict": rule.verdict,
+                "why": rule.why,
+                "tests": tests.collect::<Vec<_>>(),
+            })
+        });
+        json!({
+            "flag": self.key,
+            "variant": self.variant,
+            "value": self.value,
+            "reason": self.reason,
+            "openFeatureReason": self.open_feature,
+            "exposure": self.exposure.map(Ppm::parts),
+            "missedDraw": self.missed_draw,
+            "rules": rules.collect::<Vec<_>>(),
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! The door for people: turns what was typed into calls of the engine, and what it says into tables and JSON.
+//!
+//! One file a command. What several of them need stands in [`screen`] (what is shown), [`source`] and [`tree`]
+//! (files, with the place of each value), [`diagnostic`] (problems, with the lines they are in), [`load`] (a config
+//! ready to be asked), [`ask`] (a request, made of options) and [`people`] (many requests, made of identities). Never holds a rule of its own: what is decided here
+//! is decided by the code that decides in the proxy.
+//!
+//! Exit codes: 0 fine, 1 something was found, 2 what was asked for cannot be done.
+#![allow(clippy::doc_markdown, reason = "the docs of options are their help, which is shown as it is written")]
+
+mod ask;
+mod diagnostic;
+mod explain;
+mod load;
+mod people;
+mod screen;
+mod source;
+mod tree;
+mod validate;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use screen::{Options, Screen};
+
+/// Checks, explains, simulates and compares what the Tidegate filter decides in Envoy.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 100, disable_help_subcommand = true)]
+struct Typed {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one is made, once")]
+enum Command {
+    Validate(validate::Args),
+    Explain(explain::Args),
+}
+
+impl Command {
+    fn run(&self, screen: &mut Screen) -> Result<Found, Stop> {
+        match self {
+            Self::Validate(args) => validate::run(args, screen),
+            Self::Explain(args) => explain::run(args, screen),
+        }
+    }
+}
+
+/// Whether a command that did its work has found something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Something,
+}
+
+impl Found {
+    fn when(found: bool) -> Self {
+        if found { Self::Something } else { Self::Nothing }
+    }
+}
+
+/// Why a command ends before its work is done.
+#[derive(Debug)]
+enum Stop {
+    /// What was asked for cannot be done.
+    Usage(String),
+    /// A config has problems, which have been shown.
+    Problems,
+    /// What was to be shown cannot be: whoever read it has gone, or the disk is full.
+    Unread(std::io::Error),
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unread(error)
+    }
+}
+
+impl From<String> for Stop {
+    fn from(text: String) -> Self {
+        Self::Usage(text)
+    }
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let typed = Typed::command().try_get_matches().and_then(|matches| Typed::from_arg_matches(&matches));
+    let typed = match typed {
+        Ok(typed) => typed,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let mut screen = Screen::new(typed.options);
+    match typed.command.run(&mut screen) {
+        Ok(Found::Nothing) => ExitCode::SUCCESS,
+        Ok(Found::Something) | Err(Stop::Problems) => ExitCode::from(1),
+        Err(Stop::Usage(text)) => {
+            let _ = screen.complain(&text);
+            ExitCode::from(2)
+        }
+        // A pipe that was closed is no fault of anybody's: `tidegate ... | head`.
+        Err(Stop::Unread(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Stop::Unread(error)) => {
+            let _ = screen.complain(&format!("cannot write the output: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Makes requests of identities: one that is sampled or read from a file, in every place where a config looks for one.
+//!
+//! The identities that are sampled are `user-0`, `user-1` and so on: the same at every run, so that what is shown can
+//! be shown again. Never draws by chance.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::Stop;
+use super::ask::Question;
+use super::source;
+use crate::config::{ClaimPath, SourceKind};
+use crate::plan::Plan;
+
+/// Who is asked about.
+#[derive(Clone, Debug)]
+pub(super) enum Ids {
+    /// `user-0` and so on, so many.
+    Sampled(u32),
+    /// Those of a file, one a line.
+    Listed(Arc<[Box<str>]>),
+}
+
+/// What a sample is made of, in options.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "The users")]
+pub(super) struct Sample {
+    /// How many users to make up
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    users: u32,
+    /// Identities to ask about instead, one a line; `-` is the standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "users")]
+    users_from: Option<String>,
+}
+
+impl Sample {
+    /// Who is asked about.
+    pub(super) fn ids(&self) -> Result<Ids, Stop> {
+        let Some(file) = &self.users_from else { return Ok(Ids::Sampled(self.users)) };
+        let text = source::text(file)?;
+        let ids: Arc<[Box<str>]> = text.lines().map(str::trim).filter(|id| !id.is_empty()).map(Box::from).collect();
+        if ids.is_empty() {
+            return Err(Stop::Usage(format!("{file} holds no identity")));
+        }
+        Ok(Ids::Listed(ids))
+    }
+}
+
+/// Where a config looks for an identity, and where a request carries it.
+#[derive(Clone, Debug)]
+enum Spot {
+    /// A header, by its place in the request.
+    Header(usize),
+    /// A cookie in a header of its own, by its place, and its name.
+    Cookie(usize, Box<str>),
+    /// A parameter of the query.
+    Query(Box<str>),
+    Claim(ClaimPath),
+    /// Claims of the token in the header at this place.
+    Token(usize, Vec<ClaimPath>),
+    Peer,
+    Address,
+    Proxy,
+}
+
+/// A request that can be sent by one user after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Person {
+    question: Question,
+    path: Vec<u8>,
+    spots: Vec<Spot>,
+}
+
+impl Person {
+    /// Somebody who asks what `base` asks, under these plans: their identity stands in the first source of each list.
+    pub(super) fn new(base: &Question, plans: &[&Plan]) -> Self {
+        let path = base.header(":path").unwrap_or(b"/").to_vec();
+        let mut person = Self { question: base.clone(), path, spots: Vec::new() };
+        let mut known: Vec<&SourceKind> = Vec::new();
+        let mut claims = Vec::new();
+        let lists = plans.iter().flat_map(|plan| &plan.identities);
+        for kind in lists.filter_map(|list| list.first()).map(|source| &source.kind) {
+            if known.contains(&kind) {
+                continue;
+            }
+            known.push(kind);
+            let spot = match kind {
+                SourceKind::Claim(path) => Spot::Claim(path.clone()),
+                SourceKind::Header(name) => Spot::Header(person.header(name.as_str())),
+                SourceKind::Cookie(name) => Spot::Cookie(person.header("cookie"), name.as_str().into()),
+                SourceKind::Generate(one) => Spot::Cookie(person.header("cookie"), one.cookie.as_str().into()),
+                SourceKind::Query(name) => Spot::Query(name.as_str().into()),
+                SourceKind::UnverifiedClaim(path) => {
+                    claims.push(path.clone());
+                    continue;
+                }
+                SourceKind::Peer => Spot::Peer,
+                SourceKind::Address => Spot::Address,
+                SourceKind::Proxy => Spot::Proxy,
+            };
+            person.spots.push(spot);
+        }
+        if !claims.is_empty() {
+            let place = person.header("authorization");
+            person.spots.push(Spot::Token(place, claims));
+        }
+        person
+    }
+
+    /// The place of a header that is written for each user anew. What the base has under its name is gone, but for
+    /// cookies, of which a request may have several.
+    fn header(&mut self, name: &str) -> usize {
+        let headers = &mut self.question.headers;
+        let known = headers.iter().position(|(known, _)| known == name).filter(|_| name != "cookie");
+        known.unwrap_or_else(|| {
+            headers.push((name.to_owned(), Vec::new()));
+            headers.len().saturating_sub(1)
+        })
+    }
+
+    /// The request, sent by this user.
+    pub(super) fn asks(&mut self, id: &str) -> &Question {
+        let Self { question, path, spots } = self;
+        let mut query: Vec<u8> = Vec::new();
+        for spot in &*spots {
+            let escaped = || percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
+            let mut write = |place: usize, value: String| {
+                if let Some((_, header)) = question.headers.get_mut(place) {
+                    *header = value.into_bytes();
+                }
+            };
+            match spot {
+                Spot::Header(place) => write(*place, id.to_owned()),
+                Spot::Cookie(place, name) => write(*place, format!("{name}={}", escaped())),
+                Spot::Query(name) => {
+                    let border = if query.is_empty() && !path.contains(&b'?') { '?' } else { '&' };
+                    query.extend_from_slice(format!("{border}{name}={}", escaped()).as_bytes());
+                }
+                Spot::Claim(claim) => put(&mut question.claims, claim, id),
+                Spot::Token(place, claims) => {
+                    let mut payload = Map::new();
+                    for claim in claims {
+                        put(&mut payload, claim, id);
+                    }
+                    let payload = URL_SAFE_NO_PAD.encode(Value::Object(payload).to_string());
+                    write(*place, format!("Bearer e30.{payload}.e30"));
+                }
+                Spot::Peer => question.peer = Some(id.as_bytes().to_vec()),
+                Spot::Address => question.address = Some(id.as_bytes().to_vec()),
+                Spot::Proxy => question.proxy = Some(id.as_bytes().to_vec()),
+            }
+        }
+        if !query.is_empty() {
+            question.replace(":path", [path.as_slice(), &query].concat());
+        }
+        question
+    }
+}
+
+/// Puts text where a path of names leads.
+fn put(claims: &mut Map<String, Value>, path: &ClaimPath, id: &str) {
+    let mut names = path.0.iter();
+    let Some(last) = names.next_back() else { return };
+    let mut inside = claims;
+    for name in names {
+        let next = inside.entry(&**name).or_insert_with(|| Value::Object(Map::new()));
+        if !next.is_object() {
+            *next = Value::Object(Map::new());
+        }
+        let Value::Object(map) = next else { return };
+        inside = map;
+    }
+    inside.insert(last.to_string(), Value::String(id.to_owned()));
+}
+
+impl Ids {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Sampled(number) => usize::try_from(*number).unwrap_or(usize::MAX),
+            Self::Listed(ids) => ids.len(),
+        }
+    }
+
+    /// One of them.
+    pub(super) fn id(&self, place: usize) -> Cow<'_, str> {
+        match self {
+            Self::Sampled(_) => Cow::Owned(format!("user-{place}")),
+            Self::Listed(ids) => Cow::Borrowed(ids.get(place).map_or("", |id| id)),
+        }
+    }
+}

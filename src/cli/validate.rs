@@ -1,0 +1,58 @@
+//! `tidegate validate`: every problem of every config at once, with the lines that it is in.
+//!
+//! Stricter than a proxy in one thing: a field that is not known is an error, because here it is a mistake. Never
+//! changes a file.
+
+use serde_json::json;
+
+use super::diagnostic::{self, Diagnostic, Severity};
+use super::screen::{GOOD, Screen, count, paint};
+use super::source::{self, Document};
+use super::{Found, Stop};
+use crate::plan::Plan;
+
+/// Check configs, by themselves or inside of WasmPlugin, TrafficExtension, EnvoyFilter and Envoy's own files
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Files to check, YAML or JSON; `-` is the standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// Take warnings for errors, too
+    #[arg(long)]
+    deny_warnings: bool,
+}
+
+pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
+    let mut checked: Vec<(Document, Vec<Diagnostic>)> = Vec::new();
+    for file in &args.files {
+        for document in source::read(file)? {
+            let (_, problems) = Plan::from_bytes(&document.wire);
+            let list = diagnostic::all(&document, &problems, true);
+            checked.push((document, list));
+        }
+    }
+    let number =
+        |severity: Severity| checked.iter().flat_map(|(_, list)| list).filter(|one| one.severity == severity).count();
+    let (errors, warnings) = (number(Severity::Error), number(Severity::Warning));
+    let found = Found::when(errors > 0 || args.deny_warnings && warnings > 0);
+    if screen.is_json() {
+        let list: Vec<_> = checked
+            .iter()
+            .flat_map(|(document, list)| list.iter().map(|one| diagnostic::json(document, one)))
+            .collect();
+        screen.json(&json!({"configs": checked.len(), "errors": errors, "warnings": warnings, "problems": list}))?;
+        return Ok(found);
+    }
+    for (document, list) in &checked {
+        diagnostic::show(screen, document, list)?;
+        if list.is_empty() {
+            let flags = Plan::from_bytes(&document.wire).0.ready().map_or(0, |plan| plan.flags().len());
+            screen.line(format!("{} {}: {}", paint(GOOD, "ok"), document.name(), count(flags, "flag")))?;
+        }
+    }
+    if errors > 0 || warnings > 0 {
+        let (errors, warnings) = (count(errors, "error"), count(warnings, "warning"));
+        screen.line(format!("{errors} and {warnings} in {}", count(checked.len(), "config")))?;
+    }
+    Ok(found)
+}

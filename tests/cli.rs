@@ -1,0 +1,9 @@
+//! Runs the command as a shell would, and holds every word that it says to its golden text.
+//!
+//! A file below `tests/cli` is what is typed and what comes back. `TRYCMD=overwrite` writes the files anew, for a
+//! person to read the difference. Never looks into the command.
+
+#[test]
+fn every_word_is_golden() {
+    trycmd::TestCases::new().case("tests/cli/*.trycmd");
+}
