@@ -64,8 +64,27 @@ pub(super) fn all(document: &Document, problems: &Problems, strict: bool) -> Vec
     .collect()
 }
 
+/// The place that a reader of JSON has told in words: `... at line 3 column 14`.
+fn told(document: &Document, problem: &Problem) -> Option<Range<usize>> {
+    let (_, place) = problem.wrong().rsplit_once(" at line ")?;
+    let (line, column) = place.split_once(" column ")?;
+    let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);
+    // What stands inside of YAML is told by its own lines, which are none of the file.
+    if !document.carrier.is_empty() || !document.wire.eq(document.text.as_bytes()) {
+        return None;
+    }
+    let before: usize = document.text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let at = before.saturating_add(column.saturating_sub(1)).min(document.text.len());
+    Some(at..at.saturating_add(1).min(document.text.len()))
+}
+
 /// Where the field of a problem stands, or the nearest one around it.
 fn place(document: &Document, problem: &Problem) -> Option<Range<usize>> {
+    if problem.path() == "config"
+        && let Some(place) = told(document, problem)
+    {
+        return Some(place);
+    }
     let mut path = problem.path();
     loop {
         if let Some((key, value)) = document.places.get(path) {

@@ -71,6 +71,8 @@ enum Stop {
     Usage(String),
     /// A config has problems, which have been shown.
     Problems,
+    /// A file cannot be read as what it is.
+    Broken(String),
     /// What was to be shown cannot be: whoever read it has gone, or the disk is full.
     Unread(std::io::Error),
 }
@@ -102,6 +104,10 @@ pub fn main() -> ExitCode {
     match typed.command.run(&mut screen) {
         Ok(Found::Nothing) => ExitCode::SUCCESS,
         Ok(Found::Something) | Err(Stop::Problems) => ExitCode::from(1),
+        Err(Stop::Broken(text)) => {
+            let _ = screen.complain(&text);
+            ExitCode::from(1)
+        }
         Err(Stop::Usage(text)) => {
             let _ = screen.complain(&text);
             ExitCode::from(2)

@@ -78,7 +78,7 @@ pub(super) fn within(file: &str, text: &str) -> Result<Vec<Document>, Stop> {
         Ok(trees) => trees,
         // What is wrong with JSON is told in JSON's words, by the reader that a proxy has.
         Err(_) if json => return Ok(vec![plain(file, &text, text.as_bytes().to_vec(), Places::new())]),
-        Err(error) => return Err(Stop::Usage(error)),
+        Err(error) => return Err(Stop::Broken(error)),
     };
     let mut found = Vec::new();
     for tree in &trees {
@@ -100,8 +100,9 @@ pub(super) fn within(file: &str, text: &str) -> Result<Vec<Document>, Stop> {
                 });
             });
         } else {
-            // JSON goes to a proxy as it is written.
-            let wire = if json && trees.len() == 1 { text.as_bytes().to_vec() } else { wire(&tree.node()) };
+            // JSON goes to a proxy as it is written; YAML may begin with a brace, too.
+            let as_it_is = json && (!file.ends_with("ml") || serde_json::from_str::<Node>(&text).is_ok());
+            let wire = if as_it_is { text.as_bytes().to_vec() } else { wire(&tree.node()) };
             found.push(plain(file, &text, wire, tree.places()));
         }
     }

@@ -47,7 +47,7 @@ impl Tree {
     /// The reader's own words, with the lines that it could not read.
     pub(super) fn read(text: &str, file: &str) -> Result<Vec<Self>, String> {
         let options = serde_saphyr::options! { with_snippet: true };
-        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| format!("{file}: {error}"))
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| worded(&error.to_string(), file))
     }
 
     /// The value without its places.
@@ -104,6 +104,18 @@ impl Tree {
             }
         }
     }
+}
+
+/// The reader's words, in the form of all other messages.
+fn worded(error: &str, file: &str) -> String {
+    // Advice for programmers is none for people.
+    let error = error.replace(", set DuplicateKeyPolicy in Options if acceptable", "").replace("<input>", file);
+    let (first, lines) = error.split_once('\n').unwrap_or((&error, ""));
+    // `error: line 4 column 3: duplicate mapping key: a`: the place stands in the lines below, where there are any.
+    let bare = first.trim_start_matches("error: ");
+    let what = bare.split_once(": ").filter(|(place, _)| place.starts_with("line ") && !lines.is_empty());
+    let what = what.map_or(bare, |(_, what)| what);
+    if lines.is_empty() { format!("{file}: {what}") } else { format!("{what}\n{lines}") }
 }
 
 fn span(location: serde_saphyr::Location) -> Range<usize> {

@@ -24,8 +24,17 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
     let mut checked: Vec<(Document, Vec<Diagnostic>)> = Vec::new();
+    let mut broken: Vec<(&str, String)> = Vec::new();
     for file in &args.files {
-        for document in source::read(file)? {
+        let documents = match source::read(file) {
+            // The other files are not the worse for it.
+            Err(Stop::Broken(text)) => {
+                broken.push((file, text));
+                continue;
+            }
+            other => other?,
+        };
+        for document in documents {
             let (_, problems) = Plan::from_bytes(&document.wire);
             let list = diagnostic::all(&document, &problems, true);
             checked.push((document, list));
@@ -33,13 +42,13 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
     }
     let number =
         |severity: Severity| checked.iter().flat_map(|(_, list)| list).filter(|one| one.severity == severity).count();
-    let (errors, warnings) = (number(Severity::Error), number(Severity::Warning));
+    let errors = number(Severity::Error).saturating_add(broken.len());
+    let warnings = number(Severity::Warning);
     let found = Found::when(errors > 0 || args.deny_warnings && warnings > 0);
     if screen.is_json() {
-        let list: Vec<_> = checked
-            .iter()
-            .flat_map(|(document, list)| list.iter().map(|one| diagnostic::json(document, one)))
-            .collect();
+        let told = checked.iter().flat_map(|(document, list)| list.iter().map(|one| diagnostic::json(document, one)));
+        let unread = broken.iter().map(|(file, text)| json!({"file": file, "severity": "error", "message": text}));
+        let list: Vec<_> = told.chain(unread).collect();
         screen.json(&json!({"configs": checked.len(), "errors": errors, "warnings": warnings, "problems": list}))?;
         return Ok(found);
     }
@@ -49,6 +58,9 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
             let flags = Plan::from_bytes(&document.wire).0.ready().map_or(0, |plan| plan.flags().len());
             screen.line(format!("{} {}: {}", paint(GOOD, "ok"), document.name(), count(flags, "flag")))?;
         }
+    }
+    for (_, text) in &broken {
+        screen.complain(text)?;
     }
     if errors > 0 || warnings > 0 {
         let (errors, warnings) = (count(errors, "error"), count(warnings, "warning"));
