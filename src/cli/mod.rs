@@ -11,6 +11,7 @@
 mod ask;
 mod diagnostic;
 mod explain;
+mod fmt;
 mod load;
 mod people;
 mod screen;
@@ -40,6 +41,7 @@ struct Typed {
 enum Command {
     Validate(validate::Args),
     Explain(explain::Args),
+    Fmt(fmt::Args),
 }
 
 impl Command {
@@ -47,6 +49,7 @@ impl Command {
         match self {
             Self::Validate(args) => validate::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
+            Self::Fmt(args) => fmt::run(args, screen),
         }
     }
 }
