@@ -60,7 +60,9 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
     for file in &args.files {
         let done = match form(file, screen) {
             Err(Stop::Broken(text)) => {
-                screen.complain(&text)?;
+                if !screen.is_json() {
+                    screen.complain(&text)?;
+                }
                 refused = refused.saturating_add(1);
                 told.push(json!({"file": file, "state": "refused", "why": text}));
                 continue;
@@ -77,7 +79,9 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
         let (old, new) = match done {
             Done::Formed { old, new } => (old, new),
             Done::Passed(why) => {
-                screen.note(format!("{} {file}: {why}", paint(FAINT, "skipped")))?;
+                if !screen.is_json() {
+                    screen.note(format!("{} {file}: {why}", paint(FAINT, "skipped")))?;
+                }
                 told.push(json!({"file": file, "state": "skipped", "why": why}));
                 continue;
             }

@@ -266,6 +266,11 @@ fn is_unseen(c: char) -> bool {
 
 /// Whether the reader of configs takes bare text for what it is, where it is to stand.
 fn reads_as(text: &str, in_flow: bool, is_key: bool) -> bool {
+    // Nothing in such text means anything to YAML, and most texts are such.
+    let is_simple = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(is_simple) {
+        return true;
+    }
     let page = match (in_flow, is_key) {
         (false, false) => format!("a: {text}\n"),
         (true, false) => format!("[{text}, {text}]\n"),
