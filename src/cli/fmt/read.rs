@@ -129,7 +129,7 @@ impl Sheet {
 /// What the parser sees, if all of it can be carried over.
 fn events(text: &str) -> Refused<Vec<(Event<'_>, Span)>> {
     // Comments are held back by the parser until it knows where they stand: as many as the file has lines.
-    let options = granit_parser::options! { max_buffered_comment_events: usize::MAX };
+    let options = granit_parser::options! { max_buffered_comment_events: usize::MAX, emit_anchor_events: true };
     let mut found = Vec::new();
     let mut documents = 0_usize;
     if let Some(line) = text.lines().take_while(|line| line.is_empty() || line.starts_with(['#', '%'])).last()
@@ -143,14 +143,10 @@ fn events(text: &str) -> Refused<Vec<(Event<'_>, Span)>> {
             at: error.marker().byte_offset().unwrap_or_default(),
             why: "cannot be read as YAML that keeps its comments",
         })?;
-        let at = start(&span);
+        let at = span.tag_start().and_then(|tag| tag.byte_offset()).unwrap_or_else(|| start(&span));
         let why = match &event {
             Event::Alias(_) => Some("an alias cannot be kept: write the value out"),
-            Event::Scalar(_, _, anchor, _) | Event::SequenceStart(_, anchor, _) | Event::MappingStart(_, anchor, _)
-                if *anchor > 0 =>
-            {
-                Some("an anchor cannot be kept: write the value out where it is used")
-            }
+            Event::Anchor(..) => Some("an anchor cannot be kept: write the value out where it is used"),
             Event::Scalar(.., Some(_)) | Event::SequenceStart(.., Some(_)) | Event::MappingStart(.., Some(_)) => {
                 Some("a tag cannot be kept: quotes make text of a value")
             }
