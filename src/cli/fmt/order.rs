@@ -90,3 +90,30 @@ impl Shape {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{ROOT, Shape};
+    use crate::config::reference::SECTIONS;
+
+    fn walk(shape: Shape, seen: &mut BTreeSet<&'static str>) {
+        match shape {
+            Shape::Free => {}
+            Shape::Named(_) => walk(shape.inside("a-name"), seen),
+            Shape::Fields(section) => {
+                if seen.insert(section.title) {
+                    section.names().for_each(|name| walk(shape.inside(name), seen));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_section_of_the_reference_has_its_place() {
+        let mut seen = BTreeSet::new();
+        walk(ROOT, &mut seen);
+        assert_eq!(seen, SECTIONS.iter().map(|section| section.title).collect());
+    }
+}
