@@ -22,13 +22,16 @@ const AROUND: usize = 1;
 pub(super) enum Severity {
     Error,
     Warning,
+    /// Good to know.
+    Note,
 }
 
 impl Severity {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Note => "note",
         }
     }
 }
@@ -37,6 +40,8 @@ impl Severity {
 #[derive(Clone, Debug)]
 pub(super) struct Diagnostic {
     pub(super) severity: Severity,
+    /// The word for what is wrong, where it has one.
+    pub(super) code: Option<&'static str>,
     pub(super) path: String,
     pub(super) message: String,
     pub(super) help: Option<String>,
@@ -56,6 +61,7 @@ pub(super) fn all(document: &Document, problems: &Problems, strict: bool) -> Vec
     let each = kinds.into_iter().flat_map(|(severity, list)| list.iter().map(move |problem| (severity, problem)));
     each.map(|(severity, problem)| Diagnostic {
         severity,
+        code: None,
         path: problem.path().to_owned(),
         message: problem.wrong().to_owned(),
         help: help(problem, &node),
@@ -85,12 +91,17 @@ fn place(document: &Document, problem: &Problem) -> Option<Range<usize>> {
     {
         return Some(place);
     }
-    let mut path = problem.path();
+    nearest_place(document, problem.path(), is_about_key(problem))
+}
+
+/// Where a field stands, or the nearest one around it: its key, or its value where that fits a line.
+pub(super) fn nearest_place(document: &Document, wanted: &str, key: bool) -> Option<Range<usize>> {
+    let mut path = wanted;
     loop {
-        if let Some((key, value)) = document.places.get(path) {
-            let about_key = path != problem.path() || is_about_key(problem);
+        if let Some((key_at, value)) = document.places.get(path) {
+            let about_key = path != wanted || key;
             let many_lines = document.text.get(value.clone()).is_none_or(|text| text.contains('\n'));
-            return Some(if about_key || many_lines { key.clone() } else { value.clone() });
+            return Some(if about_key || many_lines { key_at.clone() } else { value.clone() });
         }
         // `a.b["c d"][2]`: what stands in front of the last step.
         let end = path.rfind(['.', '[']).unwrap_or(0);
@@ -173,9 +184,14 @@ pub(super) fn render(document: &Document, diagnostic: &Diagnostic, colored: bool
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
     };
-    let mut group =
-        level.primary_title(title.as_str()).elements(Vec::<Snippet<'_, annotate_snippets::Annotation<'_>>>::new());
+    let title = level.primary_title(title.as_str());
+    let title = match diagnostic.code {
+        Some(code) => title.id(code),
+        None => title,
+    };
+    let mut group = title.elements(Vec::<Snippet<'_, annotate_snippets::Annotation<'_>>>::new());
     let name = document.name();
     if let Some(span) = &diagnostic.span {
         // Of a large file only what is shown is handed on: the rest would be looked through for each message.
@@ -216,7 +232,7 @@ pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
 /// A message for a program.
 pub(super) fn json(document: &Document, diagnostic: &Diagnostic) -> Value {
     let place = diagnostic.span.as_ref().map(|span| position(&document.text, span.start));
-    json!({
+    let told = json!({
         "file": document.file,
         "in": document.carrier,
         "line": place.map(|(line, _)| line),
@@ -225,5 +241,14 @@ pub(super) fn json(document: &Document, diagnostic: &Diagnostic) -> Value {
         "severity": diagnostic.severity.name(),
         "message": diagnostic.message,
         "help": diagnostic.help,
-    })
+    });
+    with(told, diagnostic.code.map(|code| ("code", code.into())))
+}
+
+/// A message for a program, with further fields.
+pub(super) fn with(mut told: Value, fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    if let Value::Object(map) = &mut told {
+        map.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    }
+    told
 }

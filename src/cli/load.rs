@@ -30,6 +30,23 @@ pub(super) fn load(path: &str, screen: &mut Screen) -> Result<Loaded, Stop> {
     }
 }
 
+/// All configs of several files.
+pub(super) fn load_all(paths: &[String], screen: &mut Screen) -> Result<Vec<Loaded>, Stop> {
+    let mut loaded = Vec::new();
+    let mut problems = false;
+    for path in paths {
+        for document in source::read(path)? {
+            match compile(document, screen) {
+                Ok(one) => loaded.push(one),
+                // The problems of the next ones are to be seen, too.
+                Err(Stop::Problems) => problems = true,
+                Err(other) => return Err(other),
+            }
+        }
+    }
+    if problems { Err(Stop::Problems) } else { Ok(loaded) }
+}
+
 /// A config from what was found in a file.
 pub(super) fn compile(document: Document, screen: &mut Screen) -> Result<Loaded, Stop> {
     let mut problems = Problems::default();

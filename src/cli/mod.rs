@@ -2,18 +2,25 @@
 //!
 //! One file a command. What several of them need stands in [`screen`] (what is shown), [`source`] and [`tree`]
 //! (files, with the place of each value), [`diagnostic`] (problems, with the lines they are in), [`load`] (a config
-//! ready to be asked), [`ask`] (a request, made of options) and [`people`] (many requests, made of identities). Never holds a rule of its own: what is decided here
+//! ready to be asked), [`ask`] (a request, made of options), [`people`] (many requests, made of identities), and for
+//! what is said of a config before any request: [`logic`] (what a condition can never be), [`exposure`] (how many get
+//! something new) and [`finding`]. Never holds a rule of its own: what is decided here
 //! is decided by the code that decides in the proxy.
 //!
 //! Exit codes: 0 fine, 1 something was found, 2 what was asked for cannot be done.
 #![allow(clippy::doc_markdown, reason = "the docs of options are their help, which is shown as it is written")]
 
 mod ask;
+mod debt;
 mod diagnostic;
 mod explain;
 mod fmt;
+mod exposure;
+mod finding;
 mod load;
+mod logic;
 mod people;
+mod report;
 mod screen;
 mod source;
 mod tree;
@@ -42,6 +49,7 @@ enum Command {
     Validate(validate::Args),
     Explain(explain::Args),
     Fmt(fmt::Args),
+    Report(report::Args),
 }
 
 impl Command {
@@ -50,6 +58,7 @@ impl Command {
             Self::Validate(args) => validate::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
             Self::Fmt(args) => fmt::run(args, screen),
+            Self::Report(args) => report::run(args, screen),
         }
     }
 }

@@ -112,6 +112,17 @@ pub(super) fn within(file: &str, text: &str) -> Result<Vec<Document>, Stop> {
     Ok(found)
 }
 
+/// The one document of a file that is no config and carries none, such as a policy.
+pub(super) fn single(path: &str) -> Result<Document, Stop> {
+    let text: Rc<str> = text(path)?.into();
+    let file = if path == "-" { "<stdin>" } else { path };
+    let trees = Tree::read(&text, file).map_err(Stop::Broken)?;
+    match trees.as_slice() {
+        [tree] => Ok(plain(file, &text, wire(&tree.node()), tree.places())),
+        several => Err(Stop::Usage(format!("{file} holds {} documents, and should hold one", several.len()))),
+    }
+}
+
 fn plain(file: &str, text: &Rc<str>, wire: Vec<u8>, places: Places) -> Document {
     Document { file: file.to_owned(), text: Rc::clone(text), carrier: String::new(), wire, places }
 }

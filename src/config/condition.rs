@@ -22,7 +22,7 @@ const PARTS: Limit = Limit::new(100, "conditions");
 const VALUES: Limit = Limit::new(10_000, "values");
 
 /// When a rule or segment is true.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
     /// All of them are.
     All(Vec<Condition>),
@@ -137,6 +137,12 @@ impl Comparison {
         let (number, relation) = found.unwrap_or((text.trim(), Relation::Equal));
         let than = Decimal::parse(number.trim().as_bytes()).ok_or("must be a comparison, such as \">= 18\"")?;
         Ok(Self { relation, than })
+    }
+
+    /// The number that is compared with.
+    #[must_use]
+    pub fn than(&self) -> Decimal {
+        self.than
     }
 
     /// Whether a number compares so.

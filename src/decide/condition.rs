@@ -79,7 +79,8 @@ impl<'p, 'r> Conditions<'p, 'r> {
     }
 }
 
-fn test(operator: &Operator, value: Option<&[u8]>) -> bool {
+/// Whether a value passes an operator.
+pub(crate) fn test(operator: &Operator, value: Option<&[u8]>) -> bool {
     let Some(value) = value else { return *operator == Operator::Exists(false) };
     match operator {
         Operator::Equals(known) => **known == *value,
@@ -105,7 +106,7 @@ fn test(operator: &Operator, value: Option<&[u8]>) -> bool {
 
 /// `*` stands for any bytes, `?` for one. Goes back only to the last star, so that no pattern is slow: at most
 /// pattern times value steps.
-fn glob(pattern: &[u8], value: &[u8]) -> bool {
+pub(crate) fn glob(pattern: &[u8], value: &[u8]) -> bool {
     let (mut at, mut in_pattern) = (0_usize, 0_usize);
     let mut star: Option<(usize, usize)> = None;
     while let Some(byte) = value.get(at) {

@@ -1,0 +1,62 @@
+//! What was found about a config that runs: a word for it, the place, and a sentence. Made by [`super::debt`].
+//!
+//! Never about what keeps a config from running: that is a problem, and the engine's.
+
+use super::diagnostic::{self, Diagnostic, Severity};
+use super::source::Document;
+use crate::problem::FieldPath;
+
+/// One thing that was found.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    pub(super) severity: Severity,
+    /// A word that stays: programs look for it.
+    pub(super) code: &'static str,
+    /// The flag that it is about; none where it is about the config.
+    pub(super) flag: Option<String>,
+    /// The field, in the words of a problem.
+    pub(super) path: String,
+    /// What is wrong, in words that follow the path.
+    pub(super) message: String,
+    /// What may have been meant.
+    pub(super) help: Option<String>,
+    /// Whether the key of the field is meant, not its value.
+    about_key: bool,
+}
+
+impl Finding {
+    /// Something about a flag as a whole.
+    pub(super) fn of_flag(severity: Severity, code: &'static str, key: &str, message: String) -> Self {
+        let path = FieldPath::ROOT.key("flags").key(key).to_string();
+        Self { severity, code, flag: Some(key.to_owned()), path, message, help: None, about_key: true }
+    }
+
+    /// Something about a field of a flag, such as `expires` or `rules[1].steps[0]`.
+    pub(super) fn of_field(severity: Severity, code: &'static str, key: &str, field: &str, message: String) -> Self {
+        let path = format!("{}.{field}", FieldPath::ROOT.key("flags").key(key));
+        Self { severity, code, flag: Some(key.to_owned()), path, message, help: None, about_key: false }
+    }
+
+    /// Something about a part of the config that has a name, such as a segment.
+    pub(super) fn of_part(severity: Severity, code: &'static str, part: &str, name: &str, message: String) -> Self {
+        let path = FieldPath::ROOT.key(part).key(name).to_string();
+        Self { severity, code, flag: None, path, message, help: None, about_key: true }
+    }
+
+    /// The same, with what may have been meant.
+    pub(super) fn with_help(self, help: Option<String>) -> Self {
+        Self { help, ..self }
+    }
+
+    /// The same, with the place in a file.
+    pub(super) fn diagnostic(&self, document: &Document) -> Diagnostic {
+        Diagnostic {
+            severity: self.severity,
+            code: Some(self.code),
+            path: self.path.clone(),
+            message: self.message.clone(),
+            help: self.help.clone(),
+            span: diagnostic::nearest_place(document, &self.path, self.about_key),
+        }
+    }
+}
