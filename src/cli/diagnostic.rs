@@ -120,7 +120,8 @@ fn is_about_key(problem: &Problem) -> bool {
 fn help(problem: &Problem, node: &Node) -> Option<String> {
     let wrong = problem.wrong();
     let last = problem.path().rsplit(['.']).next().unwrap_or_default();
-    if let Some(section) = SECTIONS.iter().find(|section| section.stranger() == wrong) {
+    let sections = SECTIONS.iter().chain(&super::policy::SECTIONS);
+    if let Some(section) = sections.copied().find(|section| section.stranger() == wrong) {
         return nearest(last, section.names()).map(|name| format!("did you mean {name}?"));
     }
     let found = wrong.split("found \"").nth(1).and_then(|rest| rest.split('"').next())?;

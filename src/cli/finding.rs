@@ -1,4 +1,5 @@
-//! What was found about a config that runs: a word for it, the place, and a sentence. Made by [`super::debt`].
+//! What was found about a config that runs: a word for it, the place, and a sentence. Made by [`super::debt`] and by
+//! the judges of [`super::policy`].
 //!
 //! Never about what keeps a config from running: that is a problem, and the engine's.
 

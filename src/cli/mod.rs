@@ -20,6 +20,7 @@ mod finding;
 mod load;
 mod logic;
 mod people;
+mod policy;
 mod report;
 mod screen;
 mod source;
@@ -50,6 +51,7 @@ enum Command {
     Explain(explain::Args),
     Fmt(fmt::Args),
     Report(report::Args),
+    Policy(policy::Args),
 }
 
 impl Command {
@@ -59,6 +61,7 @@ impl Command {
             Self::Explain(args) => explain::run(args, screen),
             Self::Fmt(args) => fmt::run(args, screen),
             Self::Report(args) => report::run(args, screen),
+            Self::Policy(args) => policy::run(args, screen),
         }
     }
 }

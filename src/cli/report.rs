@@ -11,7 +11,7 @@ use super::diagnostic::{self, Severity, position};
 use super::finding::Finding;
 use super::load::{Loaded, load_all};
 use super::screen::{FAINT, GOOD, MAIN, ODD, Screen, count, paint};
-use super::{Found, Stop, ask, words};
+use super::{Found, Stop, ask, policy, words};
 use crate::time::{Span, Timestamp};
 
 /// Show flag debt: what has expired, is finished, can never match, or has no owner
@@ -27,6 +27,9 @@ pub(super) struct Args {
     /// How long a flag may be at 100 %, or killed, before that is told
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = span)]
     finished_after: Span,
+    /// Take the shares that stages may have from a policy: see `tidegate policy`
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<String>,
     /// Write Markdown, grouped by owner, to be pasted into an issue
     #[arg(long)]
     markdown: bool,
@@ -64,7 +67,8 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
     if args.markdown && screen.is_json() {
         return Err(Stop::Usage("--markdown and --output json are two forms: ask for one".to_owned()));
     }
-    let caps = Caps::default();
+    let policy = args.policy.as_ref().map(|path| policy::load(path, screen)).transpose()?;
+    let caps = policy.map_or_else(Caps::default, |policy| policy.caps());
     let loaded = load_all(&args.files, screen)?;
     let today = args.today.unwrap_or_else(ask::now);
     let measure = Measure { today, patience: args.finished_after, caps };

@@ -8,8 +8,11 @@ use serde_json::json;
 use super::diagnostic::{self, Diagnostic, Severity};
 use super::screen::{GOOD, Screen, count, paint};
 use super::source::{self, Document};
-use super::{Found, Stop};
+use super::{Found, Stop, ask, policy};
+use crate::config::Config;
 use crate::plan::Plan;
+use crate::problem::Problems;
+use crate::time::Timestamp;
 
 /// Check configs, by themselves or inside of WasmPlugin, TrafficExtension, EnvoyFilter and Envoy's own files
 #[derive(Debug, clap::Args)]
@@ -20,9 +23,17 @@ pub(super) struct Args {
     /// Take warnings for errors, too
     #[arg(long)]
     deny_warnings: bool,
+    /// Hold the configs to a policy, too: see `tidegate policy`
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<String>,
+    /// The day on which the policy judges, such as 2027-03-01; today, if left out
+    #[arg(long, value_name = "DATE", value_parser = ask::time, requires = "policy")]
+    today: Option<Timestamp>,
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
+    let policy = args.policy.as_ref().map(|path| policy::load(path, screen)).transpose()?;
+    let today = args.today.unwrap_or_else(ask::now);
     let mut checked: Vec<(Document, Vec<Diagnostic>)> = Vec::new();
     let mut broken: Vec<(&str, String)> = Vec::new();
     for file in &args.files {
@@ -35,8 +46,14 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
             other => other?,
         };
         for document in documents {
-            let (_, problems) = Plan::from_bytes(&document.wire);
-            let list = diagnostic::all(&document, &problems, true);
+            let mut problems = Problems::default();
+            let config = Config::from_bytes(&document.wire, &mut problems);
+            let ready = Plan::compile(&config, &mut problems).ready().is_some();
+            let mut list = diagnostic::all(&document, &problems, true);
+            if let Some(policy) = policy.as_ref().filter(|_| ready) {
+                let broken = policy::judge(policy, &config, today);
+                list.extend(broken.iter().map(|finding| finding.diagnostic(&document)));
+            }
             checked.push((document, list));
         }
     }

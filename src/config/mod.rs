@@ -8,7 +8,7 @@ mod flag;
 mod guard;
 mod identity;
 mod node;
-mod read;
+pub(crate) mod read;
 pub mod reference;
 mod structpb;
 

@@ -16,23 +16,23 @@ use crate::time::Span;
 
 /// A value and where it stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Field<'n> {
-    pub(super) node: &'n Node,
-    pub(super) at: FieldPath<'n>,
+pub(crate) struct Field<'n> {
+    pub(crate) node: &'n Node,
+    pub(crate) at: FieldPath<'n>,
 }
 
 impl<'n> Field<'n> {
-    pub(super) fn new(node: &'n Node, at: FieldPath<'n>) -> Self {
+    pub(crate) fn new(node: &'n Node, at: FieldPath<'n>) -> Self {
         Self { node, at }
     }
 
     /// Notes that this value breaks a rule.
-    pub(super) fn wrong(&self, problems: &mut Problems, wrong: impl fmt::Display) {
+    pub(crate) fn wrong(&self, problems: &mut Problems, wrong: impl fmt::Display) {
         problems.error(&self.at, format_args!("{wrong} (found {})", self.node.found()));
     }
 
     /// Text; a number is its decimal text.
-    pub(super) fn text(&self, problems: &mut Problems) -> Option<&'n str> {
+    pub(crate) fn text(&self, problems: &mut Problems) -> Option<&'n str> {
         match self.node {
             // As text, a double that no short decimal writes would be its bits, which nobody has meant.
             Node::Number(text) if text.starts_with("0x") => {
@@ -53,7 +53,7 @@ impl<'n> Field<'n> {
     }
 
     /// A number, read by a parser; text may hold one, too.
-    pub(super) fn number<T>(&self, problems: &mut Problems, parser: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+    pub(crate) fn number<T>(&self, problems: &mut Problems, parser: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
         match self.node {
             Node::Text(text) | Node::Number(text) => self.parsed(problems, parser(text)),
             Node::Null | Node::Bool(_) | Node::List(_) | Node::Map(_) => {
@@ -64,7 +64,7 @@ impl<'n> Field<'n> {
     }
 
     /// Text that is a key to something: what was found is not told.
-    pub(super) fn secret<T>(&self, problems: &mut Problems, parser: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+    pub(crate) fn secret<T>(&self, problems: &mut Problems, parser: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
         match self.node {
             Node::Text(text) => parser(text)
                 .map_err(|_| {
@@ -76,7 +76,7 @@ impl<'n> Field<'n> {
     }
 
     /// The name of a variant: text, or the boolean that YAML made of `on` and `off`.
-    pub(super) fn switch(&self, problems: &mut Problems) -> Option<&'n str> {
+    pub(crate) fn switch(&self, problems: &mut Problems) -> Option<&'n str> {
         match self.node {
             Node::Bool(true) => Some("on"),
             Node::Bool(false) => Some("off"),
@@ -85,18 +85,18 @@ impl<'n> Field<'n> {
     }
 
     /// Text, read by a parser.
-    pub(super) fn parse<T>(&self, problems: &mut Problems, parser: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+    pub(crate) fn parse<T>(&self, problems: &mut Problems, parser: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
         let text = self.text(problems)?;
         self.parsed(problems, parser(text))
     }
 
     /// What a parser made of this value.
-    pub(super) fn parsed<T>(&self, problems: &mut Problems, result: Result<T, Wrong>) -> Option<T> {
+    pub(crate) fn parsed<T>(&self, problems: &mut Problems, result: Result<T, Wrong>) -> Option<T> {
         result.map_err(|wrong| self.wrong(problems, wrong)).ok()
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&self, problems: &mut Problems) -> Option<bool> {
+    pub(crate) fn boolean(&self, problems: &mut Problems) -> Option<bool> {
         match self.node {
             Node::Bool(value) => Some(*value),
             _ => {
@@ -107,13 +107,13 @@ impl<'n> Field<'n> {
     }
 
     /// A percentage.
-    pub(super) fn share(&self, problems: &mut Problems) -> Option<Ppm> {
+    pub(crate) fn share(&self, problems: &mut Problems) -> Option<Ppm> {
         self.number(problems, Ppm::parse_percent)
     }
 
     /// A number in steps of 10^-`places` with or without a unit, and how many steps it has, or the words for what is
     /// due.
-    pub(super) fn steps(
+    pub(crate) fn steps(
         &self,
         problems: &mut Problems,
         places: u32,
@@ -127,7 +127,7 @@ impl<'n> Field<'n> {
     }
 
     /// A duration of so many milliseconds, or the words for what is due.
-    pub(super) fn span(&self, problems: &mut Problems, range: RangeInclusive<u64>, due: &'static str) -> Option<Span> {
+    pub(crate) fn span(&self, problems: &mut Problems, range: RangeInclusive<u64>, due: &'static str) -> Option<Span> {
         let span = self.parse(problems, Span::parse)?;
         if !range.contains(&span.millis()) {
             self.wrong(problems, due);
@@ -137,7 +137,7 @@ impl<'n> Field<'n> {
     }
 
     /// The elements of a list.
-    pub(super) fn list(&self, problems: &mut Problems) -> Option<&'n [Node]> {
+    pub(crate) fn list(&self, problems: &mut Problems) -> Option<&'n [Node]> {
         match self.node {
             Node::List(items) => Some(items),
             _ => {
@@ -148,7 +148,7 @@ impl<'n> Field<'n> {
     }
 
     /// Reads each element of a list that may not be empty; an element that is wrong is left out.
-    pub(super) fn each<T>(
+    pub(crate) fn each<T>(
         &self,
         problems: &mut Problems,
         most: Limit,
@@ -166,7 +166,7 @@ impl<'n> Field<'n> {
     }
 
     /// The entries of a map, each key once.
-    pub(super) fn entries(&self, problems: &mut Problems) -> Option<&'n [(Box<str>, Node)]> {
+    pub(crate) fn entries(&self, problems: &mut Problems) -> Option<&'n [(Box<str>, Node)]> {
         let Node::Map(entries) = self.node else {
             self.wrong(problems, "must be a map");
             return None;
@@ -183,7 +183,7 @@ impl<'n> Field<'n> {
     }
 
     /// The entries of a map that may have so many, by their keys.
-    pub(super) fn members(&self, most: Limit, problems: &mut Problems) -> Vec<(&str, Field<'_>)> {
+    pub(crate) fn members(&self, most: Limit, problems: &mut Problems) -> Vec<(&str, Field<'_>)> {
         match self.entries(problems) {
             Some(entries) if most.hold(&self.at, entries.len(), problems) => {
                 in_order(entries).map(|(key, node)| (&**key, Field::new(node, self.at.key(key)))).collect()
@@ -193,7 +193,7 @@ impl<'n> Field<'n> {
     }
 
     /// A map with the fields of a section; a field that the section does not know is noted.
-    pub(super) fn object(&self, section: &Section, problems: &mut Problems) -> Option<Object<'n>> {
+    pub(crate) fn object(&self, section: &Section, problems: &mut Problems) -> Option<Object<'n>> {
         let entries = self.entries(problems)?;
         for (key, _) in in_order(entries) {
             if !section.knows(key) {
@@ -212,20 +212,20 @@ fn in_order(entries: &[(Box<str>, Node)]) -> impl Iterator<Item = &(Box<str>, No
 
 /// A map with known fields.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Object<'n> {
+pub(crate) struct Object<'n> {
     at: FieldPath<'n>,
     entries: &'n [(Box<str>, Node)],
 }
 
 impl Object<'_> {
     /// The field of this name, where there is one.
-    pub(super) fn field<'o>(&'o self, name: &'o str) -> Option<Field<'o>> {
+    pub(crate) fn field<'o>(&'o self, name: &'o str) -> Option<Field<'o>> {
         let (_, node) = self.entries.iter().find(|(key, _)| **key == *name)?;
         Some(Field::new(node, self.at.key(name)))
     }
 
     /// The field of this name, or a problem.
-    pub(super) fn required<'o>(&'o self, name: &'o str, problems: &mut Problems) -> Option<Field<'o>> {
+    pub(crate) fn required<'o>(&'o self, name: &'o str, problems: &mut Problems) -> Option<Field<'o>> {
         let field = self.field(name);
         if field.is_none() {
             problems.error(&self.at.key(name), "is required");
@@ -234,32 +234,32 @@ impl Object<'_> {
     }
 
     /// Notes that neither of these fields is there, where one must be.
-    pub(super) fn either(&self, one: &str, other: &str, problems: &mut Problems) {
+    pub(crate) fn either(&self, one: &str, other: &str, problems: &mut Problems) {
         if self.field(one).is_none() && self.field(other).is_none() {
             problems.error(&self.at, format_args!("must have {one} or {other}"));
         }
     }
 
     /// Which of these names are present, in this order and each once: a map has no order of its own.
-    pub(super) fn present<'s>(&self, names: impl Iterator<Item = &'s str>) -> Vec<&'s str> {
+    pub(crate) fn present<'s>(&self, names: impl Iterator<Item = &'s str>) -> Vec<&'s str> {
         names.filter(|name| self.entries.iter().any(|(key, _)| **key == **name)).collect()
     }
 }
 
 /// How many of something a config may have.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limit {
+pub(crate) struct Limit {
     most: usize,
     what: &'static str,
 }
 
 impl Limit {
-    pub(super) const fn new(most: usize, what: &'static str) -> Self {
+    pub(crate) const fn new(most: usize, what: &'static str) -> Self {
         Self { most, what }
     }
 
     /// Whether so many are allowed. Over the limit is an error that names it; from 80 % on, a warning.
-    pub(super) fn hold(self, at: &FieldPath<'_>, count: usize, problems: &mut Problems) -> bool {
+    pub(crate) fn hold(self, at: &FieldPath<'_>, count: usize, problems: &mut Problems) -> bool {
         let Self { most, what } = self;
         if count > most {
             problems.error(at, format_args!("may have at most {most} {what}, not {count}"));
@@ -271,13 +271,13 @@ impl Limit {
 }
 
 /// How many steps of 10^-`places` a number has, where they are whole and in the range.
-pub(super) fn steps(text: &str, places: u32, range: RangeInclusive<u32>) -> Option<u32> {
+pub(crate) fn steps(text: &str, places: u32, range: RangeInclusive<u32>) -> Option<u32> {
     let number = u32::try_from(Decimal::parse(text.as_bytes())?.scaled(places)?).ok();
     number.filter(|number| range.contains(number))
 }
 
 /// One of a closed list of words.
-pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
+pub(crate) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
     let found = words.iter().find(|(word, _)| *word == text);
     found.map(|(_, value)| *value).ok_or_else(|| none_of(&mut words.iter().map(|(word, _)| *word)))
 }

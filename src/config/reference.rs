@@ -50,16 +50,21 @@ impl Section {
 }
 
 #[cfg(target_arch = "wasm32")]
-const fn entry(name: &'static str, _: &'static str, _: &'static str, _: &'static str) -> Entry {
+pub(crate) const fn entry(name: &'static str, _: &'static str, _: &'static str, _: &'static str) -> Entry {
     Entry { name }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-const fn entry(name: &'static str, takes: &'static str, without: &'static str, about: &'static str) -> Entry {
+pub(crate) const fn entry(
+    name: &'static str,
+    takes: &'static str,
+    without: &'static str,
+    about: &'static str,
+) -> Entry {
     Entry { name, takes, without, about }
 }
 
-const NEEDED: &str = "**required**";
+pub(crate) const NEEDED: &str = "**required**";
 
 /// All sections, in the order of the reference.
 pub static SECTIONS: [&Section; 17] = [
