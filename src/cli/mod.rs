@@ -22,6 +22,7 @@ mod logic;
 mod people;
 mod policy;
 mod report;
+mod schema;
 mod screen;
 mod source;
 mod tree;
@@ -52,6 +53,7 @@ enum Command {
     Fmt(fmt::Args),
     Report(report::Args),
     Policy(policy::Args),
+    Schema(schema::Args),
 }
 
 impl Command {
@@ -62,6 +64,7 @@ impl Command {
             Self::Fmt(args) => fmt::run(args, screen),
             Self::Report(args) => report::run(args, screen),
             Self::Policy(args) => policy::run(args, screen),
+            Self::Schema(args) => schema::run(args, screen),
         }
     }
 }

@@ -12,7 +12,7 @@ use semver::VersionReq;
 use super::Node;
 use super::identity::ClaimPath;
 use super::read::{Field, Limit, Object};
-use super::reference::CONDITION;
+use super::reference::{CONDITION, OPERATORS};
 use crate::decimal::Decimal;
 use crate::name::{HeaderName, ParameterName, SegmentName};
 use crate::order;
@@ -173,9 +173,6 @@ impl fmt::Display for Comparison {
         write!(f, "{sign} {}", self.than)
     }
 }
-
-const OPERATORS: [&str; 10] =
-    ["equals", "in", "startsWith", "endsWith", "contains", "exists", "cidr", "semver", "number", "glob"];
 
 /// Reads a condition.
 pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Condition> {

@@ -10,6 +10,7 @@ mod identity;
 mod node;
 pub(crate) mod read;
 pub mod reference;
+pub mod shape;
 mod structpb;
 
 pub use condition::{Comparison, Condition, Operator, Relation, Subject};

@@ -1,70 +1,20 @@
 //! The fields of a config: their names, what they take, and what they mean, once for everybody.
 //!
 //! The reader takes the names to tell a known field from an unknown one; the tables of the README are written
-//! from the rest, and a test holds the two together. The module for Envoy carries the names alone.
-
-/// One kind of map in a config.
-#[derive(Debug)]
-pub struct Section {
-    /// What the map is.
-    pub title: &'static str,
-    /// Its fields, in the order in which they are best read.
-    pub fields: &'static [Entry],
-}
-
-/// One field of a section.
-#[derive(Debug)]
-pub struct Entry {
-    /// Its name.
-    pub name: &'static str,
-    /// What it takes.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub takes: &'static str,
-    /// What happens without it.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub without: &'static str,
-    /// What it means.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub about: &'static str,
-}
-
-impl Section {
-    /// The names of its fields.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.fields.iter().map(|entry| entry.name)
-    }
-
-    /// What is wrong with a field that it does not know.
-    #[must_use]
-    pub fn stranger(&self) -> String {
-        let lower = self.title.get(..1).unwrap_or_default().to_ascii_lowercase();
-        let rest = self.title.get(1..).unwrap_or_default();
-        format!("is not a field of {lower}{rest}")
-    }
-
-    /// Whether a field of this name is known.
-    #[must_use]
-    pub fn knows(&self, name: &str) -> bool {
-        self.fields.iter().any(|entry| entry.name == name)
-    }
-}
-
-#[cfg(target_arch = "wasm32")]
-pub(crate) const fn entry(name: &'static str, _: &'static str, _: &'static str, _: &'static str) -> Entry {
-    Entry { name }
-}
+//! from the rest, as is the schema for editors, and tests hold them together. The module for Envoy carries the names alone.
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) const fn entry(
-    name: &'static str,
-    takes: &'static str,
-    without: &'static str,
-    about: &'static str,
-) -> Entry {
-    Entry { name, takes, without, about }
-}
+use super::shape::Together;
+pub use super::shape::{Entry, Section};
+use super::shape::{NEEDED, Shape, entry};
 
-pub(crate) const NEEDED: &str = "**required**";
+/// The fields of a condition that say what must be true of what it looks at.
+pub const OPERATORS: [&str; 10] =
+    ["equals", "in", "startsWith", "endsWith", "contains", "exists", "cidr", "semver", "number", "glob"];
+
+const SOURCES: Shape = Shape::List(&Shape::Map(&SOURCE));
+const CLAIM: Shape = Shape::Either(&[Shape::Claim, Shape::List(&Shape::Claim)]);
+const HEADERS: Shape = Shape::Named { key: &Shape::HeaderName, value: &Shape::HeaderValue };
 
 /// All sections, in the order of the reference.
 pub static SECTIONS: [&Section; 17] = [
@@ -72,38 +22,57 @@ pub static SECTIONS: [&Section; 17] = [
     &GUARD, &ERRORS, &LATENCY, &CONDITION,
 ];
 
+/// What the fields of a section have to do with each other; a condition has a grammar of its own.
+#[cfg(not(target_arch = "wasm32"))]
+pub static TOGETHER: [(&Section, Together); 9] = [
+    (&SOURCE, Together::OneBut(&["lower", "trim"])),
+    (&FLAG, Together::Needs("variants", "baseline")),
+    (&FLAG, Together::Needs("rescue", "route")),
+    (&LIMIT, Together::AnyOf(&["requests", "inFlight"])),
+    (&REPLY, Together::Needs("contentType", "body")),
+    (&RULE, Together::Apart("percent", "steps")),
+    (&GUARD, Together::AnyOf(&["errors", "latency"])),
+    (&ERRORS, Together::AnyOf(&["max", "overBaseline"])),
+    (&LATENCY, Together::AnyOf(&["max", "overBaseline"])),
+];
+
 /// The config itself.
 pub static CONFIG: Section = Section {
     title: "The config",
     fields: &[
-        entry("version", "`1`", NEEDED, "Version of this format."),
-        entry("revision", "text", "none", "The author's name for this config; reported in the log."),
+        entry("version", Shape::One, "`1`", NEEDED, "Version of this format."),
+        entry("revision", Shape::SomeProse, "text", "none", "The author's name for this config; reported in the log."),
         entry(
             "identity",
+            SOURCES,
             "list of sources",
             "nobody has an identity",
             "Who is asking: the first source that gives exactly one non-empty value wins.",
         ),
         entry(
             "segments",
+            Shape::Named { key: &Shape::Segment, value: &Shape::Map(&CONDITION) },
             "map of conditions",
             "none",
             "Named conditions, for use in rules. Inside a segment, `identity` is always the config's own.",
         ),
         entry(
             "flags",
+            Shape::Named { key: &Shape::FlagKey, value: &Shape::Map(&FLAG) },
             "map of flags",
             "none",
             "The flags by key. A key is lower-case letters, digits, `-`, `_` and `.`, beginning with a letter.",
         ),
         entry(
             "dictionary",
+            Shape::Boolean,
             "boolean",
             "`false`",
             "Sends all decisions as one RFC 9651 dictionary, too: `x-flags: checkout=v2, new-nav=?1`.",
         ),
         entry(
             "inspect",
+            Shape::Map(&INSPECT),
             "map",
             "off",
             "Tells a request that carries the key what was decided and why, in the response header `x-tidegate`.",
@@ -117,25 +86,45 @@ pub static SOURCE: Section = Section {
     fields: &[
         entry(
             "claim",
+            CLAIM,
             "name, or list of names as a path",
             "",
             "A claim that `jwt_authn` (Istio: RequestAuthentication) verified.",
         ),
-        entry("header", "header name", "", "A request header. One that comes more than once is no identity."),
-        entry("cookie", "cookie name", "", "A cookie, percent-decoded."),
-        entry("query", "parameter name", "", "A query parameter, percent-decoded."),
-        entry("peer", "`true`", "", "The mTLS principal of the caller: the first URI SAN of its certificate."),
-        entry("address", "`true`", "", "The trusted address of the client, without port."),
-        entry("proxy", "`true`", "", "This proxy's node id: a rollout by instance."),
+        entry(
+            "header",
+            Shape::HeaderName,
+            "header name",
+            "",
+            "A request header. One that comes more than once is no identity.",
+        ),
+        entry("cookie", Shape::Parameter, "cookie name", "", "A cookie, percent-decoded."),
+        entry("query", Shape::Parameter, "parameter name", "", "A query parameter, percent-decoded."),
+        entry(
+            "peer",
+            Shape::True,
+            "`true`",
+            "",
+            "The mTLS principal of the caller: the first URI SAN of its certificate.",
+        ),
+        entry("address", Shape::True, "`true`", "", "The trusted address of the client, without port."),
+        entry("proxy", Shape::True, "`true`", "", "This proxy's node id: a rollout by instance."),
         entry(
             "unverifiedClaim",
+            CLAIM,
             "name, or list of names as a path",
             "",
             "A claim of the bearer token, decoded and **not verified**: anyone can send anything.",
         ),
-        entry("generate", "map", "", "An id for anonymous visitors, from the request's own id, kept in a cookie."),
-        entry("lower", "boolean", "`false`", "Lower-cases ASCII letters before hashing."),
-        entry("trim", "boolean", "`false`", "Takes away spaces and tabs at both ends before hashing."),
+        entry(
+            "generate",
+            Shape::Map(&GENERATE),
+            "map",
+            "",
+            "An id for anonymous visitors, from the request's own id, kept in a cookie.",
+        ),
+        entry("lower", Shape::Boolean, "boolean", "`false`", "Lower-cases ASCII letters before hashing."),
+        entry("trim", Shape::Boolean, "boolean", "`false`", "Takes away spaces and tabs at both ends before hashing."),
     ],
 };
 
@@ -145,11 +134,12 @@ pub static GENERATE: Section = Section {
     fields: &[
         entry(
             "cookie",
+            Shape::Parameter,
             "cookie name",
             NEEDED,
             "The cookie that keeps the id: `HttpOnly; SameSite=Lax; Secure; Path=/`.",
         ),
-        entry("maxAge", "duration", "`365d`", "How long the cookie is kept."),
+        entry("maxAge", Shape::Duration, "duration", "`365d`", "How long the cookie is kept."),
     ],
 };
 
@@ -157,8 +147,14 @@ pub static GENERATE: Section = Section {
 pub static INSPECT: Section = Section {
     title: "`inspect`",
     fields: &[
-        entry("header", "header name", NEEDED, "The request header that asks. It is not sent on to the upstream."),
-        entry("equals", "text", "any value asks", "The value that it must have."),
+        entry(
+            "header",
+            Shape::HeaderName,
+            "header name",
+            NEEDED,
+            "The request header that asks. It is not sent on to the upstream.",
+        ),
+        entry("equals", Shape::HeaderValue, "text", "any value asks", "The value that it must have."),
     ],
 };
 
@@ -166,39 +162,72 @@ pub static INSPECT: Section = Section {
 pub static FLAG: Section = Section {
     title: "A flag",
     fields: &[
-        entry("type", "`release`, `experiment`, `operational` or `kill-switch`", "`release`", "What the flag is for."),
-        entry("stage", "`experimental`, `trusted` or `stable`", "none", "How far along it is."),
-        entry("owner", "text", "none", "Who answers for it."),
-        entry("description", "text", "none", "What it does."),
-        entry("created", "date", "none", "When it was made."),
-        entry("expires", "date", "none", "When it should be gone. Says nothing about decisions."),
-        entry("match", "map", "every request", "The requests that the flag decides."),
-        entry("route", "map", "not a routing flag", "Makes the variant choose the upstream."),
+        entry(
+            "type",
+            Shape::Words,
+            "`release`, `experiment`, `operational` or `kill-switch`",
+            "`release`",
+            "What the flag is for.",
+        ),
+        entry("stage", Shape::Words, "`experimental`, `trusted` or `stable`", "none", "How far along it is."),
+        entry("owner", Shape::Prose, "text", "none", "Who answers for it."),
+        entry("description", Shape::Prose, "text", "none", "What it does."),
+        entry("created", Shape::Date, "date", "none", "When it was made."),
+        entry("expires", Shape::Date, "date", "none", "When it should be gone. Says nothing about decisions."),
+        entry("match", Shape::Map(&MATCH), "map", "every request", "The requests that the flag decides."),
+        entry("route", Shape::Map(&ROUTE), "map", "not a routing flag", "Makes the variant choose the upstream."),
         entry(
             "rescue",
+            Shape::Duration,
             "duration, 100ms to 10m",
             "off",
             "How long requests get the baseline after a variant's upstream could not take one. Needs `route`.",
         ),
-        entry("header", "header name", "`x-flag-<key>`", "The header that tells the variant to the upstream."),
-        entry("variants", "list of names or maps", "`on` and `off`", "The outcomes, 1 to 64."),
+        entry(
+            "header",
+            Shape::HeaderName,
+            "header name",
+            "`x-flag-<key>`",
+            "The header that tells the variant to the upstream.",
+        ),
+        entry(
+            "variants",
+            Shape::List(&Shape::Either(&[Shape::Variant, Shape::Map(&VARIANT)])),
+            "list of names or maps",
+            "`on` and `off`",
+            "The outcomes, 1 to 64.",
+        ),
         entry(
             "baseline",
+            Shape::Variant,
             "variant",
             "`off`, where the flag has no `variants`",
             "The safe variant: served when the flag is killed.",
         ),
-        entry("default", "variant", "the baseline", "Served when no rule matched."),
-        entry("kill", "boolean", "`false`", "Serves the baseline to everybody, at once."),
-        entry("salt", "text", "the key", "Makes the draws: equal salts align flags, a new salt draws anew."),
-        entry("identity", "list of sources", "the config's", "An identity of its own: by tenant, by session."),
+        entry("default", Shape::Variant, "variant", "the baseline", "Served when no rule matched."),
+        entry("kill", Shape::Boolean, "boolean", "`false`", "Serves the baseline to everybody, at once."),
+        entry(
+            "salt",
+            Shape::SomeProse,
+            "text",
+            "the key",
+            "Makes the draws: equal salts align flags, a new salt draws anew.",
+        ),
+        entry("identity", SOURCES, "list of sources", "the config's", "An identity of its own: by tenant, by session."),
         entry(
             "rules",
+            Shape::ListOrNone(&Shape::Map(&RULE)),
             "list of rules",
             "none",
             "Tried in order; the first that takes the request decides. At most 100.",
         ),
-        entry("guard", "map", "none", "The limits that variants must keep, and what happens when one is broken."),
+        entry(
+            "guard",
+            Shape::Map(&GUARD),
+            "map",
+            "none",
+            "The limits that variants must keep, and what happens when one is broken.",
+        ),
     ],
 };
 
@@ -206,14 +235,21 @@ pub static FLAG: Section = Section {
 pub static MATCH: Section = Section {
     title: "`match`",
     fields: &[
-        entry("hosts", "list of hosts", "any", "Without port, any case; `*.shop.example` takes any label in front."),
+        entry(
+            "hosts",
+            Shape::List(&Shape::Host),
+            "list of hosts",
+            "any",
+            "Without port, any case; `*.shop.example` takes any label in front.",
+        ),
         entry(
             "paths",
+            Shape::List(&Shape::PathPrefix),
             "list of prefixes",
             "any",
             "On segment borders, without the query: `/api` takes `/api` and `/api/x`, not `/apix`.",
         ),
-        entry("methods", "list of methods", "any", "As they are sent: `GET`."),
+        entry("methods", Shape::List(&Shape::Method), "list of methods", "any", "As they are sent: `GET`."),
     ],
 };
 
@@ -222,6 +258,7 @@ pub static ROUTE: Section = Section {
     title: "`route`",
     fields: &[entry(
         "header",
+        Shape::HeaderName,
         "header name",
         NEEDED,
         "The header that the mesh's routes match; it carries the variant's value.",
@@ -232,16 +269,17 @@ pub static ROUTE: Section = Section {
 pub static VARIANT: Section = Section {
     title: "A variant",
     fields: &[
-        entry("name", "name", NEEDED, "Letters, digits, `-`, `_` and `.`."),
-        entry("value", "visible ASCII", "the name", "What the headers carry."),
-        entry("headers", "map of headers", "none", "Further headers for the upstream of this variant."),
+        entry("name", Shape::Variant, "name", NEEDED, "Letters, digits, `-`, `_` and `.`."),
+        entry("value", Shape::HeaderValue, "visible ASCII", "the name", "What the headers carry."),
+        entry("headers", HEADERS, "map of headers", "none", "Further headers for the upstream of this variant."),
         entry(
             "limit",
+            Shape::Map(&LIMIT),
             "map",
             "none",
             "What it takes at most; the rest gets the baseline, which has no limit of its own.",
         ),
-        entry("reply", "map", "the upstream answers", "An answer in the upstream's place."),
+        entry("reply", Shape::Map(&REPLY), "map", "the upstream answers", "An answer in the upstream's place."),
     ],
 };
 
@@ -249,8 +287,14 @@ pub static VARIANT: Section = Section {
 pub static LIMIT: Section = Section {
     title: "`limit`",
     fields: &[
-        entry("requests", "`50/s`, `300/m`", "any", "Requests in a second or a minute, up to 1,000,000."),
-        entry("inFlight", "1 to 1,000,000", "any", "Requests at the same time. One of the two is required."),
+        entry("requests", Shape::Rate, "`50/s`, `300/m`", "any", "Requests in a second or a minute, up to 1,000,000."),
+        entry(
+            "inFlight",
+            Shape::Whole(1, 1_000_000),
+            "1 to 1,000,000",
+            "any",
+            "Requests at the same time. One of the two is required.",
+        ),
     ],
 };
 
@@ -258,11 +302,24 @@ pub static LIMIT: Section = Section {
 pub static REPLY: Section = Section {
     title: "`reply`",
     fields: &[
-        entry("status", "200 to 599", NEEDED, "The status."),
-        entry("body", "text", "no body", "At most 4,096 bytes; no control characters but line feeds and tabs."),
-        entry("contentType", "visible ASCII", "not said", "What the body is: `text/plain`. Needs `body`."),
+        entry("status", Shape::Whole(200, 599), "200 to 599", NEEDED, "The status."),
+        entry(
+            "body",
+            Shape::Lines,
+            "text",
+            "no body",
+            "At most 4,096 bytes; no control characters but line feeds and tabs.",
+        ),
+        entry(
+            "contentType",
+            Shape::HeaderValue,
+            "visible ASCII",
+            "not said",
+            "What the body is: `text/plain`. Needs `body`.",
+        ),
         entry(
             "headers",
+            HEADERS,
             "map of headers",
             "none",
             "Further headers; none that frames the answer, such as `content-length`. At most 16.",
@@ -274,21 +331,24 @@ pub static REPLY: Section = Section {
 pub static RULE: Section = Section {
     title: "A rule",
     fields: &[
-        entry("when", "condition", "every request", "Which requests it looks at."),
+        entry("when", Shape::Map(&CONDITION), "condition", "every request", "Which requests it looks at."),
         entry(
             "percent",
+            Shape::Percent,
             "0 to 100, in steps of 0.0001",
             "`100`",
             "The share of identities that it takes in. Who misses goes on to the next rule.",
         ),
         entry(
             "steps",
+            Shape::List(&Shape::Map(&STEP)),
             "list of steps",
             "no ramp",
             "A share that follows the clock, in place of `percent`. 0 % before the first step.",
         ),
         entry(
             "serve",
+            Shape::Either(&[Shape::Variant, Shape::List(&Shape::Map(&SPLIT))]),
             "variant, or list of `{variant, weight}`",
             NEEDED,
             "What it serves. Weights are whole numbers, not all 0.",
@@ -300,10 +360,11 @@ pub static RULE: Section = Section {
 pub static STEP: Section = Section {
     title: "A step",
     fields: &[
-        entry("at", "time with an offset", NEEDED, "When the step begins, as RFC 3339. Steps ascend."),
-        entry("percent", "0 to 100, in steps of 0.0001", NEEDED, "The share from then on."),
+        entry("at", Shape::Time, "time with an offset", NEEDED, "When the step begins, as RFC 3339. Steps ascend."),
+        entry("percent", Shape::Percent, "0 to 100, in steps of 0.0001", NEEDED, "The share from then on."),
         entry(
             "requires",
+            Shape::Words,
             "`healthy` or `nothing`",
             "`healthy`, where the flag has a guard",
             "Whether the step waits until the guard finds the variant healthy. Needs a guard.",
@@ -315,8 +376,8 @@ pub static STEP: Section = Section {
 pub static SPLIT: Section = Section {
     title: "A part of a weighted `serve`",
     fields: &[
-        entry("variant", "variant", NEEDED, "What is served."),
-        entry("weight", "0 to 1,000,000", NEEDED, "Its part of the sum of the weights."),
+        entry("variant", Shape::Variant, "variant", NEEDED, "What is served."),
+        entry("weight", Shape::Whole(0, 1_000_000), "0 to 1,000,000", NEEDED, "Its part of the sum of the weights."),
     ],
 };
 
@@ -324,28 +385,37 @@ pub static SPLIT: Section = Section {
 pub static GUARD: Section = Section {
     title: "A guard",
     fields: &[
-        entry("window", "duration, 1s to 10m", "`10m`", "The longest window that is looked at."),
-        entry("errors", "map", "not looked at", "How many answers may be failures. This or `latency` is required."),
-        entry("latency", "map", "not looked at", "How many answers may be slow."),
+        entry("window", Shape::Duration, "duration, 1s to 10m", "`10m`", "The longest window that is looked at."),
+        entry(
+            "errors",
+            Shape::Map(&ERRORS),
+            "map",
+            "not looked at",
+            "How many answers may be failures. This or `latency` is required.",
+        ),
+        entry("latency", Shape::Map(&LATENCY), "map", "not looked at", "How many answers may be slow."),
         entry(
             "failures",
+            Shape::List(&Shape::Either(&[Shape::Words, Shape::Whole(400, 599)])),
             "list of `5xx`, `reset`, `grpc` and statuses from 400 to 599",
             "`[5xx, reset, grpc]`",
             "What counts as a failure. At most 16.",
         ),
         entry(
             "action",
+            Shape::Words,
             "`rollback`, `hold` or `alert`",
             "`rollback`",
             "When a limit is broken: everybody gets the baseline, ramps go no further, or it is only told.",
         ),
         entry(
             "retryAfter",
+            Shape::Duration,
             "duration, from 10s",
             "never",
             "When a variant that was rolled back is tried again. Needs the action `rollback`.",
         ),
-        entry("rearm", "text", "none", "A new value ends a rollback: the guard begins anew."),
+        entry("rearm", Shape::SomeProse, "text", "none", "A new value ends a rollback: the guard begins anew."),
     ],
 };
 
@@ -355,12 +425,14 @@ pub static ERRORS: Section = Section {
     fields: &[
         entry(
             "max",
+            Shape::Percent,
             "above 0 to 100, in steps of 0.0001",
             "any",
             "The share of answers that may be failures. One of the two is required.",
         ),
         entry(
             "overBaseline",
+            Shape::Percent,
             "above 0 to 100, in steps of 0.0001",
             "any",
             "How much larger than the baseline's that share may be. With both, both must be broken.",
@@ -374,13 +446,21 @@ pub static LATENCY: Section = Section {
     fields: &[
         entry(
             "percentile",
+            Shape::Percent,
             "above 0 and below 100, in steps of 0.0001",
             NEEDED,
             "The share of answers that must be fast enough.",
         ),
-        entry("max", "duration, from 1ms", "any", "The time that they must keep. One of the two is required."),
+        entry(
+            "max",
+            Shape::Duration,
+            "duration, from 1ms",
+            "any",
+            "The time that they must keep. One of the two is required.",
+        ),
         entry(
             "overBaseline",
+            Shape::Factor,
             "factor above 1, to 100: `1.5x`",
             "any",
             "How many times the baseline's percentile they may take, in steps of 0.001.",
@@ -392,42 +472,50 @@ pub static LATENCY: Section = Section {
 pub static CONDITION: Section = Section {
     title: "A condition",
     fields: &[
-        entry("all", "list of conditions", "", "True when all are."),
-        entry("any", "list of conditions", "", "True when one is."),
-        entry("not", "condition", "", "True when it is not."),
-        entry("segment", "segment", "", "True when the segment is."),
-        entry("header", "header name", "", "A request header."),
-        entry("cookie", "cookie name", "", "A cookie, percent-decoded."),
-        entry("query", "parameter name", "", "A query parameter, percent-decoded."),
-        entry("claim", "name, or list of names as a path", "", "A verified claim."),
+        entry("all", Shape::List(&Shape::Map(&CONDITION)), "list of conditions", "", "True when all are."),
+        entry("any", Shape::List(&Shape::Map(&CONDITION)), "list of conditions", "", "True when one is."),
+        entry("not", Shape::Map(&CONDITION), "condition", "", "True when it is not."),
+        entry("segment", Shape::Segment, "segment", "", "True when the segment is."),
+        entry("header", Shape::HeaderName, "header name", "", "A request header."),
+        entry("cookie", Shape::Parameter, "cookie name", "", "A cookie, percent-decoded."),
+        entry("query", Shape::Parameter, "parameter name", "", "A query parameter, percent-decoded."),
+        entry("claim", CLAIM, "name, or list of names as a path", "", "A verified claim."),
         entry(
             "unverifiedClaim",
+            CLAIM,
             "name, or list of names as a path",
             "",
             "A claim of the bearer token, **not verified**.",
         ),
-        entry("method", "operator, or text", "", "The method."),
-        entry("host", "operator, or text", "", "The host, lower-cased, without port."),
-        entry("path", "operator, or text", "", "The path, without the query."),
-        entry("peer", "operator, or text", "", "The mTLS principal of the caller."),
-        entry("address", "operator, or text", "", "The trusted address of the client."),
+        entry("method", Shape::Test, "operator, or text", "", "The method."),
+        entry("host", Shape::Test, "operator, or text", "", "The host, lower-cased, without port."),
+        entry("path", Shape::Test, "operator, or text", "", "The path, without the query."),
+        entry("peer", Shape::Test, "operator, or text", "", "The mTLS principal of the caller."),
+        entry("address", Shape::Test, "operator, or text", "", "The trusted address of the client."),
         entry(
             "device",
+            Shape::Test,
             "operator, or text",
             "",
             "`mobile`, `tablet`, `desktop` or `bot`, from `sec-ch-ua-mobile` and `user-agent`.",
         ),
-        entry("proxy", "operator, or text", "", "This proxy's node id."),
-        entry("identity", "operator, or text", "", "The identity that the flag hashes."),
-        entry("equals", "text or number", "", "The same bytes."),
-        entry("in", "list of texts", "", "One of them."),
-        entry("startsWith", "text", "", "Begins so."),
-        entry("endsWith", "text", "", "Ends so."),
-        entry("contains", "text", "", "Has it inside."),
-        entry("exists", "boolean", "", "Is there at all (`false`: is not)."),
-        entry("cidr", "network, or list of networks", "", "An address in it: `10.0.0.0/8`."),
-        entry("semver", "comparison", "", "A version that fits: `^2.3`, `>=1.4.0`."),
-        entry("number", "comparison", "", "A number that fits: `>= 18`."),
-        entry("glob", "pattern", "", "`*` is any bytes, `?` is one."),
+        entry("proxy", Shape::Test, "operator, or text", "", "This proxy's node id."),
+        entry("identity", Shape::Test, "operator, or text", "", "The identity that the flag hashes."),
+        entry("equals", Shape::Bytes, "text or number", "", "The same bytes."),
+        entry("in", Shape::List(&Shape::Bytes), "list of texts", "", "One of them."),
+        entry("startsWith", Shape::Bytes, "text", "", "Begins so."),
+        entry("endsWith", Shape::Bytes, "text", "", "Ends so."),
+        entry("contains", Shape::Bytes, "text", "", "Has it inside."),
+        entry("exists", Shape::Boolean, "boolean", "", "Is there at all (`false`: is not)."),
+        entry(
+            "cidr",
+            Shape::Either(&[Shape::Network, Shape::List(&Shape::Network)]),
+            "network, or list of networks",
+            "",
+            "An address in it: `10.0.0.0/8`.",
+        ),
+        entry("semver", Shape::Semver, "comparison", "", "A version that fits: `^2.3`, `>=1.4.0`."),
+        entry("number", Shape::Comparison, "comparison", "", "A number that fits: `>= 18`."),
+        entry("glob", Shape::Bytes, "pattern", "", "`*` is any bytes, `?` is one."),
     ],
 };
