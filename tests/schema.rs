@@ -13,8 +13,6 @@
     reason = "a config that the schema judges wrongly stops its test, with a message"
 )]
 
-#[path = "support/invalid.rs"]
-mod invalid;
 mod support;
 
 use std::collections::BTreeMap;
@@ -24,6 +22,7 @@ use std::process::Command;
 use jsonschema::Validator;
 use serde_json::Value;
 use support::envoy::repository;
+use support::invalid;
 use tidegate::config::Node;
 use tidegate::config::reference::SECTIONS;
 
@@ -121,14 +120,15 @@ fn every_config_of_the_package_is_allowed() {
     }
 }
 
-/// A key that stands twice, a number of a thousand digits: JSON readers differ, and the schema never sees it.
+/// The config as an editor sees it; none where a key stands twice, which no schema can tell.
 fn plain(text: &str) -> Option<Value> {
-    let node: Node = serde_json::from_str(text).ok()?;
     let value: Value = serde_json::from_str(text).ok()?;
+    let node: Node = serde_json::from_str(text).ok()?;
     let again: Node = serde_json::from_str(&value.to_string()).ok()?;
     (size(&node) == size(&again)).then_some(value)
 }
 
+/// How many values there are.
 fn size(node: &Node) -> usize {
     match node {
         Node::List(items) => 1 + items.iter().map(size).sum::<usize>(),
@@ -178,14 +178,13 @@ fn what_has_the_wrong_form_is_refused() {
         let refused = usize::from(!validator.is_valid(&config));
         let mut note = |kind| {
             let (cases, hits) = count.entry(kind).or_default();
-            *cases += 1;
-            *hits += refused;
+            (*cases, *hits) = (*cases + 1, *hits + refused);
         };
         let has = |kind: &str| case.expect.iter().any(|line| line.starts_with(kind));
         let structural = |line: &String| STRUCTURAL.iter().any(|form| line.contains(&format!(": {form}")));
         if has("unknown ") {
             note("a field that is not known");
-            assert!(refused == 1, "{}: {} passed", case.place, case.hole);
+            assert_eq!(refused, 1, "{}: {} passed", case.place, case.hole);
         } else if case.expect.iter().any(structural) {
             note("a wrong form");
             if refused == 0 {
@@ -200,5 +199,5 @@ fn what_has_the_wrong_form_is_refused() {
     }
     println!("{}", passed.join("\n"));
     let (cases, refused) = count["a wrong form"];
-    assert!(cases > 300 && refused * 100 >= cases * 90, "{count:?}");
+    assert!(cases >= 800 && refused * 100 >= cases * 99, "{count:?}");
 }

@@ -119,7 +119,7 @@ fn condition(definitions: &mut Definitions) -> Map<String, Value> {
     });
     let mut test = closed(CONDITION.fields.iter().filter(is_operator), definitions);
     for (field, value) in [
-        ("title", "An operator, or text for `equals`".replace('`', "").into()),
+        ("title", "An operator, or text for equals".into()),
         ("type", json!(["object", "string", "number"])),
         ("minProperties", 1.into()),
         ("maxProperties", 1.into()),
@@ -140,7 +140,7 @@ fn condition(definitions: &mut Definitions) -> Map<String, Value> {
 fn field(entry: &Entry, definitions: &mut Definitions) -> Value {
     let mut value = shape(entry.shape, entry.takes, definitions);
     let mut about = entry.about.to_owned();
-    if ![""  , NEEDED].contains(&entry.without) {
+    if !["", NEEDED].contains(&entry.without) {
         about = format!("{about} Without it: {}.", entry.without);
     }
     if let Some(map) = value.as_object_mut() {
@@ -196,7 +196,7 @@ fn scalar(shape: Shape) -> (&'static str, Value) {
         Shape::HeaderName => ("header-name", text(256, TOKEN)),
         Shape::HeaderValue => ("header-value", text(256, "^[!-~]([ -~]*[!-~])?$")),
         Shape::Parameter => ("parameter-name", text(256, TOKEN)),
-        Shape::Claim => ("claim", json!({"type": ["string", "number"], "minLength": 1, "maxLength": 256})),
+        Shape::Claim => ("claim", text(256, r"^[^\u0000]+$")),
         Shape::Host => ("host", text(258, r"^(\*\.)?[0-9A-Za-z._:\[\]-]+$")),
         Shape::PathPrefix => ("path-prefix", text(1_024, "^/[!\"$->@-~]*$")),
         Shape::Method => ("method", text(64, TOKEN)),

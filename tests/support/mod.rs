@@ -26,6 +26,7 @@ pub mod cluster;
 pub mod envoy;
 pub mod host;
 pub mod http;
+pub mod invalid;
 pub mod scene;
 pub mod simulate;
 pub mod timeline;
