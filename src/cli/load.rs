@@ -20,9 +20,14 @@ pub(super) struct Loaded {
 
 /// The one config of a file.
 pub(super) fn load(path: &str, screen: &mut Screen) -> Result<Loaded, Stop> {
+    compile(one(path)?, screen)
+}
+
+/// The one config of a file, whatever it is worth.
+pub(super) fn one(path: &str) -> Result<Document, Stop> {
     let mut documents = source::read(path)?;
     match (documents.pop(), documents.len()) {
-        (Some(document), 0) => compile(document, screen),
+        (Some(document), 0) => Ok(document),
         (_, more) => {
             let many = more.saturating_add(1);
             Err(Stop::Usage(format!("{path} holds {many} configs: name one, as {path}#1")))

@@ -22,6 +22,8 @@ mod logic;
 mod people;
 mod policy;
 mod report;
+mod print;
+mod render;
 mod schema;
 mod screen;
 mod source;
@@ -54,6 +56,7 @@ enum Command {
     Report(report::Args),
     Policy(policy::Args),
     Schema(schema::Args),
+    Render(render::Args),
 }
 
 impl Command {
@@ -65,6 +68,7 @@ impl Command {
             Self::Report(args) => report::run(args, screen),
             Self::Policy(args) => policy::run(args, screen),
             Self::Schema(args) => schema::run(args, screen),
+            Self::Render(args) => render::run(args, screen),
         }
     }
 }

@@ -1,15 +1,13 @@
 //! Finds the configs in a file: the file itself, or what stands inside the manifests that carry one to a proxy.
 //!
 //! Knows `pluginConfig` of a `WasmPlugin` or `TrafficExtension`, and the `configuration` of a Wasm filter in an
-//! `EnvoyFilter`, in an Envoy bootstrap or in a discovery file. What it hands on are the bytes that a proxy would get,
+//! `EnvoyFilter`, in an Envoy bootstrap, in a discovery file or by itself. What it hands on are the bytes that a proxy would get,
 //! and where each field stands in the file. Never judges a config.
 
 use std::fs;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::rc::Rc;
-
-use serde_json::{Map, Number};
 
 use super::Stop;
 use super::tree::{Places, Tree, Value};
@@ -129,8 +127,16 @@ fn plain(file: &str, text: &Rc<str>, wire: Vec<u8>, places: Places) -> Document 
 
 /// Whether a document is something that may carry a config, and is none itself.
 fn is_manifest(tree: &Tree) -> bool {
-    const FIELDS: [&str; 7] =
-        ["apiVersion", "kind", "static_resources", "resources", "admin", "dynamic_resources", "http_filters"];
+    const FIELDS: [&str; 8] = [
+        "apiVersion",
+        "kind",
+        "static_resources",
+        "resources",
+        "admin",
+        "dynamic_resources",
+        "http_filters",
+        "typed_config",
+    ];
     FIELDS.iter().any(|field| tree.field(field).is_some())
 }
 
@@ -212,29 +218,11 @@ fn lines(text: &str, inner: &str, start: usize) -> Option<Vec<(usize, usize)>> {
 
 /// A tree as the JSON that reaches a proxy.
 fn wire(node: &Node) -> Vec<u8> {
-    json(node).to_string().into_bytes()
+    // A tree of values can always be written down.
+    serde_json::to_vec(node).unwrap_or_default()
 }
 
 /// A tree as JSON.
 pub(super) fn json(node: &Node) -> serde_json::Value {
-    use serde_json::Value as Json;
-    match node {
-        Node::Null => Json::Null,
-        Node::Bool(value) => Json::Bool(*value),
-        Node::Number(text) => number(text).map_or(Json::Null, Json::Number),
-        Node::Text(text) => Json::String(text.to_string()),
-        Node::List(items) => Json::Array(items.iter().map(json).collect()),
-        Node::Map(entries) => {
-            Json::Object(entries.iter().map(|(key, value)| (key.to_string(), json(value))).collect::<Map<_, _>>())
-        }
-    }
-}
-
-/// The number of a tree's text, which may be the bits of a double.
-fn number(text: &str) -> Option<Number> {
-    if let Some(bits) = text.strip_prefix("0x") {
-        return Number::from_f64(f64::from_bits(u64::from_str_radix(bits, 16).ok()?));
-    }
-    let whole = text.parse::<u64>().map(Number::from).or_else(|_| text.parse::<i64>().map(Number::from));
-    whole.ok().or_else(|| Number::from_f64(text.parse().ok()?))
+    serde_json::to_value(node).unwrap_or_default()
 }

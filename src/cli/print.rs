@@ -1,0 +1,107 @@
+//! Turns trees into text that people read and edit, with every map in the order in which it was written.
+//!
+//! YAML is quoted so that Kubernetes, which reads `on` and `NO` as booleans, finds the text that was meant. Never
+//! changes a value.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Number;
+
+use crate::config::Node;
+
+/// How wide a line of JSON may be before what is in it gets lines of its own.
+const WIDTH: usize = 100;
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(text) => number(text).serialize(serializer),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(items) => serializer.collect_seq(items),
+            Self::Map(entries) => {
+                let mut map = serializer.serialize_map(Some(entries.len()))?;
+                entries.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+                map.end()
+            }
+        }
+    }
+}
+
+/// The number of a tree's text, which may be the bits of a double.
+fn number(text: &str) -> Option<Number> {
+    if let Some(bits) = text.strip_prefix("0x") {
+        return Number::from_f64(f64::from_bits(u64::from_str_radix(bits, 16).ok()?));
+    }
+    let whole = text.parse::<u64>().map(Number::from).or_else(|_| text.parse::<i64>().map(Number::from));
+    whole.ok().or_else(|| Number::from_f64(text.parse().ok()?))
+}
+
+/// A tree as YAML.
+pub(super) fn yaml(node: &Node) -> Result<String, String> {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: true, compact_list_indent: false };
+    let mut text = String::new();
+    serde_saphyr::to_fmt_writer_with_options(&mut text, node, options).map_err(|error| error.to_string())?;
+    Ok(text)
+}
+
+/// A tree as JSON, in which what is short stands on one line.
+pub(super) fn json(node: &Node) -> String {
+    let mut text = String::new();
+    write(node, 0, &mut text);
+    text
+}
+
+fn write(node: &Node, depth: usize, text: &mut String) {
+    let used = text.rsplit('\n').next().unwrap_or_default().len();
+    let line = flat(node);
+    if used.saturating_add(line.len()) <= WIDTH || matches!(node, Node::List(items) if items.is_empty()) {
+        text.push_str(&line);
+        return;
+    }
+    let inside = depth.saturating_add(1);
+    let mut part = |begin: &str, key: Option<&str>, value: &Node| {
+        text.push_str(begin);
+        text.push_str(&"  ".repeat(inside));
+        if let Some(key) = key {
+            text.push_str(&quoted(key));
+            text.push_str(": ");
+        }
+        write(value, inside, text);
+    };
+    let close = match node {
+        Node::List(items) => {
+            items.iter().enumerate().for_each(|(at, item)| part(if at == 0 { "[\n" } else { ",\n" }, None, item));
+            "]"
+        }
+        Node::Map(entries) => {
+            let each = entries.iter().enumerate();
+            each.for_each(|(at, (key, value))| part(if at == 0 { "{\n" } else { ",\n" }, Some(key), value));
+            "}"
+        }
+        Node::Null | Node::Bool(_) | Node::Number(_) | Node::Text(_) => {
+            text.push_str(&line);
+            return;
+        }
+    };
+    text.push('\n');
+    text.push_str(&"  ".repeat(depth));
+    text.push_str(close);
+}
+
+/// A tree on one line, with a space behind each comma and colon.
+fn flat(node: &Node) -> String {
+    match node {
+        Node::List(items) => format!("[{}]", items.iter().map(flat).collect::<Vec<_>>().join(", ")),
+        Node::Map(entries) => {
+            let entries = entries.iter().map(|(key, value)| format!("{}: {}", quoted(key), flat(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+        // What has nothing inside can always be written down.
+        scalar => serde_json::to_string(scalar).unwrap_or_default(),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
