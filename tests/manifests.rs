@@ -13,14 +13,12 @@
 
 mod support;
 
-use jsonschema::Validator;
 use serde_json::{Number, Value, json};
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use support::envoy::{ENVOY, Envoy, FILTER, OLDEST_ENVOY, module, repository};
 use support::http::{Client, Request, Response};
+use support::istio;
 use support::scene::Scene;
 use tempfile::TempDir;
 
@@ -28,9 +26,6 @@ const ENVOY_FILTER: &str = "envoyfilter.yaml";
 const WASM_PLUGIN: &str = "wasmplugin.yaml";
 const ROUTES: &str = "routes.yaml";
 const MANIFESTS: [&str; 3] = [ENVOY_FILTER, WASM_PLUGIN, ROUTES];
-
-/// Istio's own definitions, unmodified; they are no part of this package.
-const DEFINITIONS: &str = "../shared/data/istio-crds.yaml";
 
 /// Where the routes of a host lead, and what the flag says there.
 const HOST: &str = "www.shop.example";
@@ -40,13 +35,10 @@ const PATH: &str = "/api/cart";
 
 #[test]
 fn every_manifest_is_what_the_schema_of_its_kind_allows() {
-    let Some(schemas) = schemas() else { return };
+    let Some(schemas) = istio::schemas() else { return };
     for file in MANIFESTS {
         for document in manifest(file) {
-            let errors: Vec<_> = schema(&schemas, &document)
-                .iter_errors(&document)
-                .map(|error| format!("{}: {error}", error.instance_path()))
-                .collect();
+            let errors = istio::errors(&schemas, &document);
             assert!(errors.is_empty(), "{file}, {}: {errors:#?}", document["kind"]);
         }
     }
@@ -54,7 +46,7 @@ fn every_manifest_is_what_the_schema_of_its_kind_allows() {
 
 #[test]
 fn every_field_of_a_manifest_is_caught_when_it_is_misspelt() {
-    let Some(schemas) = schemas() else { return };
+    let Some(schemas) = istio::schemas() else { return };
     for document in MANIFESTS.into_iter().flat_map(manifest) {
         let mut fields = Vec::new();
         list_fields(&document, "", &mut fields);
@@ -62,7 +54,8 @@ fn every_field_of_a_manifest_is_caught_when_it_is_misspelt() {
         for (parent, field) in fields {
             let mut spoilt = document.clone();
             misspell(&mut spoilt, &parent, &field);
-            assert!(!schema(&schemas, &spoilt).is_valid(&spoilt), "{}: {parent}/{field}x passed", document["kind"]);
+            let errors = istio::errors(&schemas, &spoilt);
+            assert!(!errors.is_empty(), "{}: {parent}/{field}x passed", document["kind"]);
         }
     }
 }
@@ -100,69 +93,6 @@ fn misspell(document: &mut Value, parent: &str, field: &str) {
     let parent = document.pointer_mut(parent).and_then(Value::as_object_mut).expect("the field's parent is a map");
     let value = parent.remove(field).expect("the field is there");
     parent.insert(format!("{field}x"), value);
-}
-
-/// A validator for each `apiVersion` and `kind` that Istio serves; none, loudly, where the definitions are absent.
-fn schemas() -> Option<BTreeMap<(String, String), Validator>> {
-    let path = repository().join(DEFINITIONS);
-    let Ok(text) = fs::read_to_string(&path) else {
-        // Not `eprintln`: the test runner would keep it to itself.
-        let line = format!("\nSKIPPED: no Istio definitions at {}, so no manifest was checked\n", path.display());
-        std::io::stderr().write_all(line.as_bytes()).expect("a line can be written");
-        return None;
-    };
-    let mut schemas = BTreeMap::new();
-    for definition in documents(&text) {
-        let spec = &definition["spec"];
-        let kind = &spec["names"]["kind"];
-        if !["DestinationRule", "EnvoyFilter", "VirtualService", "WasmPlugin"].map(Value::from).contains(kind) {
-            continue; // compiling all of them takes as long as the rest of this file
-        }
-        for version in spec["versions"].as_array().expect("a definition has versions") {
-            let mut schema = version["schema"]["openAPIV3Schema"].clone();
-            let api = format!("{}/{}", text_of(&spec["group"]), text_of(&version["name"]));
-            // Kubernetes adds these to every kind, and the definitions leave them out.
-            for (field, rule) in [("apiVersion", json!({"const": api})), ("kind", json!({"const": kind}))] {
-                schema["properties"][field] = rule;
-            }
-            schema["properties"]["metadata"] = json!({"type": "object", "required": ["name", "namespace"]});
-            close(&mut schema);
-            let validator = jsonschema::validator_for(&schema).expect("the definition is a schema");
-            schemas.insert((api, text_of(kind).to_owned()), validator);
-        }
-    }
-    Some(schemas)
-}
-
-fn schema<'a>(schemas: &'a BTreeMap<(String, String), Validator>, document: &Value) -> &'a Validator {
-    let word = |field: &str| {
-        let spoilt = format!("{field}x");
-        text_of(document.get(field).or_else(|| document.get(&spoilt)).expect("a document has a kind")).to_owned()
-    };
-    let key = (word("apiVersion"), word("kind"));
-    schemas.get(&key).unwrap_or_else(|| panic!("Istio knows no {key:?}"))
-}
-
-/// Forbids what a schema does not name. Kubernetes drops such fields in silence, so a typing error would do nothing.
-/// Alternatives (`oneOf` and the like) stay open: they add conditions to fields that are named elsewhere.
-fn close(schema: &mut Value) {
-    let Some(schema) = schema.as_object_mut() else { return };
-    if schema.remove("nullable") == Some(Value::Bool(true))
-        && let Some(kind) = schema.get_mut("type")
-    {
-        *kind = json!([kind.take(), "null"]);
-    }
-    if schema.contains_key("properties") && !schema.contains_key("x-kubernetes-preserve-unknown-fields") {
-        schema.insert("additionalProperties".to_owned(), false.into());
-    }
-    for place in ["items", "additionalProperties"] {
-        if let Some(inner) = schema.get_mut(place) {
-            close(inner);
-        }
-    }
-    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        properties.values_mut().for_each(close);
-    }
 }
 
 // === the text ===

@@ -130,7 +130,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
         screen.line(print::json(&manifest))?;
     } else {
         let (from, print) = (Quoted(&document.file), plan.fingerprint());
-        screen.line(format!("# Made by tidegate render of {from}, plan {print:016x}: change that, not this."))?;
+        screen.line(format!("# Rendered by tidegate from {from}, plan {print:016x}. Change it there, not here."))?;
         screen.raw(&print::yaml(&manifest).map_err(Stop::Broken)?)?;
     }
     Ok(Found::Nothing)

@@ -27,6 +27,7 @@ pub mod envoy;
 pub mod host;
 pub mod http;
 pub mod invalid;
+pub mod istio;
 pub mod scene;
 pub mod simulate;
 pub mod timeline;
