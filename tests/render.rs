@@ -143,6 +143,13 @@ fn what_is_said_stands_where_it_is_due() {
         assert_eq!(spec.get(absent), None);
     }
 
+    // To YAML, a digest may look like a number, and a label like a boolean.
+    for digest in ["0".repeat(64), format!("1e{}", "5".repeat(62)), format!("12{}", "7".repeat(62))] {
+        let plugin = render(&["istio", SHOP, URL[0], URL[1], "--sha256", &digest, "--selector", "on=true"]);
+        assert!(plugin.contains(&format!("  sha256: \"{digest}\"\n")), "{plugin}");
+        assert!(plugin.contains("      \"on\": \"true\"\n"), "{plugin}");
+    }
+
     let filter = read(&render(&[FORMS[2], &[SHOP]].concat()));
     assert_eq!(filter["spec"]["workloadSelector"], json!({"labels": {"app": "edge", "tier": "web"}}));
     let patches = &filter["spec"]["configPatches"];

@@ -12,6 +12,7 @@
 
 mod ask;
 mod debt;
+mod completions;
 mod diagnostic;
 mod explain;
 mod fmt;
@@ -19,6 +20,7 @@ mod exposure;
 mod finding;
 mod load;
 mod logic;
+mod man;
 mod people;
 mod policy;
 mod report;
@@ -57,6 +59,8 @@ enum Command {
     Policy(policy::Args),
     Schema(schema::Args),
     Render(render::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -69,6 +73,8 @@ impl Command {
             Self::Policy(args) => policy::run(args, screen),
             Self::Schema(args) => schema::run(args, screen),
             Self::Render(args) => render::run(args, screen),
+            Self::Completions(args) => completions::run(args, screen),
+            Self::Man(args) => man::run(args, screen),
         }
     }
 }
@@ -111,10 +117,15 @@ impl From<String> for Stop {
     }
 }
 
+/// The command as it may be typed.
+fn command() -> clap::Command {
+    Typed::command()
+}
+
 /// Does what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
-    let typed = Typed::command().try_get_matches().and_then(|matches| Typed::from_arg_matches(&matches));
+    let typed = command().try_get_matches().and_then(|matches| Typed::from_arg_matches(&matches));
     let typed = match typed {
         Ok(typed) => typed,
         Err(error) => {

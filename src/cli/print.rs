@@ -97,11 +97,22 @@ fn flat(node: &Node) -> String {
             let entries = entries.iter().map(|(key, value)| format!("{}: {}", quoted(key), flat(value)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
-        // What has nothing inside can always be written down.
+        Node::Text(text) => quoted(text),
         scalar => serde_json::to_string(scalar).unwrap_or_default(),
     }
 }
 
+/// Text in quotes, without what some readers of YAML take for the end of a line.
 fn quoted(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default()
+    // Text can always be written down.
+    let whole = serde_json::to_string(text).unwrap_or_default();
+    let mut quoted = String::with_capacity(whole.len());
+    for c in whole.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') {
+            quoted.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            quoted.push(c);
+        }
+    }
+    quoted
 }

@@ -19,6 +19,16 @@ const DISCOVERY: &str = include_str!("../../envoy/configs/filter.yaml");
 
 /// Write the manifest that brings a config to proxies, for Istio or for Envoy
 #[derive(Debug, clap::Args)]
+#[command(
+    disable_help_subcommand = true,
+    after_long_help = "\
+Examples:
+
+  tidegate render istio shop.yaml --url oci://registry.example/tidegate:0.1.0 | kubectl apply -f -
+  tidegate render istio shop.yaml --kind envoyfilter --selector app=edge --namespace edge
+  tidegate render envoy shop.yaml --form discovery > filter.yaml
+"
+)]
 pub(super) struct Args {
     #[command(subcommand)]
     target: Target,
@@ -59,7 +69,7 @@ struct Istio {
     #[arg(long, value_enum, default_value_t = Mode::Gateway)]
     mode: Mode,
     /// What becomes of requests when the module cannot run [default: open for a WasmPlugin, reload for an EnvoyFilter]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "STRATEGY")]
     fail_strategy: Option<FailStrategy>,
 }
 
@@ -79,7 +89,7 @@ struct Envoy {
     #[arg(long, value_name = "PATH", default_value = "tidegate.wasm")]
     module: String,
     /// What becomes of requests when the module cannot run
-    #[arg(long, value_enum, default_value_t = FailStrategy::Reload)]
+    #[arg(long, value_enum, value_name = "STRATEGY", default_value_t = FailStrategy::Reload)]
     fail_strategy: FailStrategy,
 }
 
