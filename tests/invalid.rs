@@ -26,7 +26,6 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use support::envoy::module;
 use support::host::{Host, Module};

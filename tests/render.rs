@@ -181,7 +181,7 @@ fn istio_knows_every_field() {
 }
 
 /// A bootstrap with one listener, whose requests pass this filter.
-fn bootstrap(filter: Value) -> Value {
+fn bootstrap(filter: &Value) -> Value {
     let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
     let manager =
         "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -198,7 +198,7 @@ fn bootstrap(filter: Value) -> Value {
     }]}})
 }
 
-fn validated_by_envoy(version: &str, folder: &Path, filter: Value) -> Result<(), String> {
+fn validated_by_envoy(version: &str, folder: &Path, filter: &Value) -> Result<(), String> {
     let file = folder.join("bootstrap.json");
     fs::write(&file, bootstrap(filter).to_string()).unwrap();
     let mut command = Command::new(binary(version));
@@ -219,11 +219,11 @@ fn a_real_envoy_takes_the_filter() {
                 read(&render(&["envoy", file, "--module", module, "--form", "discovery"]))["resources"][0].take();
             assert!(resource.as_object_mut().unwrap().remove("@type").is_some());
             assert_eq!(filter, resource, "the forms hold one filter");
-            validated_by_envoy(version, folder.path(), filter).unwrap_or_else(|log| panic!("{version} {file}: {log}"));
+            validated_by_envoy(version, folder.path(), &filter).unwrap_or_else(|log| panic!("{version} {file}: {log}"));
         }
         let mut spoilt = read(&render(&["envoy", SHOP, "--module", module]));
         spoilt["typed_config"]["config"]["failure_policie"] = "FAIL_RELOAD".into();
-        assert!(validated_by_envoy(version, folder.path(), spoilt).is_err());
+        assert!(validated_by_envoy(version, folder.path(), &spoilt).is_err());
     }
 }
 

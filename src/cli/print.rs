@@ -3,6 +3,8 @@
 //! YAML is quoted so that Kubernetes, which reads `on` and `NO` as booleans, finds the text that was meant. Never
 //! changes a value.
 
+use std::fmt::Write as _;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Number;
 
@@ -48,11 +50,11 @@ pub(super) fn yaml(node: &Node) -> Result<String, String> {
 /// A tree as JSON, in which what is short stands on one line.
 pub(super) fn json(node: &Node) -> String {
     let mut text = String::new();
-    write(node, 0, &mut text);
+    lay_out(node, 0, &mut text);
     text
 }
 
-fn write(node: &Node, depth: usize, text: &mut String) {
+fn lay_out(node: &Node, depth: usize, text: &mut String) {
     let used = text.rsplit('\n').next().unwrap_or_default().len();
     let line = flat(node);
     if used.saturating_add(line.len()) <= WIDTH || matches!(node, Node::List(items) if items.is_empty()) {
@@ -67,7 +69,7 @@ fn write(node: &Node, depth: usize, text: &mut String) {
             text.push_str(&quoted(key));
             text.push_str(": ");
         }
-        write(value, inside, text);
+        lay_out(value, inside, text);
     };
     let close = match node {
         Node::List(items) => {
@@ -109,7 +111,8 @@ fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(whole.len());
     for c in whole.chars() {
         if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') {
-            quoted.push_str(&format!("\\u{:04x}", u32::from(c)));
+            // None of them needs more than four digits.
+            let _ = write!(quoted, "\\u{:04x}", u32::from(c));
         } else {
             quoted.push(c);
         }

@@ -243,7 +243,7 @@ fn guarding(script: &Node, plan: &Plan) -> Result<String, Stop> {
     names.retain(|name| !name.starts_with("x-flag"));
     names.sort_unstable();
     names.dedup();
-    let tests: String = names.iter().map(|name| format!("folded == \"{name}\" or ")).collect();
+    let tests = names.iter().map(|name| format!("folded == \"{name}\" or ")).collect::<Vec<_>>().concat();
     if script.contains(EXAMPLE) { Ok(script.replace(EXAMPLE, &tests)) } else { Err(missing("the names in the script")) }
 }
 
