@@ -5,6 +5,8 @@
 //! ready to be asked), [`ask`] (a request, made of options), [`people`] (many requests, made of identities), and for
 //! what is said of a config before any request: [`logic`] (what a condition can never be), [`exposure`] (how many get
 //! something new) and [`finding`]. Never holds a rule of its own: what is decided here
+//! (files, with the place of each value), [`print`] (trees, as text), [`diagnostic`] (problems, with the lines they are in), [`load`] (a config
+//! ready to be asked), [`ask`] (a request, made of options) and [`people`] (many requests, made of identities). Never holds a rule of its own: what is decided here
 //! is decided by the code that decides in the proxy.
 //!
 //! Exit codes: 0 fine, 1 something was found, 2 what was asked for cannot be done.
