@@ -13,21 +13,21 @@
 #![allow(clippy::doc_markdown, reason = "the docs of options are their help, which is shown as it is written")]
 
 mod ask;
-mod debt;
 mod completions;
+mod debt;
 mod diagnostic;
 mod explain;
-mod fmt;
 mod exposure;
 mod finding;
+mod fmt;
 mod load;
 mod logic;
 mod man;
 mod people;
 mod policy;
-mod report;
 mod print;
 mod render;
+mod report;
 mod schema;
 mod screen;
 mod source;

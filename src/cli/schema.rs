@@ -154,6 +154,7 @@ fn field(entry: &Entry, definitions: &mut Definitions) -> Value {
 fn shape(shape: Shape, takes: &str, definitions: &mut Definitions) -> Value {
     let mut inner = |shape: &Shape| self::shape(*shape, takes, definitions);
     match shape {
+        Shape::Any => json!(true),
         Shape::One => json!({"const": 1}),
         Shape::Boolean => json!({"type": "boolean"}),
         Shape::True => json!({"const": true}),
@@ -222,7 +223,8 @@ fn scalar(shape: Shape) -> (&'static str, Value) {
             json!({"type": ["string", "number"], "pattern": r"^\s*([<>=!]=|[<>=])?\s*[+-]?[0-9]+(\.[0-9]+)?\s*$"}),
         ),
         // What is no scalar has been told by its own parts.
-        Shape::One
+        Shape::Any
+        | Shape::One
         | Shape::Boolean
         | Shape::True
         | Shape::Words

@@ -58,7 +58,7 @@ pub(super) const fn entry(name: &'static str, _: Shape, _: &'static str, _: &'st
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) const fn entry(
+pub(crate) const fn entry(
     name: &'static str,
     shape: Shape,
     takes: &'static str,
@@ -74,6 +74,8 @@ pub const NEEDED: &str = "**required**";
 /// What a value looks like.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
+    /// Whatever its reader takes.
+    Any,
     /// The number 1.
     One,
     /// `true` or `false`.

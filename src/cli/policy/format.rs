@@ -8,7 +8,8 @@ use super::freeze::{Freeze, Offset, Weekly};
 use crate::cli::debt::Caps;
 use crate::cli::exposure::kind;
 use crate::config::read::{Field, Limit, Object, word};
-use crate::config::reference::{NEEDED, Section, entry};
+use crate::config::reference::{Entry, Section};
+use crate::config::shape::{self, NEEDED, Shape};
 use crate::config::{Kind, Node};
 use crate::problem::{FieldPath, Problems, Wrong};
 use crate::share::Ppm;
@@ -22,6 +23,11 @@ const EVERY: &str = "every";
 
 /// All types, in the order of their words.
 const KINDS: [Kind; 4] = [Kind::Release, Kind::Experiment, Kind::Operational, Kind::KillSwitch];
+
+/// A field of a policy. No schema is made of policies, so that their fields have no shape.
+const fn entry(name: &'static str, takes: &'static str, without: &'static str, about: &'static str) -> Entry {
+    shape::entry(name, Shape::Any, takes, without, about)
+}
 
 /// All kinds of maps in a policy.
 pub(in crate::cli) static SECTIONS: [&Section; 7] = [&POLICY, &NAMES, &REQUIRED, &LIVES, &CAPS, &FREEZE, &WEEKLY];
