@@ -2,16 +2,26 @@
 //!
 //! One file a command. What several of them need stands in [`screen`] (what is shown), [`source`] and [`tree`]
 //! (files, with the place of each value), [`diagnostic`] (problems, with the lines they are in), [`load`] (a config
-//! ready to be asked), [`ask`] (a request, made of options) and [`people`] (many requests, made of identities). Never holds a rule of its own: what is decided here
-//! is decided by the code that decides in the proxy.
+//! ready to be asked), [`ask`] (a request, made of options) and [`people`] (many requests, made of identities).
+//! Two configs are compared by [`difference`], out of [`compare`] (what changed, with [`align`] for rules), [`moves`]
+//! (who moves) and [`callout`] (what is dangerous about it); the past of a file comes from [`git`] and [`past`]. Never
+//! holds a rule of its own: what is decided here is decided by the code that decides in the proxy.
 //!
 //! Exit codes: 0 fine, 1 something was found, 2 what was asked for cannot be done.
 #![allow(clippy::doc_markdown, reason = "the docs of options are their help, which is shown as it is written")]
 
+mod align;
 mod ask;
+mod callout;
+mod compare;
 mod diagnostic;
+mod diff;
+mod difference;
 mod explain;
+mod git;
 mod load;
+mod moves;
+mod past;
 mod people;
 mod screen;
 mod source;
@@ -40,6 +50,7 @@ struct Typed {
 enum Command {
     Validate(validate::Args),
     Explain(explain::Args),
+    Diff(diff::Args),
 }
 
 impl Command {
@@ -47,6 +58,7 @@ impl Command {
         match self {
             Self::Validate(args) => validate::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
+            Self::Diff(args) => diff::run(args, screen),
         }
     }
 }

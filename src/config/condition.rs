@@ -22,7 +22,7 @@ const PARTS: Limit = Limit::new(100, "conditions");
 const VALUES: Limit = Limit::new(10_000, "values");
 
 /// When a rule or segment is true.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
     /// All of them are.
     All(Vec<Condition>),
