@@ -3,10 +3,12 @@
 //! Each says why it matters. Looks at what was written; what only the past of a file can show comes from
 //! [`super::git`]. Never counts people.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::align::Pair;
-use super::compare;
+use super::{compare, words};
 use crate::config::{Condition, Config, Exposure, Flag, Rule, Serve, Source, SourceKind, Subject};
 use crate::name::FlagKey;
 use crate::share::Ppm;
@@ -61,8 +63,12 @@ pub(super) fn of_config(old: &Config, new: &Config) -> Vec<CallOut> {
     if same_sources(&old.identity, &new.identity) {
         return Vec::new();
     }
-    let uses = |(_, flag): &&(FlagKey, Flag)| flag.identity.is_none() && asks_identity(flag);
-    let flags = new.flags.iter().filter(uses).count();
+    let uses = |config: &Config| -> BTreeSet<FlagKey> {
+        let flags = config.flags.iter().filter(|(_, flag)| flag.identity.is_none() && asks_identity(flag));
+        flags.map(|(key, _)| key.clone()).collect()
+    };
+    // A flag that comes or goes has nobody who could be drawn anew.
+    let flags = uses(old).intersection(&uses(new)).count();
     if flags == 0 {
         return Vec::new();
     }
@@ -143,7 +149,7 @@ fn lowered(pair: &Pair<'_>, is: &Flag, now: Timestamp) -> Option<CallOut> {
             "rule {number} takes in {after} where it took in {before}: whoever stands between is taken out again, and \
              sees the change undone"
         ),
-        None => format!("rule {number} is gone, which took in {before}: whoever it served is taken out again"),
+        None => format!("rule {number} is gone ({}): whoever it served is taken out again", words::rule(was)),
     };
     Some(CallOut::new(Code::LoweredShare, why))
 }
@@ -169,20 +175,19 @@ fn covered(was: &Rule, before: Ppm, is: &Flag, now: Timestamp) -> bool {
 
 /// Whether a rule serves what a flag without it serves anyhow: to keep people at the baseline takes nobody in.
 fn serves_only(rule: &Rule, flag: &Flag) -> bool {
-    let safe = flag.baseline.as_ref().map_or("off", |name| name.as_str());
-    matches!(&rule.serve, Serve::One(variant) if variant.as_str() == safe)
+    matches!(&rule.serve, Serve::One(variant) if variant.as_str() == compare::baseline(flag))
 }
 
 /// Names that stand for something else than before.
 fn meaning(was: &Flag, is: &Flag) -> Vec<CallOut> {
     let mut callouts = Vec::new();
-    let safe = |flag: &Flag| flag.baseline.as_ref().map_or_else(|| "off".to_owned(), ToString::to_string);
-    if safe(was) != safe(is) {
-        let why =
-            format!("the baseline is {} where it was {}: a kill and a rollback now lead there", safe(is), safe(was));
+    let old = compare::effective(was);
+    let (before, after) = (compare::baseline(was), compare::baseline(is));
+    // Where the old one is gone, that is what is told.
+    if before != after && compare::effective(is).iter().any(|(name, _)| name == before) {
+        let why = format!("the baseline is {after} where it was {before}: a kill and a rollback now lead there");
         callouts.push(CallOut::new(Code::ChangedMeaning, why));
     }
-    let old = compare::effective(was);
     for (name, variant) in compare::effective(is) {
         let Some((_, before)) = old.iter().find(|(known, _)| *known == name) else { continue };
         let value =

@@ -11,7 +11,7 @@ use super::align::{Pair, align};
 use super::callout::{self, CallOut};
 use super::words;
 use crate::config::{self, Condition, Config, Exposure, Flag, Guard, Operator, Rule, Step, Variant};
-use crate::name::{FlagKey, SegmentName};
+use crate::name::{FlagKey, OwnedHeader, SegmentName};
 use crate::plan::{Compiled, Plan};
 use crate::problem::Problems;
 use crate::time::Timestamp;
@@ -77,6 +77,11 @@ impl Change {
         Self { field: field.into(), old: Some(old), new: Some(new) }
     }
 
+    /// A change whose words stand elsewhere, or may not be shown.
+    fn bare(field: impl Into<String>) -> Self {
+        Self { field: field.into(), old: None, new: None }
+    }
+
     /// The change as a sentence of a list.
     pub(super) fn words(&self) -> String {
         let Self { field, old, new } = self;
@@ -137,11 +142,19 @@ fn union<'m, K: Ord + ?Sized, V>(
 fn lone(key: &FlagKey, flag: &Flag, fate: Fate) -> FlagChange {
     let mut changes: Vec<Change> = Vec::new();
     if fate == Fate::Added {
-        let names = effective(flag).into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
-        changes.extend(Change::new("variants", None, Some(names)));
-        let of_interest =
-            |(field, value)| Change::new(field, None, value).filter(|change| change.field != "description");
-        changes.extend(facts(flag).into_iter().filter_map(of_interest));
+        changes.extend(Change::new("variants", None, Some(names(&effective(flag)))));
+        // What a flag has without a word is no news.
+        let usual = |field: &str, value: &str| match field {
+            "header" => value == OwnedHeader::of_flag(key).as_str(),
+            "kill" => !flag.kill,
+            "salt" => value == key.as_str(),
+            "identity" => flag.identity.is_none(),
+            _ => field == "description",
+        };
+        let news = |(field, value): &(&str, Option<String>)| value.as_ref().is_some_and(|value| !usual(field, value));
+        let set = facts(key, flag).into_iter().filter(news);
+        changes.extend(set.filter_map(|(field, value)| Change::new(field, None, value)));
+        changes.extend(guards(None, flag.guard.as_ref()));
         let rules = flag.rules.iter().zip(1_usize..);
         changes.extend(
             rules.filter_map(|(rule, number)| Change::new(format!("rule {number}"), None, Some(words::rule(rule)))),
@@ -158,22 +171,22 @@ fn changed(
     now: Timestamp,
 ) -> Option<FlagChange> {
     let pairs = align(&was.rules, &is.rules);
-    let mut changes: Vec<Change> = facts(was)
+    let mut changes: Vec<Change> = facts(key, was)
         .into_iter()
-        .zip(facts(is))
+        .zip(facts(key, is))
         .filter_map(|((field, was), (_, is))| Change::new(field, was, is))
         .collect();
     if was.identity != is.identity && !changes.iter().any(|change| change.field == "identity") {
         changes.push(Change::known("identity", "its own list".to_owned(), "its own list".to_owned()));
     }
+    changes.extend(guards(was.guard.as_ref(), is.guard.as_ref()));
     changes.extend(variants(was, is));
     changes.extend(rules(&pairs));
     let decides = print(old, key, was).zip(print(new, key, is)).is_none_or(|(was, is)| was != is);
     if decides {
         changes.extend(through_segments(old, new, was, is));
         if was.identity.is_none() && is.identity.is_none() && old.identity != new.identity {
-            let (was, is) = (words::sources(&old.identity), words::sources(&new.identity));
-            changes.push(Change::known("identity of the config", was, is));
+            changes.push(Change::bare("the identity of the config, which it uses,"));
         }
     }
     if changes.is_empty() {
@@ -184,12 +197,13 @@ fn changed(
 }
 
 /// What is said of a flag in single fields, always in this order.
-fn facts(flag: &Flag) -> Vec<(&'static str, Option<String>)> {
+fn facts(key: &FlagKey, flag: &Flag) -> Vec<(&'static str, Option<String>)> {
     let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(", "));
     let text = |text: Option<&dyn ToString>| text.map(ToString::to_string);
     let path =
         |path: &crate::name::PathPrefix| if path.as_str().is_empty() { "/".to_owned() } else { path.to_string() };
-    let mut facts = vec![
+    let rearm = flag.guard.as_ref().and_then(|guard| guard.rearm.as_ref());
+    vec![
         ("type", Some(words::kind(flag.kind).to_owned())),
         ("stage", flag.stage.map(|stage| words::stage(stage).to_owned())),
         ("owner", text(flag.owner.as_ref().map(|text| text as _))),
@@ -201,42 +215,54 @@ fn facts(flag: &Flag) -> Vec<(&'static str, Option<String>)> {
         ("match methods", list(flag.matches.methods.iter().map(ToString::to_string).collect())),
         ("route header", text(flag.route.as_ref().map(|text| text as _))),
         ("rescue", flag.rescue.map(words::span)),
-        ("header", text(flag.header.as_ref().map(|text| text as _))),
-        ("baseline", text(flag.baseline.as_ref().map(|text| text as _))),
+        ("header", Some(flag.header.clone().unwrap_or_else(|| OwnedHeader::of_flag(key)).to_string())),
+        ("baseline", Some(baseline(flag).to_owned())),
         ("default", text(flag.default.as_ref().map(|text| text as _))),
-        ("kill", flag.kill.then(|| "on".to_owned())),
-        ("salt", text(flag.salt.as_ref().map(|text| text as _))),
-        ("identity", flag.identity.as_deref().map(words::sources)),
-    ];
-    facts.extend(guard(flag.guard.as_ref()));
-    facts
+        ("kill", Some(if flag.kill { "on" } else { "off" }.to_owned())),
+        ("salt", Some(flag.salt.as_ref().map_or(key.as_str(), |salt| salt.as_str()).to_owned())),
+        ("identity", Some(flag.identity.as_deref().map_or_else(|| "that of the config".to_owned(), words::sources))),
+        ("guard rearm", text(rearm.map(|text| text as _))),
+    ]
 }
 
-fn guard(guard: Option<&Guard>) -> [(&'static str, Option<String>); 9] {
-    let errors = guard.and_then(|guard| guard.errors);
-    let latency = guard.and_then(|guard| guard.latency);
-    let action = |guard: &Guard| match guard.action {
+/// A guard that came or went is one change, one that stayed is compared limit by limit.
+fn guards(was: Option<&Guard>, is: Option<&Guard>) -> Vec<Change> {
+    if let (Some(was), Some(is)) = (was, is) {
+        let pairs = limits(was).into_iter().zip(limits(is));
+        return pairs.filter_map(|((name, was), (_, is))| Change::new(format!("guard {name}"), was, is)).collect();
+    }
+    let all = |guard: &Guard| {
+        let set = limits(guard).into_iter().filter_map(|(name, limit)| Some(format!("{name} {}", limit?)));
+        set.collect::<Vec<_>>().join(", ")
+    };
+    Change::new("guard", was.map(all), is.map(all)).into_iter().collect()
+}
+
+/// What is said of a guard, always in this order.
+fn limits(guard: &Guard) -> [(&'static str, Option<String>); 9] {
+    let Guard { errors, latency, .. } = guard;
+    let action = match guard.action {
         config::Action::Rollback => "rollback",
         config::Action::Hold => "hold",
         config::Action::Alert => "alert",
     };
-    // 1,500 thousandths are 1.5x; shares have four places, so that a thousandth of one is in their words.
     let factor = |parts: u32| {
         let (whole, rest) = (parts.checked_div(1_000).unwrap_or(0), parts.checked_rem(1_000).unwrap_or(0));
         let text = format!("{whole}.{rest:03}");
         format!("{}x", text.trim_end_matches('0').trim_end_matches('.'))
     };
-    let slow = |latency: &config::Latency| format!("{} of answers", latency.slower);
+    let retry = guard.retry_after.map(words::span);
+    let share = |share: Option<crate::share::Ppm>| share.map(|share| share.to_string());
     [
-        ("guard", guard.map(|guard| action(guard).to_owned())),
-        ("guard window", guard.map(|guard| words::span(guard.window))),
-        ("guard errors max", errors.and_then(|errors| errors.max).map(|share| share.to_string())),
-        ("guard errors overBaseline", errors.and_then(|errors| errors.over_baseline).map(|share| share.to_string())),
-        ("guard latency may be slower for", latency.as_ref().map(slow)),
-        ("guard latency max", latency.and_then(|latency| latency.max).map(words::span)),
-        ("guard latency overBaseline", latency.and_then(|latency| latency.over_baseline).map(factor)),
-        ("guard failures", guard.map(|guard| failures(&guard.failures))),
-        ("guard retry", guard.and_then(retry)),
+        ("action", Some(action.to_owned())),
+        ("window", Some(words::span(guard.window))),
+        ("errors max", share(errors.and_then(|errors| errors.max))),
+        ("errors overBaseline", share(errors.and_then(|errors| errors.over_baseline))),
+        ("latency percentile", share(latency.map(|latency| latency.slower.rest()))),
+        ("latency max", latency.and_then(|latency| latency.max).map(words::span)),
+        ("latency overBaseline", latency.and_then(|latency| latency.over_baseline).map(factor)),
+        ("failures", Some(failures(&guard.failures))),
+        ("retryAfter", retry),
     ]
 }
 
@@ -246,11 +272,9 @@ fn failures(failures: &config::Failures) -> String {
     words.chain(failures.codes.iter().map(ToString::to_string)).collect::<Vec<_>>().join(", ")
 }
 
-fn retry(guard: &Guard) -> Option<String> {
-    let after = guard.retry_after.map(|after| format!("after {}", words::span(after)));
-    let rearm = guard.rearm.as_ref().map(|rearm| format!("rearmed as {rearm}"));
-    let words: Vec<String> = after.into_iter().chain(rearm).collect();
-    (!words.is_empty()).then(|| words.join(", "))
+/// The baseline that a flag has, written or not.
+pub(super) fn baseline(flag: &Flag) -> &str {
+    flag.baseline.as_ref().map_or("off", |name| name.as_str())
 }
 
 /// The variants that a flag has, written or not; the written ones with what they carry.
@@ -263,27 +287,27 @@ pub(super) fn effective(flag: &Flag) -> Vec<(String, Option<&Variant>)> {
 
 fn variants(was: &Flag, is: &Flag) -> Vec<Change> {
     let (old, new) = (effective(was), effective(is));
-    let map = |list: &[(String, Option<&Variant>)]| -> BTreeMap<String, [Option<String>; 4]> {
-        list.iter().map(|(name, variant)| (name.clone(), carried(name, *variant))).collect()
-    };
-    let (before, after) = (map(&old), map(&new));
-    let mut changes = Vec::new();
-    let value = |carried: &[Option<String>; 4]| carried.iter().flatten().next().cloned().unwrap_or_default();
-    for (name, _) in old.iter().filter(|(name, _)| !after.contains_key(name)) {
-        changes.extend(Change::new(format!("variant {name}"), before.get(name).map(value), None));
+    let mut changes: Vec<Change> = Vec::new();
+    let known = |name: &str, list: &[(String, Option<&Variant>)]| list.iter().any(|(known, _)| known == name);
+    if old.len() != new.len() || !old.iter().all(|(name, _)| known(name, &new)) {
+        changes.extend(Change::new("variants", Some(names(&old)), Some(names(&new))));
     }
-    for (name, is) in new.iter().filter_map(|(name, _)| Some((name, after.get(name)?))) {
-        let Some(was) = before.get(name) else {
-            changes.extend(Change::new(format!("variant {name}"), None, Some(value(is))));
-            continue;
-        };
-        let parts = ["value", "headers", "limit", "reply"].into_iter().zip(was.iter().zip(is));
-        changes
-            .extend(parts.filter_map(|(part, (was, is))| {
-                Change::new(format!("variant {name} {part}"), was.clone(), is.clone())
-            }));
+    for (name, is) in &new {
+        let Some((_, was)) = old.iter().find(|(known, _)| known == name) else { continue };
+        let both = carried(name, *was).into_iter().zip(carried(name, *is));
+        let parts = ["value", "headers", "limit", "reply"].into_iter().zip(both);
+        changes.extend(parts.filter_map(|(part, (was, is))| Change::new(format!("variant {name} {part}"), was, is)));
     }
     changes
+}
+
+/// The names of variants, with the values that are not their names.
+fn names(variants: &[(String, Option<&Variant>)]) -> String {
+    let each = variants.iter().map(|(name, variant)| match variant.map(|variant| variant.value.as_str()) {
+        Some(value) if value != name => format!("{name} ({value})"),
+        Some(_) | None => name.clone(),
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// The value, the headers, the limit and the reply of a variant.
@@ -331,7 +355,7 @@ fn rules(pairs: &[Pair<'_>]) -> Vec<Change> {
 fn rule(name: &str, was: &Rule, is: &Rule) -> Vec<Change> {
     let mut changes = Vec::new();
     if was.when != is.when {
-        changes.push(conditions(format!("{name} when"), was.when.as_ref(), is.when.as_ref()));
+        changes.extend(conditions(format!("{name} when"), was.when.as_ref(), is.when.as_ref()));
     }
     match (&was.exposure, &is.exposure) {
         (was, is) if was == is => {}
@@ -366,22 +390,35 @@ fn steps(name: &str, was: &[Step], is: &[Step]) -> Vec<Change> {
     each.filter_map(|(was, is)| Change::new(format!("{name} step"), was, is)).collect()
 }
 
-/// A condition that changed; of a list of values only what came and went.
-fn conditions(field: String, was: Option<&Condition>, is: Option<&Condition>) -> Change {
-    if let (Some(Condition::Test(subject, Operator::In(was))), Some(Condition::Test(same, Operator::In(is)))) =
-        (was, is)
-        && subject == same
-    {
-        let only = |these: &[Box<[u8]>], those: &[Box<[u8]>]| -> Vec<Box<[u8]>> {
-            these.iter().filter(|value| those.binary_search(value).is_err()).cloned().collect()
-        };
-        let shown = |values: Vec<Box<[u8]>>| {
-            (!values.is_empty()).then(|| words::operator(&Operator::In(values.into())).replacen("in ", "", 1))
-        };
-        let field = format!("{field} {} in", words::subject(subject));
-        return Change { field, old: shown(only(was, is)), new: shown(only(is, was)) };
+/// What changed of a condition: of one part among others only that part, of a list of values only what came and went.
+fn conditions(field: String, was: Option<&Condition>, is: Option<&Condition>) -> Vec<Change> {
+    let words = |condition: Option<&Condition>| condition.map_or_else(|| "everybody".to_owned(), words::condition);
+    match (was, is) {
+        (Some(Condition::All(was)), Some(Condition::All(is)))
+        | (Some(Condition::Any(was)), Some(Condition::Any(is)))
+            if was.len() == is.len() =>
+        {
+            let mut differ = was.iter().zip(is).filter(|(was, is)| was != is);
+            if let (Some((was, is)), None) = (differ.next(), differ.next()) {
+                return conditions(field, Some(was), Some(is));
+            }
+        }
+        (Some(Condition::Test(subject, Operator::In(was))), Some(Condition::Test(same, Operator::In(is))))
+            if subject == same =>
+        {
+            let only = |these: &[Box<[u8]>], those: &[Box<[u8]>]| {
+                let values: Vec<_> = these.iter().filter(|value| those.binary_search(value).is_err()).collect();
+                (!values.is_empty()).then(|| words::values(values.into_iter().map(|value| &**value)))
+            };
+            let field = format!("{field}, a value of {}", words::subject(subject));
+            return [Change::new(field.clone(), only(was, is), None), Change::new(field, None, only(is, was))]
+                .into_iter()
+                .flatten()
+                .collect();
+        }
+        _ => {}
     }
-    Change::known(field, words::when(was), words::when(is))
+    vec![Change::known(field, words(was), words(is))]
 }
 
 fn conditions_of(flag: &Flag) -> impl Iterator<Item = &Condition> {
@@ -393,9 +430,7 @@ fn through_segments(old: &Config, new: &Config, was: &Flag, is: &Flag) -> Vec<Ch
     let (before, after) = (asked(old, conditions_of(was)), asked(new, conditions_of(is)));
     let both = union_of(&before, &after);
     let changed = both.into_iter().filter(|(_, (was, is))| was.is_some() && is.is_some() && was != is);
-    changed
-        .map(|(name, _)| Change { field: format!("segment {name}, which its rules ask,"), old: None, new: None })
-        .collect()
+    changed.map(|(name, _)| Change::bare(format!("segment {name}, which its rules ask,"))).collect()
 }
 
 type Segments<'c> = BTreeMap<&'c SegmentName, &'c Condition>;
@@ -450,7 +485,7 @@ fn of_config(old: &Config, new: &Config) -> Vec<Change> {
     let same_header = inspect(old) == inspect(new);
     if same_header && old.inspect != new.inspect {
         // Its value is a secret.
-        changes.push(Change { field: "the value of inspect".to_owned(), old: None, new: None });
+        changes.push(Change::bare("the value of inspect"));
     }
     let map = |config: &'_ Config| -> BTreeMap<SegmentName, Condition> { config.segments.iter().cloned().collect() };
     let (before, after) = (map(old), map(new));
@@ -459,7 +494,7 @@ fn of_config(old: &Config, new: &Config) -> Vec<Change> {
         let field = format!("segment {name}");
         match (before.get(name), after.get(name)) {
             (Some(was), Some(is)) if was == is => {}
-            (Some(was), Some(is)) => changes.push(conditions(field, Some(was), Some(is))),
+            (Some(was), Some(is)) => changes.extend(conditions(field, Some(was), Some(is))),
             (was, is) => changes.extend(Change::new(field, was.map(words::condition), is.map(words::condition))),
         }
     }

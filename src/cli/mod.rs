@@ -20,6 +20,7 @@ mod difference;
 mod explain;
 mod git;
 mod load;
+mod log;
 mod moves;
 mod past;
 mod people;
@@ -51,6 +52,7 @@ enum Command {
     Validate(validate::Args),
     Explain(explain::Args),
     Diff(diff::Args),
+    Log(log::Args),
 }
 
 impl Command {
@@ -59,6 +61,7 @@ impl Command {
             Self::Validate(args) => validate::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
             Self::Diff(args) => diff::run(args, screen),
+            Self::Log(args) => log::run(args, screen),
         }
     }
 }

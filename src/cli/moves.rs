@@ -1,7 +1,7 @@
 //! Counts who moves from one config to another: each identity is decided by both, and the two answers are compared.
 //!
 //! Only flags that may decide otherwise are asked, each with a request that it takes. Who was not decided counts as at
-//! the baseline, which is what a service does without a flag: a new flag moves those whom it takes to something else.
+//! the default, which is what a flag serves without a rule: a new flag moves those whom its rules take to something else.
 //! Never guesses: what is not in the sample is not counted.
 
 use std::collections::BTreeMap;
@@ -230,11 +230,11 @@ impl<'p> Counter<'p> {
             let variant = flag.and_then(|flag| flag.variants.get(place));
             variant.map(|variant| (variant.name.as_str(), variant.value.as_str()))
         };
-        let safe = |flag: Option<&'p Flag>| gets(flag, flag.map_or(0, |flag| usize::from(flag.baseline.0)));
+        let default = |flag: Option<&'p Flag>| gets(flag, flag.map_or(0, |flag| usize::from(flag.default.0)));
         let moved = |from: usize, to: usize| match (gets(old, from), gets(new, to)) {
             (None, None) => false,
-            (None, to) => to != safe(new),
-            (from, None) => from != safe(old),
+            (None, to) => to != default(new),
+            (from, None) => from != default(old),
             (from, to) => from != to,
         };
         let cells = (0..outcomes(old)).flat_map(|from| (0..width).map(move |to| (from, to)));

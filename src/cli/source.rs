@@ -75,7 +75,7 @@ pub(super) fn read(path: &str) -> Result<Vec<Document>, Stop> {
 }
 
 /// The one that is wanted, or all.
-fn nth(file: &str, wanted: Option<usize>, found: Vec<Document>) -> Result<Vec<Document>, Stop> {
+pub(super) fn nth(file: &str, wanted: Option<usize>, found: Vec<Document>) -> Result<Vec<Document>, Stop> {
     let Some(wanted) = wanted else { return Ok(found) };
     let most = found.len();
     let document = found.into_iter().nth(wanted.saturating_sub(1));

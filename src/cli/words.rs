@@ -69,6 +69,11 @@ pub(super) fn operator(operator: &Operator) -> String {
     }
 }
 
+/// Values in quotes, as many as are shown.
+pub(super) fn values<'v>(values: impl ExactSizeIterator<Item = &'v [u8]>) -> String {
+    some(values.map(bytes))
+}
+
 /// A value in quotes, with what is not readable escaped.
 pub(super) fn bytes(value: &[u8]) -> String {
     match core::str::from_utf8(value) {
