@@ -3,6 +3,7 @@
 //!
 //! Repositories are made anew, with dates and authors of their own, so that nothing depends on who runs the test.
 #![allow(
+    clippy::arithmetic_side_effects,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
@@ -116,7 +117,7 @@ fn the_past_is_told_as_it_was() {
     for args in cases {
         let Output { status, stdout, stderr } = tidegate(folder.path(), args);
         let (out, err) = (text(&stdout), text(&stderr));
-        told.push_str(&format!("$ tidegate {}\n? {}\n{out}{err}\n", args.join(" "), status.code().unwrap()));
+        told += &format!("$ tidegate {}\n? {}\n{out}{err}\n", args.join(" "), status.code().unwrap());
     }
     if std::env::var_os("TRYCMD").is_some_and(|how| how == "overwrite") {
         fs::write(GOLDEN, &told).unwrap();

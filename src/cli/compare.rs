@@ -3,7 +3,7 @@
 //! Compares what was written, not how it was laid out: order in a file, quotes and comments are no change. Knows
 //! nothing of people; [`super::moves`] counts those. Never says whether a change is right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -385,8 +385,8 @@ fn steps(name: &str, was: &[Step], is: &[Step]) -> Vec<Change> {
         steps.iter().map(|step| (step.at, words::step(step))).collect()
     };
     let (was, is) = (by_time(was), by_time(is));
-    let times: BTreeMap<Timestamp, ()> = was.keys().chain(is.keys()).map(|time| (*time, ())).collect();
-    let each = times.keys().map(|time| (was.get(time).cloned(), is.get(time).cloned()));
+    let times: BTreeSet<&Timestamp> = was.keys().chain(is.keys()).collect();
+    let each = times.into_iter().map(|time| (was.get(time).cloned(), is.get(time).cloned()));
     each.filter_map(|(was, is)| Change::new(format!("{name} step"), was, is)).collect()
 }
 
@@ -489,8 +489,8 @@ fn of_config(old: &Config, new: &Config) -> Vec<Change> {
     }
     let map = |config: &'_ Config| -> BTreeMap<SegmentName, Condition> { config.segments.iter().cloned().collect() };
     let (before, after) = (map(old), map(new));
-    let names: BTreeMap<&SegmentName, ()> = before.keys().chain(after.keys()).map(|name| (name, ())).collect();
-    for name in names.into_keys() {
+    let names: BTreeSet<&SegmentName> = before.keys().chain(after.keys()).collect();
+    for name in names {
         let field = format!("segment {name}");
         match (before.get(name), after.get(name)) {
             (Some(was), Some(is)) if was == is => {}

@@ -107,7 +107,7 @@ fn show_moves(screen: &mut Screen, margin: &str, moves: &Moves) -> Result<(), St
     let line = match (moves.decided, moves.moved) {
         (false, _) => format!("not decided for this request on either side, so that nobody can be counted  {asked}"),
         (true, 0) => format!("nobody moves, of {users}  {asked}"),
-        (true, moved) => format!("{} of {users} move, {}  {asked}", thousands(moved), moves.share()),
+        (true, some) => format!("{} of {users} move, {}  {asked}", thousands(some), moves.share()),
     };
     screen.line(format!("{margin}  {line}"))?;
     for way in &moves.ways {

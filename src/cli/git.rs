@@ -252,8 +252,8 @@ mod tests {
 
     #[test]
     fn a_log_is_read() {
-        let log = "\u{1e}aa\0100\0Ana\0ana@x\0Rename it\0\0:100644 100644 11 22 R090\0a.yaml\0b.yaml\0\
-                   \u{1e}bb\050\0Bo\0bo@x\0Add it: \"x\"\0\n:000000 100644 00 11 A\0a.yaml\0";
+        let log = "\u{1e}aa\x00100\0Ana\0ana@x\0Rename it\0\0:100644 100644 11 22 R090\0a.yaml\0b.yaml\0\
+                   \u{1e}bb\x0050\0Bo\0bo@x\0Add it: \"x\"\0\n:000000 100644 00 11 A\0a.yaml\0";
         let list = revisions(log.as_bytes());
         let shown: Vec<_> =
             list.iter().map(|r| (r.id.as_str(), r.old.as_deref(), r.new.as_deref(), r.path.as_str())).collect();

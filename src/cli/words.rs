@@ -210,7 +210,8 @@ pub(super) fn span(span: Span) -> String {
     for (unit, size) in UNITS {
         let (number, left) = (rest.checked_div(size).unwrap_or(0), rest.checked_rem(size).unwrap_or(0));
         if number > 0 {
-            text.push_str(&format!("{number}{unit}"));
+            text += &number.to_string();
+            text += unit;
         }
         rest = left;
     }
