@@ -328,12 +328,8 @@ fn rules(pairs: &[Pair<'_>]) -> Vec<Change> {
         match (pair.old, pair.new) {
             (Some((from, was)), Some((to, is))) if was == is => {
                 if pair.moved {
-                    let field = format!("rule {from}, now {to}");
-                    changes.push(Change {
-                        field,
-                        old: None,
-                        new: Some(format!("tried in another order: {}", words::rule(is))),
-                    });
+                    let field = format!("rule {from} ({}) place", words::rule(is));
+                    changes.extend(Change::new(field, Some(from.to_string()), Some(to.to_string())));
                 }
             }
             (Some((from, was)), Some((to, is))) => {
