@@ -117,7 +117,8 @@ fn the_past_is_told_as_it_was() {
     for args in cases {
         let Output { status, stdout, stderr } = tidegate(folder.path(), args);
         let (out, err) = (text(&stdout), text(&stderr));
-        told += &format!("$ tidegate {}\n? {}\n{out}{err}\n", args.join(" "), status.code().unwrap());
+        let (typed, code) = (args.join(" "), status.code().unwrap());
+        told.extend([format!("$ tidegate {typed}\n? {code}\n{out}{err}\n")]);
     }
     if std::env::var_os("TRYCMD").is_some_and(|how| how == "overwrite") {
         fs::write(GOLDEN, &told).unwrap();
