@@ -64,6 +64,12 @@ pub(super) struct Question {
 }
 
 impl Ask {
+    /// Whether a method, a host and a path have been said, or are as good as any.
+    pub(super) fn says(&self) -> (bool, bool, bool) {
+        let whole = self.request.is_some();
+        (whole || self.method.is_some(), whole || self.host.is_some(), whole || self.path.is_some())
+    }
+
     /// The question that the options ask.
     pub(super) fn question(&self) -> Result<Question, Stop> {
         let mut question = match &self.request {
@@ -126,6 +132,12 @@ impl Question {
     /// The value of the first header of this name.
     pub(super) fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// Its first line and host, in one: `GET shop.example/api`.
+    pub(super) fn place(&self) -> String {
+        let part = |name: &str| String::from_utf8_lossy(self.header(name).unwrap_or_default()).into_owned();
+        format!("{} {}{}", part(":method"), part(":authority"), part(":path"))
     }
 
     /// What a plan sees of it.

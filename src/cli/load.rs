@@ -3,7 +3,7 @@
 //! Never lets a config with errors pass: what a proxy would refuse can be checked, not asked.
 
 use super::Stop;
-use super::diagnostic::{self, Severity};
+use super::diagnostic::{self, Diagnostic, Severity};
 use super::screen::Screen;
 use super::source::{self, Document};
 use crate::config::Config;
@@ -25,7 +25,11 @@ pub(super) fn load(path: &str, screen: &mut Screen) -> Result<Loaded, Stop> {
 
 /// The one config of a file, whatever it is worth.
 pub(super) fn one(path: &str) -> Result<Document, Stop> {
-    let mut documents = source::read(path)?;
+    single(path, source::read(path)?)
+}
+
+/// The only config of those that were found.
+pub(super) fn single(path: &str, mut documents: Vec<Document>) -> Result<Document, Stop> {
     match (documents.pop(), documents.len()) {
         (Some(document), 0) => Ok(document),
         (_, more) => {
@@ -54,18 +58,25 @@ pub(super) fn load_all(paths: &[String], screen: &mut Screen) -> Result<Vec<Load
 
 /// A config from what was found in a file.
 pub(super) fn compile(document: Document, screen: &mut Screen) -> Result<Loaded, Stop> {
+    judge(document).map_err(|(document, errors)| {
+        let texts = errors.iter().map(|one| diagnostic::render(&document, one, screen.is_colored()));
+        let texts: Vec<_> = texts.collect();
+        texts.into_iter().try_for_each(|text| screen.note(text)).map_or_else(Stop::Unread, |()| Stop::Problems)
+    })
+}
+
+/// A config from what was found in a file, or its errors.
+#[expect(clippy::result_large_err, reason = "made once a file")]
+pub(super) fn judge(document: Document) -> Result<Loaded, (Document, Vec<Diagnostic>)> {
     let mut problems = Problems::default();
     let config = Config::from_bytes(&document.wire, &mut problems);
-    let compiled = Plan::compile(&config, &mut problems);
-    // Like a proxy, go on without the fields that are not known, and say so.
-    let list = diagnostic::all(&document, &problems, false);
-    let Compiled::Ready(plan) = compiled else {
-        let errors: Vec<_> = list.into_iter().filter(|one| one.severity == Severity::Error).collect();
-        for one in &errors {
-            let text = diagnostic::render(&document, one, screen.is_colored());
-            screen.note(text)?;
+    match Plan::compile(&config, &mut problems) {
+        Compiled::Ready(plan) => Ok(Loaded { document, config, plan }),
+        Compiled::Broken(_) => {
+            // Like a proxy, go on without the fields that are not known.
+            let list = diagnostic::all(&document, &problems, false);
+            let errors = list.into_iter().filter(|one| one.severity == Severity::Error).collect();
+            Err((document, errors))
         }
-        return Err(Stop::Problems);
-    };
-    Ok(Loaded { document, config, plan })
+    }
 }

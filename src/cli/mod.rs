@@ -1,28 +1,36 @@
 //! The door for people: turns what was typed into calls of the engine, and what it says into tables and JSON.
 //!
-//! One file a command. What several of them need stands in [`screen`] (what is shown), [`source`] and [`tree`]
-//! (files, with the place of each value), [`diagnostic`] (problems, with the lines they are in), [`load`] (a config
-//! ready to be asked), [`ask`] (a request, made of options), [`people`] (many requests, made of identities), and for
-//! what is said of a config before any request: [`logic`] (what a condition can never be), [`exposure`] (how many get
-//! something new) and [`finding`]. Never holds a rule of its own: what is decided here
-//! (files, with the place of each value), [`print`] (trees, as text), [`diagnostic`] (problems, with the lines they are in), [`load`] (a config
-//! ready to be asked), [`ask`] (a request, made of options) and [`people`] (many requests, made of identities). Never holds a rule of its own: what is decided here
-//! is decided by the code that decides in the proxy.
+//! One file a command. What several of them need stands in `screen` (what is shown), `source` and `tree` (files, with
+//! the place of each value), `print` (trees, as text), `diagnostic` (problems, with the lines they are in), `load` (a
+//! config ready to be asked), `ask` (a request, made of options) and `people` (many requests, made of identities). What
+//! is said of a config before any request: `logic` (what a condition can never be), `exposure` (how many get something
+//! new) and `finding`. Two configs are compared by `difference`, out of `compare` (what changed, with `align` for
+//! rules), `moves` (who moves) and `callout` (what is dangerous about it); the past of a file comes from `git` and
+//! `past`. Never holds a rule of its own: what is decided here is decided by the code that decides in the proxy.
 //!
 //! Exit codes: 0 fine, 1 something was found, 2 what was asked for cannot be done.
 #![allow(clippy::doc_markdown, reason = "the docs of options are their help, which is shown as it is written")]
 
+mod align;
 mod ask;
+mod callout;
+mod compare;
 mod completions;
 mod debt;
 mod diagnostic;
+mod diff;
+mod difference;
 mod explain;
 mod exposure;
 mod finding;
 mod fmt;
+mod git;
 mod load;
+mod log;
 mod logic;
 mod man;
+mod moves;
+mod past;
 mod people;
 mod policy;
 mod print;
@@ -52,7 +60,7 @@ struct Typed {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one is made, once")]
+#[allow(clippy::large_enum_variant, reason = "one is made, once")]
 enum Command {
     Validate(validate::Args),
     Explain(explain::Args),
@@ -63,6 +71,8 @@ enum Command {
     Render(render::Args),
     Completions(completions::Args),
     Man(man::Args),
+    Diff(diff::Args),
+    Log(log::Args),
 }
 
 impl Command {
@@ -77,6 +87,8 @@ impl Command {
             Self::Render(args) => render::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),
             Self::Man(args) => man::run(args, screen),
+            Self::Diff(args) => diff::run(args, screen),
+            Self::Log(args) => log::run(args, screen),
         }
     }
 }

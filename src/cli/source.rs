@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::Stop;
+use super::git::Past;
 use super::tree::{Places, Tree, Value};
 use crate::config::Node;
 use crate::problem::FieldPath;
@@ -49,17 +50,30 @@ pub(super) fn text(path: &str) -> Result<String, Stop> {
     })
 }
 
-/// All configs in a file. `FILE#2` is the second of several.
-pub(super) fn read(path: &str) -> Result<Vec<Document>, Stop> {
-    let (path, wanted) = match path.rsplit_once('#') {
+/// The file, and which of its configs is meant: `FILE#2`.
+pub(super) fn split(path: &str) -> (&str, Option<usize>) {
+    match path.rsplit_once('#') {
         Some((file, number)) if !fs::exists(path).unwrap_or(false) => match number.parse::<usize>() {
             Ok(number) if number > 0 => (file, Some(number)),
             Ok(_) | Err(_) => (path, None),
         },
         Some(_) | None => (path, None),
-    };
+    }
+}
+
+/// All configs in a file. `FILE#2` is the second of several.
+pub(super) fn read(path: &str) -> Result<Vec<Document>, Stop> {
+    let (path, wanted) = split(path);
     let file = if path == "-" { "<stdin>" } else { path };
-    let found = within(file, &text(path)?)?;
+    let text = match Past::parse(path) {
+        Some(past) => past.text()?,
+        None => text(path)?,
+    };
+    nth(file, wanted, within(file, &text)?)
+}
+
+/// The one that is wanted, or all.
+pub(super) fn nth(file: &str, wanted: Option<usize>, found: Vec<Document>) -> Result<Vec<Document>, Stop> {
     let Some(wanted) = wanted else { return Ok(found) };
     let most = found.len();
     let document = found.into_iter().nth(wanted.saturating_sub(1));

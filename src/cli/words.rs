@@ -5,9 +5,12 @@
 use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 
-use crate::config::{Condition, Operator, Subject};
+use crate::config::{
+    Condition, Exposure, Kind, Operator, Reply, Rule, Serve, Source, SourceKind, Stage, Step, Subject, Throttle,
+};
 use crate::problem::Quoted;
-use crate::time::Timestamp;
+use crate::share::Ppm;
+use crate::time::{Span, Timestamp};
 
 /// How many values of a list are shown.
 const MOST: usize = 5;
@@ -66,6 +69,11 @@ pub(super) fn operator(operator: &Operator) -> String {
     }
 }
 
+/// Values in quotes, as many as are shown.
+pub(super) fn values<'v>(values: impl ExactSizeIterator<Item = &'v [u8]>) -> String {
+    some(values.map(bytes))
+}
+
 /// A value in quotes, with what is not readable escaped.
 pub(super) fn bytes(value: &[u8]) -> String {
     match core::str::from_utf8(value) {
@@ -83,15 +91,134 @@ fn some(values: impl ExactSizeIterator<Item = String>) -> String {
     shown.join(", ")
 }
 
-/// A time as it is written in a config: in UTC, and a day where it is the first moment of one.
-pub(super) fn time(at: Timestamp) -> String {
-    let nanos = i128::from(at.millis()).saturating_mul(1_000_000);
-    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok().and_then(|time| time.format(&Rfc3339).ok());
-    let text = time.unwrap_or_default();
-    text.strip_suffix("T00:00:00Z").map_or_else(|| text.clone(), ToOwned::to_owned)
-}
-
 /// The day of a time, in UTC.
 pub(super) fn day(at: Timestamp) -> String {
     time(at).split('T').next().unwrap_or_default().to_owned()
+}
+
+/// What a rule does, in one line: `when segment internal: v2`, `everybody, 25%: v2`.
+pub(super) fn rule(rule: &Rule) -> String {
+    let exposure = match &rule.exposure {
+        Exposure::Fixed(Ppm::FULL) => String::new(),
+        other => format!(", {}", exposure(other)),
+    };
+    format!("{}{exposure}: {}", when(rule.when.as_ref()), serve(&rule.serve))
+}
+
+/// Whom a rule looks at.
+pub(super) fn when(when: Option<&Condition>) -> String {
+    when.map_or_else(|| "everybody".to_owned(), |when| format!("when {}", condition(when)))
+}
+
+/// How many are taken in.
+pub(super) fn exposure(exposure: &Exposure) -> String {
+    match exposure {
+        Exposure::Fixed(share) => share.to_string(),
+        Exposure::Steps(steps) => format!("steps {}", some(steps.iter().map(step))),
+    }
+}
+
+/// A step of a ramp.
+pub(super) fn step(step: &Step) -> String {
+    let waits = if step.requires { "" } else { ", whatever the guard says" };
+    format!("{} from {}{waits}", step.share, time(step.at))
+}
+
+/// What is served, with the weights where it is drawn.
+pub(super) fn serve(serve: &Serve) -> String {
+    match serve {
+        Serve::One(variant) => variant.to_string(),
+        Serve::Split(parts) => {
+            let part = |part: &crate::config::Split| format!("{} {}", part.variant, part.weight);
+            format!("a draw of {}", parts.iter().map(part).collect::<Vec<_>>().join(" : "))
+        }
+    }
+}
+
+/// Where an identity comes from, in order.
+pub(super) fn sources(sources: &[Source]) -> String {
+    if sources.is_empty() { "nowhere".to_owned() } else { sources.iter().map(source).collect::<Vec<_>>().join(", ") }
+}
+
+fn source(source: &Source) -> String {
+    let from = match &source.kind {
+        SourceKind::Claim(path) => format!("claim {}", path.0.join(".")),
+        SourceKind::Header(name) => format!("header {name}"),
+        SourceKind::Cookie(name) => format!("cookie {name}"),
+        SourceKind::Query(name) => format!("query {name}"),
+        SourceKind::Peer => "peer".to_owned(),
+        SourceKind::Address => "address".to_owned(),
+        SourceKind::Proxy => "proxy".to_owned(),
+        SourceKind::UnverifiedClaim(path) => format!("unverifiedClaim {}", path.0.join(".")),
+        SourceKind::Generate(one) => format!("a made id in cookie {} for {}", one.cookie, span(one.max_age)),
+    };
+    let tidy = match (source.lower, source.trim) {
+        (false, false) => "",
+        (true, false) => " (lower)",
+        (false, true) => " (trim)",
+        (true, true) => " (lower, trim)",
+    };
+    from + tidy
+}
+
+/// An answer in the upstream's place.
+pub(super) fn reply(reply: &Reply) -> String {
+    let body = reply.body.as_deref().map_or_else(String::new, |body| format!(" {}", Quoted(body)));
+    let kind = reply.content_type.as_ref().map_or_else(String::new, |kind| format!(" as {kind}"));
+    let headers = reply.headers.iter().map(|(name, value)| format!(", {name}: {value}"));
+    format!("{}{body}{kind}{}", reply.status, headers.collect::<String>())
+}
+
+/// What a variant takes at most.
+pub(super) fn throttle(limit: &Throttle) -> String {
+    // Kept for a thousand seconds: those of a minute may be no whole number a second.
+    let rate = limit.rate.map(|rate| match (rate.checked_rem(1_000), rate.checked_div(1_000)) {
+        (Some(0), Some(second)) => format!("{second}/s"),
+        _ => format!("{}/m", rate.saturating_mul(60).div_ceil(1_000)),
+    });
+    let in_flight = limit.in_flight.map(|number| format!("{number} in flight"));
+    rate.into_iter().chain(in_flight).collect::<Vec<_>>().join(", ")
+}
+
+/// The word of a type.
+pub(super) fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Release => "release",
+        Kind::Experiment => "experiment",
+        Kind::Operational => "operational",
+        Kind::KillSwitch => "kill-switch",
+    }
+}
+
+/// The word of a stage.
+pub(super) fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Experimental => "experimental",
+        Stage::Trusted => "trusted",
+        Stage::Stable => "stable",
+    }
+}
+
+/// A time in UTC; a day where it is the first moment of one.
+pub(super) fn time(time: Timestamp) -> String {
+    let nanos = i128::from(time.millis()).saturating_mul(1_000_000);
+    let text = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok().and_then(|time| time.format(&Rfc3339).ok());
+    let text = text.unwrap_or_else(|| format!("{} ms", time.millis()));
+    text.strip_suffix("T00:00:00Z").map(str::to_owned).unwrap_or(text)
+}
+
+/// A duration, as a config has it: `1h30m`.
+pub(super) fn span(span: Span) -> String {
+    const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let mut rest = span.millis();
+    let mut text = String::new();
+    for (unit, size) in UNITS {
+        let (number, left) = (rest.checked_div(size).unwrap_or(0), rest.checked_rem(size).unwrap_or(0));
+        if number > 0 {
+            text += &number.to_string();
+            text += unit;
+        }
+        rest = left;
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }

@@ -23,7 +23,7 @@ pub(super) const HEADERS: Limit = Limit::new(16, "headers");
 const PATTERNS: Limit = Limit::new(100, "patterns");
 
 /// A flag as it was written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Flag {
     /// What it is for.
     pub kind: Kind,
@@ -88,7 +88,7 @@ pub enum Stage {
 }
 
 /// The requests that a flag decides; an empty list takes all.
-#[derive(Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Match {
     /// Hosts.
     pub hosts: Vec<HostPattern>,
@@ -99,7 +99,7 @@ pub struct Match {
 }
 
 /// One outcome.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Variant {
     /// Its name.
     pub name: VariantName,
@@ -114,7 +114,7 @@ pub struct Variant {
 }
 
 /// When, how many, what.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// Which requests it looks at.
     pub when: Option<Condition>,
@@ -152,7 +152,7 @@ pub struct Step {
 }
 
 /// What a rule serves.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Serve {
     /// One variant.
     One(VariantName),
@@ -161,7 +161,7 @@ pub enum Serve {
 }
 
 /// A variant's part in a draw.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Split {
     /// The variant.
     pub variant: VariantName,

@@ -1,0 +1,341 @@
+//! Counts who moves from one config to another: each identity is decided by both, and the two answers are compared.
+//!
+//! Only flags that may decide otherwise are asked, each with a request that it takes. Who was not decided counts as at
+//! the default, which is what a flag serves without a rule: a new flag moves those whom its rules take to something else.
+//! Never guesses: what is not in the sample is not counted.
+
+use std::collections::BTreeMap;
+
+use indicatif::ProgressBar;
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use super::ask::{Ask, Question};
+use super::compare::{self, Comparison};
+use super::people::{Ids, Person};
+use crate::config::{Config, Match};
+use crate::decide::decide;
+use crate::name::FlagKey;
+use crate::plan::{Flag, Plan};
+use crate::share::Ppm;
+use crate::standing::Standing;
+use crate::time::Timestamp;
+
+/// How many identities are shown of those that move one way.
+const SAMPLE: usize = 3;
+
+/// How many identities one thread asks about at a time.
+const CHUNK: usize = 4_096;
+
+/// One side: a config, and the plan of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Side<'s> {
+    pub(super) config: &'s Config,
+    pub(super) plan: &'s Plan,
+}
+
+/// Who was asked about, and how.
+pub(super) struct Survey<'s> {
+    pub(super) ask: &'s Ask,
+    pub(super) base: Question,
+    pub(super) ids: Ids,
+    pub(super) now: Timestamp,
+}
+
+/// Who moves in one flag.
+#[derive(Clone, Debug)]
+pub(super) struct Moves {
+    /// The request that all of them sent.
+    pub(super) request: String,
+    /// Whether one of the two sides decides the flag for it.
+    pub(super) decided: bool,
+    pub(super) users: u64,
+    pub(super) moved: u64,
+    pub(super) ways: Vec<Way>,
+}
+
+/// Those who move from one variant to another.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) users: u64,
+    pub(super) sample: Vec<String>,
+}
+
+/// What somebody gets who is not decided.
+const NOTHING: &str = "(nothing)";
+
+impl Moves {
+    /// The part of all who move.
+    pub(super) fn share(&self) -> Ppm {
+        share(self.moved, self.users)
+    }
+
+    /// Whether more than this share moves, exactly.
+    pub(super) fn exceeds(&self, most: Ppm) -> bool {
+        let moved = u128::from(self.moved).saturating_mul(u128::from(Ppm::FULL.parts()));
+        moved > u128::from(self.users).saturating_mul(u128::from(most.parts()))
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let ways = self.ways.iter().map(|way| {
+            let part = share(way.users, self.users).parts();
+            json!({"from": way.from, "to": way.to, "users": way.users, "share": part, "sample": way.sample})
+        });
+        json!({
+            "request": self.request,
+            "decided": self.decided,
+            "users": self.users,
+            "moved": self.moved,
+            "share": self.share().parts(),
+            "ways": ways.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// A part of all, in parts per million, cut off.
+pub(super) fn share(part: u64, all: u64) -> Ppm {
+    let parts = u128::from(part).saturating_mul(u128::from(Ppm::FULL.parts())).checked_div(u128::from(all));
+    Ppm::of(parts.and_then(|parts| u32::try_from(parts).ok()).unwrap_or(0))
+}
+
+/// How many steps [`count`] takes.
+pub(super) fn steps(comparison: &Comparison, old: Side<'_>, new: Side<'_>, survey: &Survey<'_>) -> u64 {
+    let groups = groups(comparison, old, new, survey).len();
+    u64::try_from(groups.saturating_mul(survey.ids.len())).unwrap_or(u64::MAX)
+}
+
+/// Who moves, by flag that may decide otherwise.
+pub(super) fn count(
+    comparison: &Comparison,
+    old: Side<'_>,
+    new: Side<'_>,
+    survey: &Survey<'_>,
+    bar: &ProgressBar,
+) -> BTreeMap<FlagKey, Moves> {
+    let mut found = BTreeMap::new();
+    for (_, (question, keys)) in groups(comparison, old, new, survey) {
+        let part = |config: &Config| compare::plan(&compare::only(config, &|key| keys.contains(&key)));
+        let (old_part, new_part) = (part(old.config), part(new.config));
+        let plans = (old_part.as_ref().unwrap_or(old.plan), new_part.as_ref().unwrap_or(new.plan));
+        let counters: Vec<Counter<'_>> = keys.iter().map(|key| Counter::new(key, plans)).collect();
+        let tallies = ask_all(&counters, plans, &question, survey, bar);
+        for (counter, tally) in counters.iter().zip(tallies) {
+            found.insert(counter.key.clone(), counter.moves(&question, &tally, &survey.ids));
+        }
+    }
+    found
+}
+
+type Groups<'c> = BTreeMap<[Vec<u8>; 3], (Question, Vec<&'c FlagKey>)>;
+
+/// The flags to be asked, by the request that they take.
+fn groups<'c>(comparison: &'c Comparison, old: Side<'_>, new: Side<'_>, survey: &Survey<'_>) -> Groups<'c> {
+    let mut groups = Groups::new();
+    for flag in comparison.flags.iter().filter(|flag| flag.decides) {
+        let sides = [new, old].map(|side| (written(side.config, &flag.key), compiled(side.plan, &flag.key)));
+        let question = taken(survey, &sides);
+        let place = [":method", ":authority", ":path"].map(|name| question.header(name).unwrap_or_default().to_vec());
+        groups.entry(place).or_insert_with(|| (question, Vec::new())).1.push(&flag.key);
+    }
+    groups
+}
+
+fn written<'c>(config: &'c Config, key: &FlagKey) -> Option<&'c Match> {
+    config.flags.iter().find(|(known, _)| known == key).map(|(_, flag)| &flag.matches)
+}
+
+fn compiled<'p>(plan: &'p Plan, key: &FlagKey) -> Option<&'p Flag> {
+    plan.flags().iter().find(|flag| flag.key() == key)
+}
+
+/// The request of the survey, with the method, host and path that the flag takes where nobody has said any.
+fn taken(survey: &Survey<'_>, sides: &[(Option<&Match>, Option<&Flag>); 2]) -> Question {
+    let mut question = survey.base.clone();
+    let (said_method, said_host, said_path) = survey.ask.says();
+    let all = |of: fn(&Match) -> Vec<String>| -> Vec<String> {
+        sides.iter().filter_map(|(written, _)| *written).flat_map(of).collect()
+    };
+    let mut replace = |name: &str, said: bool, of: fn(&Match) -> Vec<String>, takes: fn(&Flag, &[u8]) -> bool| {
+        let flags = || sides.iter().filter_map(|(_, flag)| *flag);
+        let fits = |value: &[u8]| flags().filter(|flag| takes(flag, value)).count();
+        let base = question.header(name).unwrap_or_default().to_vec();
+        let all_fit = fits(&base) == flags().count();
+        if said || all_fit {
+            return;
+        }
+        // The first that fits both sides, or else the new one.
+        let mut values = all(of);
+        values.sort_by_key(|value| std::cmp::Reverse(fits(value.as_bytes())));
+        if let Some(value) = values.into_iter().next() {
+            question.replace(name, value.into_bytes());
+        }
+    };
+    replace(
+        ":method",
+        said_method,
+        |matches| matches.methods.iter().map(ToString::to_string).collect(),
+        |flag, value| flag.matches.takes_method(value),
+    );
+    replace(
+        ":authority",
+        said_host,
+        |matches| {
+            let host = |host: &crate::name::HostPattern| match host.wildcard() {
+                Some(domain) => format!("www.{domain}"),
+                None => host.to_string(),
+            };
+            matches.hosts.iter().map(host).collect()
+        },
+        |flag, value| flag.matches.takes_host(value),
+    );
+    replace(
+        ":path",
+        said_path,
+        |matches| {
+            let path =
+                |path: &crate::name::PathPrefix| if path.as_str().is_empty() { "/" } else { path.as_str() }.to_owned();
+            matches.paths.iter().map(path).collect()
+        },
+        |flag, value| flag.matches.takes_path(value.split(|byte| *byte == b'?').next().unwrap_or_default()),
+    );
+    question
+}
+
+/// What is counted of one flag: each pair of outcomes has a cell.
+struct Counter<'p> {
+    key: &'p FlagKey,
+    old: Option<&'p Flag>,
+    new: Option<&'p Flag>,
+    /// By cell: whether whoever is counted in it has moved.
+    moves: Vec<bool>,
+    width: usize,
+}
+
+/// Those who are counted in one cell, and some of them by their place.
+#[derive(Clone, Debug, Default)]
+struct Cell {
+    users: u64,
+    sample: Vec<usize>,
+}
+
+impl<'p> Counter<'p> {
+    fn new(key: &'p FlagKey, (old, new): (&'p Plan, &'p Plan)) -> Self {
+        let (old, new) = (compiled(old, key), compiled(new, key));
+        // The last outcome of each side is to be not decided.
+        let outcomes = |flag: Option<&Flag>| flag.map_or(0, |flag| flag.variants.len()).saturating_add(1);
+        let width = outcomes(new);
+        let gets = |flag: Option<&'p Flag>, place: usize| {
+            let variant = flag.and_then(|flag| flag.variants.get(place));
+            variant.map(|variant| (variant.name.as_str(), variant.value.as_str()))
+        };
+        let default = |flag: Option<&'p Flag>| gets(flag, flag.map_or(0, |flag| usize::from(flag.default.0)));
+        let moved = |from: usize, to: usize| match (gets(old, from), gets(new, to)) {
+            (None, None) => false,
+            (None, to) => to != default(new),
+            (from, None) => from != default(old),
+            (from, to) => from != to,
+        };
+        let cells = (0..outcomes(old)).flat_map(|from| (0..width).map(move |to| (from, to)));
+        Self { key, old, new, moves: cells.map(|(from, to)| moved(from, to)).collect(), width }
+    }
+
+    fn moves(&self, question: &Question, cells: &[Cell], ids: &Ids) -> Moves {
+        let name = |flag: Option<&Flag>, place: usize, other: Option<&Flag>, there: usize| {
+            let Some(variant) = flag.and_then(|flag| flag.variants.get(place)) else { return NOTHING.to_owned() };
+            let twin = other.and_then(|flag| flag.variants.get(there)).filter(|twin| twin.name == variant.name);
+            if twin.is_some() { format!("{} ({})", variant.name, variant.value) } else { variant.name.to_string() }
+        };
+        let mut moves = Moves { request: question.place(), decided: false, users: 0, moved: 0, ways: Vec::new() };
+        let nothing = cells.len().saturating_sub(1);
+        for (place, (cell, moved)) in cells.iter().zip(&self.moves).enumerate() {
+            moves.users = moves.users.saturating_add(cell.users);
+            moves.decided |= cell.users > 0 && place != nothing;
+            if !moved || cell.users == 0 {
+                continue;
+            }
+            let from = place.checked_div(self.width).unwrap_or(0);
+            let to = place.checked_rem(self.width).unwrap_or(0);
+            moves.moved = moves.moved.saturating_add(cell.users);
+            moves.ways.push(Way {
+                from: name(self.old, from, self.new, to),
+                to: name(self.new, to, self.old, from),
+                users: cell.users,
+                sample: cell.sample.iter().map(|place| ids.id(*place).into_owned()).collect(),
+            });
+        }
+        moves.ways.sort_by(|one, two| {
+            two.users.cmp(&one.users).then_with(|| (&one.from, &one.to).cmp(&(&two.from, &two.to)))
+        });
+        moves
+    }
+}
+
+/// Asks both sides about everybody.
+fn ask_all(
+    counters: &[Counter<'_>],
+    (old, new): (&Plan, &Plan),
+    question: &Question,
+    survey: &Survey<'_>,
+    bar: &ProgressBar,
+) -> Vec<Vec<Cell>> {
+    let person = Person::new(question, &[old, new]);
+    let places = |plan: &Plan| -> Vec<Option<usize>> {
+        plan.flags().iter().map(|flag| counters.iter().position(|counter| counter.key == flag.key())).collect()
+    };
+    let (old_places, new_places) = (places(old), places(new));
+    let empty: Vec<Vec<Cell>> = counters.iter().map(|counter| vec![Cell::default(); counter.moves.len()]).collect();
+    let chunks = survey.ids.len().div_ceil(CHUNK);
+    let one_chunk = |chunk: usize| {
+        let (mut person, mut cells) = (person.clone(), empty.clone());
+        let first = chunk.saturating_mul(CHUNK);
+        let last = first.saturating_add(CHUNK).min(survey.ids.len());
+        let (mut from, mut to) = (vec![0; counters.len()], vec![0; counters.len()]);
+        for place in first..last {
+            let question = person.asks(&survey.ids.id(place));
+            let nothing = |flag: Option<&Flag>| flag.map_or(0, |flag| flag.variants.len());
+            for ((from, to), counter) in from.iter_mut().zip(&mut to).zip(counters) {
+                (*from, *to) = (nothing(counter.old), nothing(counter.new));
+            }
+            outcomes(old, &old_places, question, survey.now, &mut from);
+            outcomes(new, &new_places, question, survey.now, &mut to);
+            for (((from, to), counter), cells) in from.iter().zip(&to).zip(counters).zip(&mut cells) {
+                let cell = from.saturating_mul(counter.width).saturating_add(*to);
+                let moved = counter.moves.get(cell).copied().unwrap_or(false);
+                if let Some(cell) = cells.get_mut(cell) {
+                    cell.users = cell.users.saturating_add(1);
+                    if moved && cell.sample.len() < SAMPLE {
+                        cell.sample.push(place);
+                    }
+                }
+            }
+        }
+        bar.inc(u64::try_from(last.saturating_sub(first)).unwrap_or(0));
+        cells
+    };
+    let parts: Vec<Vec<Vec<Cell>>> = (0..chunks).into_par_iter().map(one_chunk).collect();
+    let mut sum = empty;
+    for part in parts {
+        for (cell, more) in sum.iter_mut().flatten().zip(part.into_iter().flatten()) {
+            cell.users = cell.users.saturating_add(more.users);
+            let room = SAMPLE.saturating_sub(cell.sample.len());
+            cell.sample.extend(more.sample.into_iter().take(room));
+        }
+    }
+    sum
+}
+
+/// Notes what each flag of a plan serves, at the place of its counter.
+fn outcomes(plan: &Plan, places: &[Option<usize>], question: &Question, now: Timestamp, served: &mut [usize]) {
+    let request = question.seen(plan.inputs());
+    let decisions = decide(plan, &request, &Standing::NONE, now);
+    let mut flags = plan.flags().iter().zip(places);
+    // Both stand in the order of their keys.
+    for decision in decisions.list() {
+        let place = flags.find(|(flag, _)| std::ptr::eq(*flag, decision.flag())).and_then(|(_, place)| *place);
+        if let Some(served) = place.and_then(|place| served.get_mut(place)) {
+            *served = usize::from(decision.served().0);
+        }
+    }
+}
