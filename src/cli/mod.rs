@@ -14,6 +14,7 @@ mod explain;
 mod load;
 mod people;
 mod screen;
+mod simulate;
 mod source;
 mod tree;
 mod validate;
@@ -40,6 +41,7 @@ struct Typed {
 enum Command {
     Validate(validate::Args),
     Explain(explain::Args),
+    Simulate(simulate::Args),
 }
 
 impl Command {
@@ -47,6 +49,7 @@ impl Command {
         match self {
             Self::Validate(args) => validate::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
+            Self::Simulate(args) => simulate::run(args, screen),
         }
     }
 }

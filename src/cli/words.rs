@@ -3,7 +3,10 @@
 //! The words are those of the config, so that what is read can be found there. Never shows a whole list that is long.
 
 use crate::config::{Condition, Operator, Subject};
+use crate::plan::Flag;
 use crate::problem::Quoted;
+use crate::request::Request;
+use crate::time::Timestamp;
 
 /// How many values of a list are shown.
 const MOST: usize = 5;
@@ -60,6 +63,24 @@ pub(super) fn operator(operator: &Operator) -> String {
         Operator::Number(wanted) => format!("number {wanted}"),
         Operator::Glob(pattern) => format!("glob {}", bytes(pattern)),
     }
+}
+
+/// Which part of a request is none of what a flag matches.
+pub(super) fn unmatched(flag: &Flag, request: &Request<'_>) -> &'static str {
+    match &flag.matches {
+        matches if !matches.takes_method(request.method()) => "method",
+        matches if !matches.takes_host(request.host()) => "host",
+        _ => "path",
+    }
+}
+
+/// A time, as it is written in a config.
+pub(super) fn moment(at: Timestamp) -> String {
+    let nanos = i128::from(at.millis()).saturating_mul(1_000_000);
+    let time = ::time::OffsetDateTime::from_unix_timestamp_nanos(nanos).ok();
+    let text = time.and_then(|time| time.format(&::time::format_description::well_known::Rfc3339).ok());
+    // Past the year 9999 there is no such text.
+    text.unwrap_or_else(|| format!("{} ms after 1970", at.millis()))
 }
 
 /// A value in quotes, with what is not readable escaped.
