@@ -3,14 +3,18 @@
 //! Between two steps nothing changes, so that each ramp is asked at its own steps and at no other time: the course is
 //! exact, and as fine as the config. Never asks about a flag without a ramp.
 
+use std::collections::BTreeMap;
+
 use indicatif::ProgressBar;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::tally::{CHUNK, chunk};
+use super::tally::{CHUNK, chunk, placed};
+use crate::cli::ask::Question;
 use crate::cli::people::{Ids, Person};
-use crate::config::{Config, Exposure};
+use crate::config::{Config, Exposure, Flag};
 use crate::decide::decide;
-use crate::plan::{Flag, Plan};
+use crate::name::FlagKey;
+use crate::plan::Plan;
 use crate::problem::Problems;
 use crate::standing::Standing;
 use crate::time::{Span, Timestamp};
@@ -59,24 +63,23 @@ impl Ramp {
     }
 }
 
-/// A flag alone, and the times at which to ask about it.
-struct Solo {
+/// Flags whose ramps take their steps at the same times, and these times.
+struct Group {
     plan: Plan,
     times: Vec<Timestamp>,
 }
 
-/// The ramps that these requests can meet, each in a plan of its own: what one flag does hangs on no other.
+/// The ramps of a config, in plans of their own: what one flag does hangs on no other.
 #[derive(Default)]
-pub(super) struct Ramps(Vec<Solo>);
+pub(super) struct Ramps(Vec<Group>);
 
 impl Ramps {
-    /// Those of a config that decide in `plan`.
+    /// Those of a config.
     pub(super) fn new(mut config: Config, from: Timestamp, over: Span) -> Self {
         let to = end(from, over);
-        let mut solos = Vec::new();
-        for flag in std::mem::take(&mut config.flags) {
-            let exposures = flag.1.rules.iter().map(|rule| &rule.exposure);
-            let steps = exposures.filter_map(|exposure| match exposure {
+        let mut groups: BTreeMap<Vec<Timestamp>, Vec<(FlagKey, Flag)>> = BTreeMap::new();
+        for (key, flag) in std::mem::take(&mut config.flags) {
+            let steps = flag.rules.iter().filter_map(|rule| match &rule.exposure {
                 Exposure::Steps(steps) => Some(steps.iter().map(|step| step.at)),
                 Exposure::Fixed(_) => None,
             });
@@ -88,11 +91,15 @@ impl Ramps {
                 steps.flatten().filter(|at| from < *at && *at <= to).chain([from]).collect();
             times.sort_unstable();
             times.dedup();
-            config.flags = vec![flag];
-            // The whole config has compiled, and so does each part of it.
-            solos.extend(Plan::compile(&config, &mut Problems::default()).ready().map(|plan| Solo { plan, times }));
+            groups.entry(times).or_default().push((key, flag));
         }
-        Self(solos)
+        let groups = groups.into_iter().filter_map(|(times, flags)| {
+            config.flags = flags;
+            // The whole config has compiled, and so does each part of it.
+            let plan = Plan::compile(&config, &mut Problems::default()).ready()?;
+            Some(Group { plan, times })
+        });
+        Self(groups.collect())
     }
 
     /// Whether there are none.
@@ -100,14 +107,9 @@ impl Ramps {
         self.0.is_empty()
     }
 
-    /// How many steps of a progress bar it takes to ask for so many.
-    pub(super) fn work(&self, ids: &Ids) -> u64 {
-        if self.is_empty() { 0 } else { u64::try_from(ids.len()).unwrap_or(u64::MAX) }
-    }
-
     /// Asks for everybody, on all threads.
     pub(super) fn course(&self, from: Timestamp, over: Span, person: &Person, ids: &Ids, bar: &ProgressBar) -> Course {
-        let none = || -> Vec<Ramp> { self.0.iter().filter_map(Solo::ramp).collect() };
+        let none = || -> Vec<Vec<Ramp>> { self.0.iter().map(Group::ramps).collect() };
         let chunks = if self.is_empty() { 0 } else { ids.len().div_ceil(CHUNK) };
         let work = (0..chunks).into_par_iter().fold(
             || (none(), person.clone()),
@@ -116,47 +118,61 @@ impl Ramps {
                 let asked = u64::try_from(places.len()).unwrap_or(u64::MAX);
                 for place in places {
                     let question = person.asks(&ids.id(place));
-                    for (solo, ramp) in self.0.iter().zip(&mut ramps) {
-                        let request = question.seen(solo.plan.inputs());
-                        for moment in &mut ramp.moments {
-                            let decisions = decide(&solo.plan, &request, &Standing::NONE, moment.at);
-                            let served = decisions.list().first().map(|decision| usize::from(decision.served().0));
-                            if let Some(count) = served.and_then(|served| moment.counts.get_mut(served)) {
-                                *count = count.saturating_add(1);
-                            }
-                        }
+                    for (group, ramps) in self.0.iter().zip(&mut ramps) {
+                        group.add(question, ramps);
                     }
                 }
                 bar.inc(asked);
                 (ramps, person)
             },
         );
-        let mut ramps = work.map(|(ramps, _)| ramps).reduce(none, plus);
+        let ramps = work.map(|(ramps, _)| ramps).reduce(none, plus);
+        let mut ramps: Vec<Ramp> = ramps.into_iter().flatten().collect();
         // What does not match the request is not decided.
         ramps.retain(|ramp| ramp.moments.iter().flat_map(|moment| &moment.counts).any(|count| *count > 0));
+        ramps.sort_by(|one, two| one.flag.cmp(&two.flag));
         let users = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         Course { from, to: end(from, over), users, ramps }
     }
 }
 
-impl Solo {
-    fn ramp(&self) -> Option<Ramp> {
-        let flag: &Flag = self.plan.flags().first()?;
-        let moment = |at: &Timestamp| Moment { at: *at, counts: vec![0; flag.variants.len()] };
-        Some(Ramp {
-            flag: flag.key().to_string(),
-            variants: flag.variants.iter().map(|variant| variant.name().to_string()).collect(),
-            baseline: usize::from(flag.baseline.0),
-            moments: self.times.iter().map(moment).collect(),
-        })
+impl Group {
+    fn ramps(&self) -> Vec<Ramp> {
+        let ramp = |flag: &crate::plan::Flag| {
+            let moment = |at: &Timestamp| Moment { at: *at, counts: vec![0; flag.variants.len()] };
+            Ramp {
+                flag: flag.key().to_string(),
+                variants: flag.variants.iter().map(|variant| variant.name().to_string()).collect(),
+                baseline: usize::from(flag.baseline.0),
+                moments: self.times.iter().map(moment).collect(),
+            }
+        };
+        self.plan.flags().iter().map(ramp).collect()
+    }
+
+    /// Counts what one user gets at each of the times.
+    fn add(&self, question: &Question, ramps: &mut [Ramp]) {
+        let request = question.seen(self.plan.inputs());
+        for (moment, at) in self.times.iter().enumerate() {
+            let decisions = decide(&self.plan, &request, &Standing::NONE, *at);
+            for (place, decision) in placed(&self.plan, decisions.list()) {
+                let moment = ramps.get_mut(place).and_then(|ramp| ramp.moments.get_mut(moment));
+                let served = usize::from(decision.served().0);
+                if let Some(count) = moment.and_then(|moment| moment.counts.get_mut(served)) {
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
     }
 }
 
-fn plus(mut ramps: Vec<Ramp>, more: Vec<Ramp>) -> Vec<Ramp> {
-    let counts = |ramps: Vec<Ramp>| ramps.into_iter().flat_map(|ramp| ramp.moments).flat_map(|moment| moment.counts);
-    let known = ramps.iter_mut().flat_map(|ramp| &mut ramp.moments).flat_map(|moment| &mut moment.counts);
-    for (count, more) in known.zip(counts(more)) {
-        *count = count.saturating_add(more);
+fn plus(mut ramps: Vec<Vec<Ramp>>, more: Vec<Vec<Ramp>>) -> Vec<Vec<Ramp>> {
+    for (ramp, more) in ramps.iter_mut().flatten().zip(more.into_iter().flatten()) {
+        for (moment, more) in ramp.moments.iter_mut().zip(more.moments) {
+            for (count, more) in moment.counts.iter_mut().zip(more.counts) {
+                *count = count.saturating_add(more);
+            }
+        }
     }
     ramps
 }

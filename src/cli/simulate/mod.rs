@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
     let person = Person::new(&question, &[&plan]);
     let ramps = args.over.map(|over| (over, Ramps::new(config, at, over)));
     let steps = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-    let more = ramps.as_ref().map_or(0, |(_, ramps)| ramps.work(&ids));
+    let more = if ramps.as_ref().is_some_and(|(_, ramps)| !ramps.is_empty()) { steps } else { 0 };
     let bar = screen.progress(steps.saturating_add(more), "asking");
     let tally = Tally::of(&plan, &person, &ids, at, &bar);
     let course = ramps.map(|(over, ramps)| ramps.course(at, over, &person, &ids, &bar));

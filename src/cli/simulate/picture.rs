@@ -22,6 +22,9 @@ const HEIGHT: u32 = 300;
 /// Room for the head.
 const HEAD: u32 = 64;
 
+/// Room for the name of a flag, and its legend.
+const TITLE: u32 = 28;
+
 const FONT: &str = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif";
 const INK: RGBColor = RGBColor(31, 35, 40);
 const SOFT: RGBColor = RGBColor(89, 99, 110);
@@ -56,7 +59,7 @@ fn draw(course: &Course, area: &Area<'_>) -> Drawn {
     let (head, rest) = area.split_vertically(HEAD);
     head.draw(&Text::new("Shares over time", (24, 14), text(22.0, INK)))?;
     let about = format!("{} to {}", moment(course.from), moment(course.to));
-    head.draw(&Text::new(about, (24, 42), text(14.0, SOFT)))?;
+    head.draw(&Text::new(about, (24, 44), text(17.0, SOFT)))?;
     for (ramp, panel) in course.ramps.iter().zip(rest.split_evenly((course.ramps.len().max(1), 1))) {
         one(course, ramp, &panel)?;
     }
@@ -72,13 +75,15 @@ fn one(course: &Course, ramp: &Ramp, panel: &Area<'_>) -> Drawn {
     let top = top(Share::new(most.max().copied().unwrap_or_default(), course.users).high);
     let times = ticks(course.from, course.to, 9).into_iter().map(|(at, text)| (since(at), text)).collect();
     let shares = (0..=4_u32).map(|part| top * f64::from(part) / 4.0).map(|part| (part, mark(part))).collect();
-    let mut chart = ChartBuilder::on(panel)
-        .caption(&ramp.flag, text(17.0, INK))
+    let (title, plot) = panel.split_vertically(TITLE);
+    legend(ramp, &title)?;
+    let mut chart = ChartBuilder::on(&plot)
+        .margin_top(8)
         .margin_left(12)
         .margin_right(28)
         .margin_bottom(8)
-        .x_label_area_size(44)
-        .y_label_area_size(64)
+        .x_label_area_size(52)
+        .y_label_area_size(68)
         .build_cartesian_2d(Axis::new(end, times), Axis::new(top, shares))?;
     chart
         .configure_mesh()
@@ -86,9 +91,9 @@ fn one(course: &Course, ramp: &Ramp, panel: &Area<'_>) -> Drawn {
         .light_line_style(GRID)
         .bold_line_style(GRID)
         .axis_style(SOFT)
-        .label_style(text(14.0, SOFT))
+        .label_style(text(17.0, SOFT))
         .x_desc("UTC")
-        .axis_desc_style(text(14.0, SOFT))
+        .axis_desc_style(text(17.0, SOFT))
         .draw()?;
     for ((place, name), color) in ramp.shown().zip(COLORS.into_iter().cycle()) {
         let steps = steps(course, ramp, place, &since);
@@ -96,21 +101,25 @@ fn one(course: &Course, ramp: &Ramp, panel: &Area<'_>) -> Drawn {
         let band = band.chain(steps.iter().rev().map(|(at, share)| (*at, share.low))).collect::<Vec<_>>();
         chart.draw_series([Polygon::new(band, color.mix(0.18))])?;
         let line = steps.iter().map(|(at, share)| (*at, share.part));
-        let stroke = color.stroke_width(2);
-        chart
-            .draw_series(LineSeries::new(line, stroke))?
-            .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x.saturating_add(18), y)], stroke));
+        chart.draw_series(LineSeries::new(line, color.stroke_width(2)))?;
     }
-    if ramp.shown().next().is_some() {
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.9))
-            .border_style(GRID)
-            .label_font(text(14.0, INK))
-            .margin(10)
-            .draw()?;
+    Ok(())
+}
+
+/// The flag, and its variants behind it: above the lines, where they cannot lie on them.
+fn legend(ramp: &Ramp, title: &Area<'_>) -> Drawn {
+    let mut at = 24_i32;
+    let mut write = |what: &str, style: &TextStyle<'_>, apart: i32| -> Result<i32, Box<dyn std::error::Error>> {
+        title.draw(&Text::new(what.to_owned(), (at, 4), style.clone()))?;
+        let (width, _) = title.estimate_text_size(what, style)?;
+        at = at.saturating_add(i32::try_from(width).unwrap_or_default()).saturating_add(apart);
+        Ok(at)
+    };
+    let mut next = write(&ramp.flag, &text(19.0, INK), 24)?;
+    for ((_, name), color) in ramp.shown().zip(COLORS.into_iter().cycle()) {
+        title.draw(&Rectangle::new([(next, 12), (next.saturating_add(18), 15)], color.filled()))?;
+        next = write("", &text(17.0, INK), 26)?;
+        next = write(name, &text(17.0, INK), 20)?;
     }
     Ok(())
 }

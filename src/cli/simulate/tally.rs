@@ -43,6 +43,19 @@ pub(super) fn chunk(number: usize, of: usize) -> core::ops::Range<usize> {
     begin..begin.saturating_add(CHUNK).min(of)
 }
 
+/// The decisions, with the place of the flag of each: both are in key order, and what does not match the request is
+/// not decided.
+pub(super) fn placed<'d, 'p>(
+    plan: &'p Plan,
+    decisions: &'d [Decision<'p>],
+) -> impl Iterator<Item = (usize, &'d Decision<'p>)> {
+    let mut flags = plan.flags().iter().enumerate();
+    decisions.iter().filter_map(move |decision| {
+        let (place, _) = flags.find(|(_, flag)| core::ptr::eq(decision.flag(), *flag))?;
+        Some((place, decision))
+    })
+}
+
 impl Tally {
     /// Asks for everybody, on all threads.
     pub(super) fn of(plan: &Plan, person: &Person, ids: &Ids, now: Timestamp, bar: &ProgressBar) -> Self {
@@ -72,16 +85,13 @@ impl Tally {
 
     /// Counts the decisions for one identity, the one in this row of its chunk.
     fn add(&mut self, plan: &Plan, decisions: &[Decision<'_>], row: usize, marks: &mut Marks) {
-        let mut decisions = decisions.iter();
-        let mut next = decisions.next();
-        for ((flag, tally), words) in plan.flags().iter().zip(&mut self.flags).zip(marks.0.chunks_exact_mut(WORDS)) {
-            // Both are in key order, and what does not match the request is not decided.
-            let Some(decision) = next.filter(|decision| core::ptr::eq(decision.flag(), flag)) else { continue };
-            next = decisions.next();
+        for (place, decision) in placed(plan, decisions) {
+            let Some(tally) = self.flags.get_mut(place) else { continue };
             let served = decision.served();
             tally.count(served, decision.reason());
+            let word = place.saturating_mul(WORDS).saturating_add(row.wrapping_div(BITS));
             if served != tally.baseline
-                && let Some(word) = words.get_mut(row.wrapping_div(BITS))
+                && let Some(word) = marks.0.get_mut(word)
             {
                 *word |= 1 << row.wrapping_rem(BITS);
             }
