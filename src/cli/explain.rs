@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
 }
 
 /// What became of a request.
-struct Explained {
+pub(super) struct Explained {
     flags: Vec<Told>,
     passed: Vec<(String, &'static str)>,
     written: Vec<(String, String)>,
@@ -85,7 +85,8 @@ struct Test {
     holds: bool,
 }
 
-fn explain(loaded: &Loaded, question: &Question, now: Timestamp) -> Explained {
+/// What becomes of a request at a time.
+pub(super) fn explain(loaded: &Loaded, question: &Question, now: Timestamp) -> Explained {
     let Loaded { plan, config, .. } = loaded;
     let request = question.seen(plan.inputs());
     let mut transcript = Transcript { plan, config, told: Vec::new(), tests: Vec::new(), negated: false };
@@ -231,7 +232,7 @@ impl Explained {
         Ok(())
     }
 
-    fn json(&self, shown: &dyn Fn(&str) -> bool) -> Value {
+    pub(super) fn json(&self, shown: &dyn Fn(&str) -> bool) -> Value {
         let flags = self.flags.iter().filter(|flag| shown(&flag.key)).map(Told::json);
         let passed = self.passed.iter().filter(|(key, _)| shown(key));
         let written: serde_json::Map<String, Value> =

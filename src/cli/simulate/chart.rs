@@ -148,8 +148,22 @@ mod tests {
             ticks(from, to, 7).into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ")
         };
         assert_eq!(texts("2026-12-01", "2026-12-06"), "1 Dec, 2 Dec, 3 Dec, 4 Dec, 5 Dec, 6 Dec");
-        assert_eq!(texts("2026-11-30T15:00:00Z", "2026-12-14T15:00:00Z"), "1 Dec, 8 Dec");
+        assert_eq!(texts("2026-11-30T15:00:00Z", "2026-12-14T15:00:00Z"), "1 Dec, 5 Dec, 9 Dec, 13 Dec");
         assert_eq!(texts("2026-12-01T22:30:00Z", "2026-12-02T05:00:00Z"), "23:00, 2 Dec, 01:00");
         assert_eq!(texts("2026-12-01", "2026-12-01"), "1 Dec");
+        assert_eq!(
+            texts("2026-01-15", "2028-01-15"),
+            "15 Jan 2026, 16 Jul 2026, 14 Jan 2027, 15 Jul 2027, 13 Jan 2028"
+        );
+    }
+
+    #[test]
+    fn axes_end_at_round_shares() {
+        for (part, end, half) in
+            [(0.0, "0.1%", "0.05%"), (0.011, "2%", "1%"), (0.5, "60%", "30%"), (0.9, "100%", "50%")]
+        {
+            let top = top(part);
+            assert_eq!((mark(top).as_str(), mark(top / 2.0).as_str()), (end, half));
+        }
     }
 }

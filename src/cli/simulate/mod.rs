@@ -165,7 +165,9 @@ impl Simulated<'_> {
                 key = "";
             }
         }
-        screen.table(&rows)?;
+        if self.passed.len() < self.plan.flags().len() {
+            screen.table(&rows)?;
+        }
         for (key, part) in &self.passed {
             let why = format!("not decided: the {part} is none of its match");
             screen.line(format!("{}  {}", paint(MAIN, key), paint(FAINT, why)))?;
@@ -293,4 +295,134 @@ fn course_json(course: &Course) -> Value {
         json!({"flag": ramp.flag, "moments": moments.collect::<Vec<_>>()})
     });
     json!({"from": moment(course.from), "to": moment(course.to), "flags": ramps.collect::<Vec<_>>()})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ask::Question;
+    use super::super::explain;
+    use super::super::{load, screen, source};
+    use super::*;
+    use clap::Parser;
+    use indicatif::ProgressBar;
+    use std::collections::BTreeMap;
+
+    /// A file below the folder of golden texts, and a request that all its flags match.
+    fn shop() -> (Loaded, Question) {
+        #[derive(Parser)]
+        struct Typed {
+            #[command(flatten)]
+            options: screen::Options,
+        }
+        let mut screen = Screen::new(Typed::parse_from(["tidegate"]).options);
+        let document = source::read("tests/cli/configs/shop.yaml").unwrap().remove(0);
+        let loaded = load::compile(document, &mut screen).ok().unwrap();
+        let mut question = Question::new("GET", "checkout.shop.svc.cluster.local", "/api/export");
+        question.headers.push(("x-plan".to_owned(), b"gold".to_vec()));
+        question.headers.push(("x-country".to_owned(), b"SE".to_vec()));
+        (loaded, question)
+    }
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_counted_is_what_explain_says() {
+        let (loaded, question) = shop();
+        let ids = Ids::Listed((0..300).map(|n| format!("someone-{n}@example.org").into()).collect());
+        let mut person = Person::new(&question, &[&loaded.plan]);
+        for now in ["2026-11-01T00:00:00Z", "2026-12-03T00:00:00Z", "2027-01-01T00:00:00Z"].map(at) {
+            let mut due: BTreeMap<(String, String, String), u64> = BTreeMap::new();
+            for place in 0..ids.len() {
+                let told = explain::explain(&loaded, person.asks(&ids.id(place)), now).json(&|_| true);
+                for flag in told["flags"].as_array().unwrap() {
+                    let text = |name: &str| flag[name].as_str().unwrap().to_owned();
+                    *due.entry((text("flag"), text("variant"), text("reason"))).or_default() += 1;
+                }
+            }
+            let tally = Tally::of(&loaded.plan, &person, &ids, now, &ProgressBar::hidden());
+            let mut counted = BTreeMap::new();
+            for (flag, tally) in loaded.plan.flags().iter().zip(tally.flags()) {
+                for (variant, (_, reasons)) in flag.variants.iter().zip(tally.variants()) {
+                    for (reason, count) in reasons {
+                        let text = (flag.key().to_string(), variant.name().to_string(), reason.code().to_owned());
+                        counted.insert(text, count);
+                    }
+                }
+            }
+            assert_eq!(counted, due);
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_nothing() {
+        let (loaded, question) = shop();
+        let person = Person::new(&question, &[&loaded.plan]);
+        let (from, over) = (at("2026-12-01T00:00:00Z"), Span::parse("7d").unwrap());
+        let ramps = Ramps::new(loaded.config, from, over);
+        let ids = Ids::Sampled(3 * u32::try_from(tally::CHUNK).unwrap() + 17);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let bar = ProgressBar::hidden();
+            pool.install(|| {
+                let tally = Tally::of(&loaded.plan, &person, &ids, from, &bar);
+                (tally, ramps.course(from, over, &person, &ids, &bar))
+            })
+        };
+        let one = run(1);
+        assert_eq!(one, run(2));
+        assert_eq!(one, run(5));
+    }
+
+    #[test]
+    fn a_course_is_what_is_counted_at_each_of_its_moments() {
+        let (loaded, question) = shop();
+        let person = Person::new(&question, &[&loaded.plan]);
+        let (from, over) = (at("2026-11-30T00:00:00Z"), Span::parse("7d").unwrap());
+        let ids = Ids::Sampled(2_000);
+        let bar = ProgressBar::hidden();
+        let course = Ramps::new(loaded.config, from, over).course(from, over, &person, &ids, &bar);
+        let ramp = &course.ramps[0];
+        assert_eq!((course.ramps.len(), ramp.flag.as_str(), ramp.moments.len()), (1, "checkout", 4));
+        let place = loaded.plan.flags().iter().position(|flag| flag.key().as_str() == "checkout").unwrap();
+        for moment in &ramp.moments {
+            let tally = Tally::of(&loaded.plan, &person, &ids, moment.at, &bar);
+            let counts: Vec<u64> = tally.flags()[place].variants().map(|(count, _)| count).collect();
+            assert_eq!(counts, moment.counts);
+        }
+    }
+
+    #[test]
+    fn a_picture_says_who_when_and_how_many() {
+        let (loaded, question) = shop();
+        let person = Person::new(&question, &[&loaded.plan]);
+        let (from, over) = (at("2026-11-30T00:00:00Z"), Span::parse("7d").unwrap());
+        let bar = ProgressBar::hidden();
+        let course = Ramps::new(loaded.config, from, over).course(from, over, &person, &Ids::Sampled(2_000), &bar);
+        let svg = picture::svg(&course).unwrap();
+        for text in ["checkout", "v2", "1 Dec", "5 Dec", "0%", "60%", "2,000 users", "<polyline"] {
+            assert!(svg.contains(text), "{text} is not in the picture");
+        }
+    }
+
+    #[test]
+    fn pairs_are_those_who_get_something_new_of_both() {
+        let (loaded, question) = shop();
+        let mut person = Person::new(&question, &[&loaded.plan]);
+        let (now, ids) = (at("2026-12-06T00:00:00Z"), Ids::Sampled(3_000));
+        let tally = Tally::of(&loaded.plan, &person, &ids, now, &ProgressBar::hidden());
+        for ((one, two), counted) in tally.pairs() {
+            let due = (0..ids.len()).filter(|place| {
+                let request = person.asks(&ids.id(*place)).seen(loaded.plan.inputs());
+                let decisions = crate::decide::decide(&loaded.plan, &request, &crate::standing::Standing::NONE, now);
+                let moved = |place: usize| {
+                    let flag = &loaded.plan.flags()[place];
+                    decisions.find(flag.key().as_str()).is_some_and(|decision| decision.served() != flag.baseline)
+                };
+                moved(one) && moved(two)
+            });
+            assert_eq!(usize::try_from(counted), Ok(due.count()), "{one} {two}");
+        }
+    }
 }

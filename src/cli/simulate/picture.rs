@@ -13,12 +13,13 @@ use plotters::prelude::*;
 use super::chart::{mark, ticks, top};
 use super::course::{Course, Ramp};
 use super::figure::{Share, float};
+use crate::cli::screen::thousands;
 use crate::cli::words::moment;
 use crate::time::Timestamp;
 
 /// The size of a panel.
 const WIDTH: u32 = 960;
-const HEIGHT: u32 = 300;
+const HEIGHT: u32 = 280;
 /// Room for the head.
 const HEAD: u32 = 64;
 
@@ -58,7 +59,8 @@ fn draw(course: &Course, area: &Area<'_>) -> Drawn {
     area.fill(&WHITE)?;
     let (head, rest) = area.split_vertically(HEAD);
     head.draw(&Text::new("Shares over time", (24, 14), text(22.0, INK)))?;
-    let about = format!("{} to {}", moment(course.from), moment(course.to));
+    let (from, to, users) = (moment(course.from), moment(course.to), thousands(course.users));
+    let about = format!("{from} to {to}, times in UTC, {users} users, bands: 95% intervals");
     head.draw(&Text::new(about, (24, 44), text(17.0, SOFT)))?;
     for (ramp, panel) in course.ramps.iter().zip(rest.split_evenly((course.ramps.len().max(1), 1))) {
         one(course, ramp, &panel)?;
@@ -82,7 +84,7 @@ fn one(course: &Course, ramp: &Ramp, panel: &Area<'_>) -> Drawn {
         .margin_left(12)
         .margin_right(28)
         .margin_bottom(8)
-        .x_label_area_size(52)
+        .x_label_area_size(34)
         .y_label_area_size(68)
         .build_cartesian_2d(Axis::new(end, times), Axis::new(top, shares))?;
     chart
@@ -92,8 +94,6 @@ fn one(course: &Course, ramp: &Ramp, panel: &Area<'_>) -> Drawn {
         .bold_line_style(GRID)
         .axis_style(SOFT)
         .label_style(text(17.0, SOFT))
-        .x_desc("UTC")
-        .axis_desc_style(text(17.0, SOFT))
         .draw()?;
     for ((place, name), color) in ramp.shown().zip(COLORS.into_iter().cycle()) {
         let steps = steps(course, ramp, place, &since);
@@ -117,7 +117,7 @@ fn legend(ramp: &Ramp, title: &Area<'_>) -> Drawn {
     };
     let mut next = write(&ramp.flag, &text(19.0, INK), 24)?;
     for ((_, name), color) in ramp.shown().zip(COLORS.into_iter().cycle()) {
-        title.draw(&Rectangle::new([(next, 12), (next.saturating_add(18), 15)], color.filled()))?;
+        title.draw(&Rectangle::new([(next, 11), (next.saturating_add(18), 14)], color.filled()))?;
         next = write("", &text(17.0, INK), 26)?;
         next = write(name, &text(17.0, INK), 20)?;
     }
