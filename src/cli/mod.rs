@@ -37,7 +37,7 @@ struct Typed {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one is made, once")]
+#[allow(clippy::large_enum_variant, reason = "one is made, once")]
 enum Command {
     Validate(validate::Args),
     Explain(explain::Args),

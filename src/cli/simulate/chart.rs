@@ -44,7 +44,7 @@ const TICKS: [i64; 17] = [
 pub(super) fn ticks(from: Timestamp, to: Timestamp, most: i64) -> Vec<(Timestamp, String)> {
     let (from, to) = (from.millis(), to.millis());
     let span = to.saturating_sub(from);
-    let fits = |apart: &&i64| span.wrapping_div(**apart) < most;
+    let fits = |apart: &&i64| span < apart.saturating_mul(most);
     let apart = TICKS.iter().find(fits).copied().unwrap_or(3_640 * DAY);
     // Whole days are counted from the first midnight, shorter times from the midnight before.
     let midnight = |at: i64| at.div_euclid(DAY).saturating_mul(DAY);
@@ -114,7 +114,11 @@ fn variant(course: &Course, ramp: &Ramp, place: usize) -> Vec<String> {
         format!("{mark:>7} {edge}{}", columns.collect::<String>().trim_end())
     });
     let mut lines: Vec<String> = rows.collect();
-    let column = |at: Timestamp| at.millis().saturating_sub(from).saturating_mul(WIDTH - 1).wrapping_div(span);
+    let column = |at: Timestamp| {
+        let part = at.millis().saturating_sub(from).saturating_mul(WIDTH - 1);
+        // Spans are never zero, nor minus one.
+        part.checked_div(span).unwrap_or_default()
+    };
     let ticks: Vec<(i64, String)> =
         ticks(course.from, course.to, 7).into_iter().map(|(at, text)| (column(at), text)).collect();
     let axis = (0..WIDTH).map(|place| if ticks.iter().any(|(at, _)| *at == place) { '┬' } else { '─' });

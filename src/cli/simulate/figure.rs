@@ -49,7 +49,7 @@ pub(super) struct Pair {
     pub(super) expected: f64,
     /// How far off that is, in standard deviations.
     pub(super) off: f64,
-    /// Whether there was anything to find out: everybody is in both with everybody.
+    /// Whether there was anything to find out: not where one has everybody, nor where nobody is due in both.
     pub(super) telling: bool,
 }
 
@@ -60,8 +60,8 @@ impl Pair {
         let expected = a * b / n;
         // Of the hypergeometric distribution: both numbers are what they are, only who it is was drawn.
         let variance = expected * (n - a) * (n - b) / (n * (n - 1.0).max(1.0));
-        let telling = variance > 0.0;
-        let off = if telling { (float(both) - expected) / variance.sqrt() } else { 0.0 };
+        let telling = variance > 0.0 && (both > 0 || expected >= 1.0);
+        let off = if variance > 0.0 { (float(both) - expected) / variance.sqrt() } else { 0.0 };
         Self { both, expected, off, telling }
     }
 
@@ -93,6 +93,7 @@ pub(super) fn float(number: u64) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small numbers")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

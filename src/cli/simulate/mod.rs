@@ -149,9 +149,8 @@ impl Simulated<'_> {
             for (variant, (count, reasons)) in flag.variants.iter().zip(tally.variants()) {
                 let Share { part, low, high } = Share::new(count, self.users());
                 let alone = reasons.len() == 1;
-                let why = reasons.into_iter().map(|(reason, count)| match alone {
-                    true => reason.code().to_owned(),
-                    false => format!("{} {}", thousands(count), reason.code()),
+                let why = reasons.into_iter().map(|(reason, count)| {
+                    if alone { reason.code().to_owned() } else { format!("{} {}", thousands(count), reason.code()) }
                 });
                 rows.add([
                     paint(MAIN, key),

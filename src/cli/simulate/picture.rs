@@ -20,6 +20,8 @@ use crate::time::Timestamp;
 /// The size of a panel.
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 280;
+/// Where a legend is full.
+const FULL: i32 = 860;
 /// Room for the head.
 const HEAD: u32 = 64;
 
@@ -95,7 +97,7 @@ fn one(course: &Course, ramp: &Ramp, panel: &Area<'_>) -> Drawn {
         .axis_style(SOFT)
         .label_style(text(17.0, SOFT))
         .draw()?;
-    for ((place, name), color) in ramp.shown().zip(COLORS.into_iter().cycle()) {
+    for ((place, _), color) in ramp.shown().zip(COLORS.into_iter().cycle()) {
         let steps = steps(course, ramp, place, &since);
         let band = steps.iter().map(|(at, share)| (*at, share.high));
         let band = band.chain(steps.iter().rev().map(|(at, share)| (*at, share.low))).collect::<Vec<_>>();
@@ -108,18 +110,24 @@ fn one(course: &Course, ramp: &Ramp, panel: &Area<'_>) -> Drawn {
 
 /// The flag, and its variants behind it: above the lines, where they cannot lie on them.
 fn legend(ramp: &Ramp, title: &Area<'_>) -> Drawn {
-    let mut at = 24_i32;
-    let mut write = |what: &str, style: &TextStyle<'_>, apart: i32| -> Result<i32, Box<dyn std::error::Error>> {
-        title.draw(&Text::new(what.to_owned(), (at, 4), style.clone()))?;
-        let (width, _) = title.estimate_text_size(what, style)?;
-        at = at.saturating_add(i32::try_from(width).unwrap_or_default()).saturating_add(apart);
-        Ok(at)
+    let (head, body) = (text(19.0, INK), text(17.0, INK));
+    let width = |what: &str, style: &TextStyle<'_>| -> Result<i32, Box<dyn std::error::Error>> {
+        Ok(i32::try_from(title.estimate_text_size(what, style)?.0)?)
     };
-    let mut next = write(&ramp.flag, &text(19.0, INK), 24)?;
-    for ((_, name), color) in ramp.shown().zip(COLORS.into_iter().cycle()) {
-        title.draw(&Rectangle::new([(next, 11), (next.saturating_add(18), 14)], color.filled()))?;
-        next = write("", &text(17.0, INK), 26)?;
-        next = write(name, &text(17.0, INK), 20)?;
+    let mut at = 24_i32;
+    title.draw(&Text::new(ramp.flag.clone(), (at, 4), head.clone()))?;
+    at = at.saturating_add(width(&ramp.flag, &head)?).saturating_add(24);
+    let all = ramp.shown().count();
+    for (number, ((_, name), color)) in ramp.shown().zip(COLORS.into_iter().cycle()).enumerate() {
+        let wide = width(name, &body)?.saturating_add(46);
+        if at.saturating_add(wide) > FULL {
+            let more = format!("and {} more", all.saturating_sub(number));
+            title.draw(&Text::new(more, (at, 5), body))?;
+            break;
+        }
+        title.draw(&Rectangle::new([(at, 11), (at.saturating_add(18), 14)], color.filled()))?;
+        title.draw(&Text::new(name.to_owned(), (at.saturating_add(26), 5), body.clone()))?;
+        at = at.saturating_add(wide);
     }
     Ok(())
 }
