@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 /// The standard deviations on each side that hold 95 % of a normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// From how many standard deviations on it is no accident: one pair in 15,000 is as far off by chance.
-const FAR: f64 = 4.0;
+/// The share of runs that may call a pair odd that is not, whatever the number of pairs.
+const ACCIDENTS: f64 = 0.001;
 
 /// A share that was counted, with its 95 % interval, all from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,6 +49,8 @@ pub(super) struct Pair {
     pub(super) expected: f64,
     /// How far off that is, in standard deviations.
     pub(super) off: f64,
+    /// The least that minus the logarithm of the chance to be as far off can be.
+    surprise: f64,
     /// Whether there was anything to find out: not where one has everybody, nor where nobody is due in both.
     pub(super) telling: bool,
 }
@@ -62,18 +64,29 @@ impl Pair {
         let variance = expected * (n - a) * (n - b) / (n * (n - 1.0).max(1.0));
         let telling = variance > 0.0 && (both > 0 || expected >= 1.0);
         let off = if variance > 0.0 { (float(both) - expected) / variance.sqrt() } else { 0.0 };
-        Self { both, expected, off, telling }
+        let surprise = if variance > 0.0 { a * divergence(float(both) / a, b / n) } else { 0.0 };
+        Self { both, expected, off, surprise, telling }
     }
 
-    /// Whether the two know of each other: by a salt that they share, or by who is asked.
-    pub(super) fn is_odd(self) -> bool {
-        self.off.abs() >= FAR && (float(self.both) - self.expected).abs() >= 1.0
+    /// Whether the two know of each other, as one of so many pairs: by a salt that they share, or by who is asked.
+    ///
+    /// Where many pairs are looked at, some are far off by chance; with few users, small numbers are. Chernoff's bound
+    /// holds for both.
+    pub(super) fn is_odd(self, pairs: usize) -> bool {
+        let pairs = float(u64::try_from(pairs).unwrap_or(u64::MAX));
+        self.surprise > (2.0 * pairs / ACCIDENTS).ln()
     }
 
     /// What it is against what is expected, in words.
     pub(super) fn words(self) -> String {
         if self.expected <= 0.0 { String::new() } else { format!("{:.2}x", float(self.both) / self.expected) }
     }
+}
+
+/// The relative entropy of a share that was seen to one that was due, in nats.
+fn divergence(seen: f64, due: f64) -> f64 {
+    let part = |seen: f64, due: f64| if seen > 0.0 { seen * (seen / due).ln() } else { 0.0 };
+    part(seen, due) + part(1.0 - seen, 1.0 - due)
 }
 
 /// A share for people: `12.345%`.
@@ -138,8 +151,13 @@ mod tests {
 
     #[test]
     fn a_shared_salt_is_far_from_chance() {
-        assert!(Pair::new(10_000, 10_000, 10_000, 100_000).is_odd());
-        assert!(!Pair::new(10_000, 10_000, 1_020, 100_000).is_odd());
+        assert!(Pair::new(10_000, 10_000, 10_000, 100_000).is_odd(500_000));
+        assert!(Pair::new(13, 29, 13, 100).is_odd(3));
+        assert!(Pair::new(50_000, 50_000, 0, 100_000).is_odd(500_000));
+        // One who is in both of two tiny cohorts is no sign, nor are five deviations among half a million pairs.
+        assert!(!Pair::new(100, 100, 1, 1_000_000).is_odd(1));
+        let far = Pair::new(10_000, 10_000, 1_150, 100_000);
+        assert!(far.off > 5.0 && !far.is_odd(500_000));
         assert!(!Pair::new(100_000, 500, 500, 100_000).telling);
     }
 }

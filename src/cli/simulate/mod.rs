@@ -130,8 +130,9 @@ impl Simulated<'_> {
             Some((one, two, Pair::new(moved_one, moved_two, both, self.users())))
         });
         let mut pairs: Vec<_> = pairs.collect();
+        let number = pairs.len();
         // Sorted by a stable sort: pairs that are alike stay in the order of their keys.
-        pairs.sort_by_key(|(_, _, pair)| std::cmp::Reverse((pair.telling, pair.is_odd(), pair.both)));
+        pairs.sort_by_key(|(_, _, pair)| std::cmp::Reverse((pair.telling, pair.is_odd(number), pair.both)));
         pairs
     }
 
@@ -187,7 +188,7 @@ impl Simulated<'_> {
         screen.line("")?;
         let mut rows = Rows::new(&["off the baseline of both", "", ">users", ">by chance", ">", ""]);
         for (one, two, pair) in pairs.iter().take(telling.min(PAIRS)) {
-            let odd = if pair.is_odd() {
+            let odd = if pair.is_odd(pairs.len()) {
                 paint(ODD, "not by chance: do they share a salt or an audience?")
             } else {
                 String::new()
@@ -231,7 +232,7 @@ impl Simulated<'_> {
                 "users": pair.both,
                 "byChance": rounded(pair.expected),
                 "deviations": rounded(pair.off),
-                "odd": pair.is_odd(),
+                "odd": pair.is_odd(pairs.len()),
             })
         });
         json!({
