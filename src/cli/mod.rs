@@ -1,6 +1,6 @@
 //! The door for people: turns what was typed into calls of the engine, and what it says into tables and JSON.
 //!
-//! One file a command. What several of them need stands in [`screen`] (what is shown), [`source`] and [`tree`]
+//! One file a command, or a folder. What several of them need stands in [`screen`] (what is shown), [`source`] and [`tree`]
 //! (files, with the place of each value), [`diagnostic`] (problems, with the lines they are in), [`load`] (a config
 //! ready to be asked), [`ask`] (a request, made of options) and [`people`] (many requests, made of identities). Never holds a rule of its own: what is decided here
 //! is decided by the code that decides in the proxy.
