@@ -34,14 +34,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
     let loaded = load(&args.file, screen)?;
     let question = args.ask.question()?;
-    let keys = loaded.plan.flags().iter().map(|flag| flag.key().as_str());
-    for wanted in &args.flag {
-        if !keys.clone().any(|key| key == wanted) {
-            let near = super::diagnostic::nearest(wanted, keys.clone());
-            let hint = near.map_or_else(String::new, |near| format!(": did you mean {near}?"));
-            return Err(Stop::Usage(format!("{} has no flag {wanted}{hint}", args.file)));
-        }
-    }
+    loaded.knows(&args.file, &args.flag)?;
     let explained = explain(&loaded, &question, args.when.time());
     let shown = |key: &str| args.flag.is_empty() || args.flag.iter().any(|wanted| wanted == key);
     if screen.is_json() {
@@ -53,7 +46,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
 }
 
 /// What became of a request.
-struct Explained {
+pub(super) struct Explained {
     flags: Vec<Told>,
     passed: Vec<(String, &'static str)>,
     written: Vec<(String, String)>,
@@ -92,7 +85,8 @@ struct Test {
     holds: bool,
 }
 
-fn explain(loaded: &Loaded, question: &Question, now: Timestamp) -> Explained {
+/// What becomes of a request at a time.
+pub(super) fn explain(loaded: &Loaded, question: &Question, now: Timestamp) -> Explained {
     let Loaded { plan, config, .. } = loaded;
     let request = question.seen(plan.inputs());
     let mut transcript = Transcript { plan, config, told: Vec::new(), tests: Vec::new(), negated: false };
@@ -102,14 +96,8 @@ fn explain(loaded: &Loaded, question: &Question, now: Timestamp) -> Explained {
     let carry = OnResponse::new(plan, &request, &decisions);
     let reply = effect::reply(plan, &request, &decisions).map(|answer| answer.status);
     let missed = |flag: &&Flag| decisions.find(flag.key().as_str()).is_none();
-    let passed = plan.flags().iter().filter(missed).map(|flag| {
-        let part = match &flag.matches {
-            matches if !matches.takes_method(request.method()) => "method",
-            matches if !matches.takes_host(request.host()) => "host",
-            _ => "path",
-        };
-        (flag.key().to_string(), part)
-    });
+    let passed =
+        plan.flags().iter().filter(missed).map(|flag| (flag.key().to_string(), words::unmatched(flag, &request)));
     Explained {
         flags: decisions.list().iter().zip(told).map(|(decision, (_, rules))| of(decision, rules)).collect(),
         passed: passed.collect(),
@@ -244,7 +232,7 @@ impl Explained {
         Ok(())
     }
 
-    fn json(&self, shown: &dyn Fn(&str) -> bool) -> Value {
+    pub(super) fn json(&self, shown: &dyn Fn(&str) -> bool) -> Value {
         let flags = self.flags.iter().filter(|flag| shown(&flag.key)).map(Told::json);
         let passed = self.passed.iter().filter(|(key, _)| shown(key));
         let written: serde_json::Map<String, Value> =

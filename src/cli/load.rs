@@ -18,6 +18,17 @@ pub(super) struct Loaded {
     pub(super) plan: Plan,
 }
 
+impl Loaded {
+    /// Refuses keys of flags that the config does not have.
+    pub(super) fn knows(&self, file: &str, keys: &[String]) -> Result<(), Stop> {
+        let known = self.plan.flags().iter().map(|flag| flag.key().as_str());
+        let Some(unknown) = keys.iter().find(|key| !known.clone().any(|known| known == *key)) else { return Ok(()) };
+        let near = diagnostic::nearest(unknown, known);
+        let hint = near.map_or_else(String::new, |near| format!(": did you mean {near}?"));
+        Err(Stop::Usage(format!("{file} has no flag {unknown}{hint}")))
+    }
+}
+
 /// The one config of a file.
 pub(super) fn load(path: &str, screen: &mut Screen) -> Result<Loaded, Stop> {
     compile(one(path)?, screen)

@@ -1,12 +1,13 @@
 //! The door for people: turns what was typed into calls of the engine, and what it says into tables and JSON.
 //!
-//! One file a command. What several of them need stands in `screen` (what is shown), `source` and `tree` (files, with
-//! the place of each value), `print` (trees, as text), `diagnostic` (problems, with the lines they are in), `load` (a
-//! config ready to be asked), `ask` (a request, made of options) and `people` (many requests, made of identities). What
-//! is said of a config before any request: `logic` (what a condition can never be), `exposure` (how many get something
-//! new) and `finding`. Two configs are compared by `difference`, out of `compare` (what changed, with `align` for
-//! rules), `moves` (who moves) and `callout` (what is dangerous about it); the past of a file comes from `git` and
-//! `past`. Never holds a rule of its own: what is decided here is decided by the code that decides in the proxy.
+//! One file a command, or a folder. What several of them need stands in `screen` (what is shown), `source` and `tree`
+//! (files, with the place of each value), `print` (trees, as text), `diagnostic` (problems, with the lines they are in),
+//! `load` (a config ready to be asked), `ask` (a request, made of options), `people` (many requests, made of identities)
+//! and `case` (requests with what is expected of them). What is said of a config before any request: `logic` (what a
+//! condition can never be), `exposure` (how many get something new) and `finding`. Two configs are compared by
+//! `difference`, out of `compare` (what changed, with `align` for rules), `moves` (who moves) and `callout` (what is
+//! dangerous about it); the past of a file comes from `git` and `past`. Never holds a rule of its own: what is decided
+//! here is decided by the code that decides in the proxy.
 //!
 //! Exit codes: 0 fine, 1 something was found, 2 what was asked for cannot be done.
 #![allow(clippy::doc_markdown, reason = "the docs of options are their help, which is shown as it is written")]
@@ -38,6 +39,7 @@ mod render;
 mod report;
 mod schema;
 mod screen;
+mod simulate;
 mod source;
 mod tree;
 mod validate;
@@ -73,6 +75,7 @@ enum Command {
     Man(man::Args),
     Diff(diff::Args),
     Log(log::Args),
+    Simulate(simulate::Args),
 }
 
 impl Command {
@@ -89,6 +92,7 @@ impl Command {
             Self::Man(args) => man::run(args, screen),
             Self::Diff(args) => diff::run(args, screen),
             Self::Log(args) => log::run(args, screen),
+            Self::Simulate(args) => simulate::run(args, screen),
         }
     }
 }

@@ -161,7 +161,12 @@ impl Rows {
         let mut table = Table::new();
         table.load_style(comfy_table::presets::NOTHING);
         table.set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(columns.iter().map(|name| paint(FAINT, name.trim_start_matches('>'))));
+        // Nothing is not painted: it could not be trimmed.
+        let head = |name: &&str| match name.trim_start_matches('>') {
+            "" => String::new(),
+            name => paint(FAINT, name),
+        };
+        table.set_header(columns.iter().map(head));
         for (place, name) in columns.iter().enumerate() {
             if let Some(column) = table.column_mut(place) {
                 column.set_padding((0, 2));

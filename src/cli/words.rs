@@ -8,7 +8,9 @@ use ::time::format_description::well_known::Rfc3339;
 use crate::config::{
     Condition, Exposure, Kind, Operator, Reply, Rule, Serve, Source, SourceKind, Stage, Step, Subject, Throttle,
 };
+use crate::plan::Flag;
 use crate::problem::Quoted;
+use crate::request::Request;
 use crate::share::Ppm;
 use crate::time::{Span, Timestamp};
 
@@ -72,6 +74,23 @@ pub(super) fn operator(operator: &Operator) -> String {
 /// Values in quotes, as many as are shown.
 pub(super) fn values<'v>(values: impl ExactSizeIterator<Item = &'v [u8]>) -> String {
     some(values.map(bytes))
+}
+
+/// Which part of a request is none of what a flag matches.
+pub(super) fn unmatched(flag: &Flag, request: &Request<'_>) -> &'static str {
+    match &flag.matches {
+        matches if !matches.takes_method(request.method()) => "method",
+        matches if !matches.takes_host(request.host()) => "host",
+        _ => "path",
+    }
+}
+
+/// A time, as it is written in a config.
+pub(super) fn moment(at: Timestamp) -> String {
+    let nanos = i128::from(at.millis()).saturating_mul(1_000_000);
+    let text = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok().and_then(|time| time.format(&Rfc3339).ok());
+    // Past the year 9999 there is no such text.
+    text.unwrap_or_else(|| format!("{} ms after 1970", at.millis()))
 }
 
 /// A value in quotes, with what is not readable escaped.
@@ -201,9 +220,7 @@ pub(super) fn stage(stage: Stage) -> &'static str {
 
 /// A time in UTC; a day where it is the first moment of one.
 pub(super) fn time(time: Timestamp) -> String {
-    let nanos = i128::from(time.millis()).saturating_mul(1_000_000);
-    let text = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok().and_then(|time| time.format(&Rfc3339).ok());
-    let text = text.unwrap_or_else(|| format!("{} ms", time.millis()));
+    let text = moment(time);
     text.strip_suffix("T00:00:00Z").map(str::to_owned).unwrap_or(text)
 }
 
