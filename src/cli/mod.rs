@@ -9,6 +9,7 @@
 #![allow(clippy::doc_markdown, reason = "the docs of options are their help, which is shown as it is written")]
 
 mod ask;
+pub mod case;
 mod diagnostic;
 mod explain;
 mod load;
