@@ -2,8 +2,9 @@
 //!
 //! One file a command. What several of them need stands in [`screen`] (what is shown), [`source`] and [`tree`]
 //! (files, with the place of each value), [`diagnostic`] (problems, with the lines they are in), [`load`] (a config
-//! ready to be asked), [`ask`] (a request, made of options) and [`people`] (many requests, made of identities). Never holds a rule of its own: what is decided here
-//! is decided by the code that decides in the proxy.
+//! ready to be asked), [`ask`] (a request, made of options), [`people`] (many requests, made of identities) and
+//! [`case`] (requests with what is expected of them). Never holds a rule of its own: what is decided here is decided by
+//! the code that decides in the proxy.
 //!
 //! Exit codes: 0 fine, 1 something was found, 2 what was asked for cannot be done.
 #![allow(clippy::doc_markdown, reason = "the docs of options are their help, which is shown as it is written")]
@@ -13,9 +14,11 @@ pub mod case;
 mod diagnostic;
 mod explain;
 mod load;
+mod matrix;
 mod people;
 mod screen;
 mod source;
+mod test;
 mod tree;
 mod validate;
 mod words;
@@ -41,6 +44,7 @@ struct Typed {
 enum Command {
     Validate(validate::Args),
     Explain(explain::Args),
+    Test(test::Args),
 }
 
 impl Command {
@@ -48,6 +52,7 @@ impl Command {
         match self {
             Self::Validate(args) => validate::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
+            Self::Test(args) => test::run(args, screen),
         }
     }
 }

@@ -9,6 +9,7 @@ mod read;
 
 use std::fmt;
 use std::ops::Range;
+use std::rc::Rc;
 
 use serde_json::Map;
 
@@ -29,6 +30,8 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Suite {
     pub(super) loaded: Loaded,
+    /// The text of the case file.
+    pub(super) text: Rc<str>,
     /// The cases, in order.
     pub cases: Vec<Case>,
 }

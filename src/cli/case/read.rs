@@ -68,6 +68,7 @@ pub(in crate::cli) fn within(file: &str, text: &str) -> Result<Read, Stop> {
         if reader.found.is_empty() {
             read.suites.extend(suite);
         } else {
+            reader.found.sort_by_key(|one| one.span.as_ref().map(|span| span.start));
             read.problems.push((document, reader.found));
         }
     }
@@ -181,7 +182,7 @@ impl Reader<'_> {
             .enumerate()
             .filter_map(|(place, case)| self.case(case, &cases_at.index(place), at, loaded.as_ref()))
             .collect();
-        Some(Suite { loaded: loaded?, cases })
+        Some(Suite { loaded: loaded?, text: Rc::clone(&document.text), cases })
     }
 
     /// The config of a file that is named, from where the case file stands.
@@ -301,6 +302,9 @@ impl Reader<'_> {
 
     fn expect(&mut self, tree: &Tree, at: &FieldPath<'_>, loaded: Option<&Loaded>) -> Option<Expect> {
         self.object(tree, at, "an expectation", &EXPECT)?;
+        if self.entries(tree, at)?.is_empty() {
+            self.wrong(at, &tree.span, "expects nothing");
+        }
         let mut expect = Expect::default();
         if let Some(decide) = tree.field("decide") {
             expect.decide = Some((decide.span.clone(), self.decided(decide, &at.key("decide"), loaded)));
