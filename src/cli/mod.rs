@@ -11,11 +11,13 @@
 
 mod ask;
 pub mod case;
+mod cover;
 mod diagnostic;
 mod explain;
 mod load;
 mod matrix;
 mod people;
+mod recipe;
 mod screen;
 mod source;
 mod test;

@@ -162,7 +162,7 @@ impl Person {
 }
 
 /// Puts text where a path of names leads.
-fn put(claims: &mut Map<String, Value>, path: &ClaimPath, id: &str) {
+pub(super) fn put(claims: &mut Map<String, Value>, path: &ClaimPath, id: &str) {
     let mut names = path.0.iter();
     let Some(last) = names.next_back() else { return };
     let mut inside = claims;

@@ -1,9 +1,13 @@
-//! Turns what a config says into words: conditions, tests, shares, as a person would read them aloud.
+//! Turns what a config says into words: conditions, tests, shares, times, as a person would read them aloud.
 //!
 //! The words are those of the config, so that what is read can be found there. Never shows a whole list that is long.
 
+use ::time::OffsetDateTime;
+use ::time::format_description::well_known::Rfc3339;
+
 use crate::config::{Condition, Operator, Subject};
 use crate::problem::Quoted;
+use crate::time::Timestamp;
 
 /// How many values of a list are shown.
 const MOST: usize = 5;
@@ -77,4 +81,12 @@ fn some(values: impl ExactSizeIterator<Item = String>) -> String {
         shown.push(format!("{more} more"));
     }
     shown.join(", ")
+}
+
+/// A time as it is written in a config: in UTC, and a day where it is the first moment of one.
+pub(super) fn time(at: Timestamp) -> String {
+    let nanos = i128::from(at.millis()).saturating_mul(1_000_000);
+    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok().and_then(|time| time.format(&Rfc3339).ok());
+    let text = time.unwrap_or_default();
+    text.strip_suffix("T00:00:00Z").map_or_else(|| text.clone(), ToOwned::to_owned)
 }

@@ -139,6 +139,12 @@ impl Comparison {
         Ok(Self { relation, than })
     }
 
+    /// The number that is compared with.
+    #[must_use]
+    pub fn than(&self) -> Decimal {
+        self.than
+    }
+
     /// Whether a number compares so.
     #[must_use]
     pub fn holds(&self, number: Decimal) -> bool {

@@ -79,7 +79,8 @@ impl<'p, 'r> Conditions<'p, 'r> {
     }
 }
 
-fn test(operator: &Operator, value: Option<&[u8]>) -> bool {
+/// Whether a value passes an operator.
+pub(crate) fn test(operator: &Operator, value: Option<&[u8]>) -> bool {
     let Some(value) = value else { return *operator == Operator::Exists(false) };
     match operator {
         Operator::Equals(known) => **known == *value,

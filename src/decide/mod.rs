@@ -7,7 +7,7 @@
 //!
 //! Never reads a clock, never writes a header, never changes a plan.
 
-mod condition;
+pub(crate) mod condition;
 mod identity;
 mod reason;
 mod witness;

@@ -168,6 +168,12 @@ impl Case {
         self.at.unwrap_or(Timestamp::from_millis(0))
     }
 
+    /// Each flag that is decided for a request, and `variant reason`.
+    pub(super) fn words(question: &Question, plan: &Plan, now: Timestamp) -> Vec<(String, String)> {
+        let request = question.seen(plan.inputs());
+        decide(plan, &request, &Standing::NONE, now).list().iter().map(decided).collect()
+    }
+
     /// What becomes of the request, by the engine in this process.
     #[must_use]
     pub fn natively(&self, plan: &Plan) -> Seen {

@@ -27,8 +27,8 @@ use crate::time::Timestamp;
 /// What asks for inspection where a config that stands inside has no key of its own.
 const KEY: &str = "x-tidegate-inspect";
 
-const SUITE: [&str; 5] = ["about", "config", "file", "at", "cases"];
-const CASE: [&str; 4] = ["name", "request", "at", "expect"];
+const SUITE: [&str; 6] = ["about", "config", "file", "at", "cases", "unreached"];
+const CASE: [&str; 5] = ["name", "about", "request", "at", "expect"];
 const REQUEST: [&str; 9] = ["method", "host", "path", "headers", "claims", "peer", "address", "proxy", "token"];
 const EXPECT: [&str; 5] = ["decide", "flags", "upstream", "response", "inspection"];
 
