@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::ask::Question;
 use super::load::Loaded;
 use super::people::{Ids, Person};
-use super::recipe::{Needs, Recipes, give, merge};
+use super::recipe::{Needs, Recipes, give, is_sendable, merge};
 use super::screen::count;
 use super::words;
 use crate::config::Subject;
@@ -52,6 +52,15 @@ pub(super) struct Cover {
     pub(super) gaps: Vec<Gap>,
     /// How many pairs are shown.
     pub(super) pairs: usize,
+}
+
+/// What became of a search.
+enum Found {
+    Row(Row),
+    /// There is a draw, and no user was found who gets it.
+    Nobody,
+    /// No draw decides.
+    Nothing,
 }
 
 /// How many requests show each pair of cells.
@@ -164,6 +173,8 @@ pub(super) fn cover(loaded: &Loaded, now: Timestamp, users: u32) -> Cover {
             cover.rows.push(row);
         }
     }
+    // What was not found by looking may have been found beside what was looked for.
+    cover.gaps.retain(|gap| gap.other.is_none_or(|other| shown.times(gap.one, other) == 0));
     cover.pairs = shown.counts.iter().filter(|times| **times > 0).count();
     cover
 }
@@ -193,17 +204,24 @@ impl<'l> Finder<'l> {
         if flag.kill && variant != flag.baseline {
             return Err("the flag is killed".to_owned());
         }
-        let candidates = self.candidates(place, flag, variant);
+        let mut candidates = self.candidates(place, flag, variant);
         if candidates.is_empty() {
             return Err("nothing serves it".to_owned());
         }
+        // What anybody can send is tried before what needs a token or a certificate.
+        candidates.sort_by_key(|needs| !is_sendable(needs));
         let cell = (place, variant);
         let mut first = None;
         let mut kept = Vec::new();
+        let mut drawn = false;
         for needs in candidates {
-            if let Some(row) = self.find(&needs, &[cell], &|_| 0) {
-                first = first.or(Some(row));
-                kept.push(needs);
+            match self.find(&needs, &[cell], &|_| 0) {
+                Found::Row(row) => {
+                    first = first.or(Some(row));
+                    kept.push(needs);
+                }
+                Found::Nobody => drawn = true,
+                Found::Nothing => {}
             }
             if kept.len() >= KEPT {
                 break;
@@ -212,11 +230,13 @@ impl<'l> Finder<'l> {
         if let Some(ways) = self.ways.get_mut(place).and_then(|flag| flag.get_mut(usize::from(variant.0))) {
             *ways = kept;
         }
-        first.ok_or_else(|| self.nobody("gets it"))
+        first.ok_or_else(|| self.nothing(drawn, "gets it"))
     }
 
-    fn nobody(&self, what: &str) -> String {
-        format!("none of {} {what}", count(usize::try_from(self.users).unwrap_or(usize::MAX), "user"))
+    /// Why nothing was found.
+    fn nothing(&self, drawn: bool, what: &str) -> String {
+        let users = count(usize::try_from(self.users).unwrap_or(usize::MAX), "user");
+        if drawn { format!("none of {users} {what}") } else { format!("no request was found that {what}") }
     }
 
     /// The ways that may lead to a variant.
@@ -245,7 +265,7 @@ impl<'l> Finder<'l> {
                 }
             }
         };
-        for (at, rule) in flag.rules.iter().enumerate().filter(|(_, rule)| serves(rule, variant)) {
+        for (at, _) in flag.rules.iter().enumerate().filter(|(_, rule)| serves(rule, variant)) {
             lead(when(at).map_or_else(|| vec![Needs::new()], |when| self.recipes.ways(when, true)), at);
         }
         if variant == flag.default {
@@ -264,7 +284,7 @@ impl<'l> Finder<'l> {
         let score = |cells: &[Cell]| shown.fresh(cells);
         let mut tried: BTreeSet<Needs> = BTreeSet::new();
         let mut clash = None;
-        let mut apart = true;
+        let (mut apart, mut drawn) = (true, false);
         for way in self.ways(one) {
             for with in self.ways(other) {
                 let needs = match merge(way, with) {
@@ -281,18 +301,28 @@ impl<'l> Finder<'l> {
                 if !tried.insert(needs.clone()) {
                     continue;
                 }
-                let Some(plain) = self.find(&needs, &[one, other], &score) else { continue };
+                let plain = match self.find(&needs, &[one, other], &score) {
+                    Found::Row(row) => row,
+                    Found::Nobody => {
+                        drawn = true;
+                        continue;
+                    }
+                    Found::Nothing => continue,
+                };
                 let more = self.extend(&needs, one, other, cells, shown);
-                let rich = (more != needs).then(|| self.find(&more, &[one, other], &score)).flatten();
-                let better = rich.filter(|rich| score(&rich.cells) > score(&plain.cells));
-                return Ok(better.unwrap_or(plain));
+                if more != needs
+                    && let Found::Row(rich) = self.find(&more, &[one, other], &score)
+                    && score(&rich.cells) > score(&plain.cells)
+                {
+                    return Ok(rich);
+                }
+                return Ok(plain);
             }
         }
         Err(match clash {
-            _ if !tried.is_empty() => self.nobody("gets both"),
-            Some(subject) => format!("they need different values of {}", words::subject(subject)),
+            Some(subject) if tried.is_empty() => format!("they need different values of {}", words::subject(subject)),
             None if apart => "no request is for both flags".to_owned(),
-            None => self.nobody("gets both"),
+            Some(_) | None => self.nothing(drawn, "gets both"),
         })
     }
 
@@ -353,8 +383,8 @@ impl<'l> Finder<'l> {
     }
 
     /// The request with these needs that shows these variants, and of several the one with the best score.
-    fn find(&self, needs: &Needs, want: &[Cell], score: &dyn Fn(&[Cell]) -> usize) -> Option<Row> {
-        let [host, path, method] = self.place(needs, want)?;
+    fn find(&self, needs: &Needs, want: &[Cell], score: &dyn Fn(&[Cell]) -> usize) -> Found {
+        let Some([host, path, method]) = self.place(needs, want) else { return Found::Nothing };
         let mut base = Question::new("GET", "", "/");
         base.replace(":authority", host.to_vec());
         base.replace(":path", path.to_vec());
@@ -373,8 +403,8 @@ impl<'l> Finder<'l> {
             Some(None) => Ids::Sampled(0),
             None => Ids::Sampled(self.users),
         };
-        let mut person = Person::new(&base, &[&self.loaded.plan]);
-        let (mut fits, mut last) = (0_usize, 0_usize);
+        let mut person = Person::outside(&base, &[&self.loaded.plan]);
+        let (mut fits, mut last, mut draws) = (0_usize, 0_usize, false);
         for place in 0..ids.len() {
             let question = person.asks(&ids.id(place));
             let (cells, hit, can) = shows(question);
@@ -387,6 +417,7 @@ impl<'l> Finder<'l> {
                 fits = fits.saturating_add(1);
             }
             // Where nothing is drawn, everybody gets the same.
+            draws |= can;
             let done = !can || fits >= FITS || fits > 0 && place.saturating_sub(last) > BEHIND;
             if done {
                 break;
@@ -398,7 +429,11 @@ impl<'l> Finder<'l> {
                 best = Some((0, Row { question: base, cells }));
             }
         }
-        best.map(|(_, row)| row)
+        match best {
+            Some((_, row)) => Found::Row(row),
+            None if draws => Found::Nobody,
+            None => Found::Nothing,
+        }
     }
 
     /// What is decided, and the flags for which there was a draw.
@@ -425,5 +460,110 @@ fn serves(rule: &Rule, variant: VariantId) -> bool {
     match &rule.serve {
         Serve::One(only) => *only == variant,
         Serve::Split { bounds, .. } => bounds.iter().any(|(_, part)| *part == variant),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::source;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn condition() -> impl Strategy<Value = Value> {
+        let test = prop_oneof![
+            (0..2_u8, 0..2_u8)
+                .prop_map(|(name, value)| json!({"header": format!("x-{name}"), "equals": value.to_string()})),
+            (0..2_u8).prop_map(|name| json!({"header": format!("x-{name}"), "exists": true})),
+            (0..2_u8).prop_map(|name| json!({"cookie": format!("c{name}"), "in": ["a", "b"]})),
+            Just(json!({"path": {"startsWith": "/api"}})),
+        ];
+        test.prop_recursive(2, 4, 2, |inner| {
+            prop_oneof![
+                inner.clone().prop_map(|part| json!({"not": part})),
+                prop::collection::vec(inner.clone(), 1..3).prop_map(|parts| json!({"all": parts})),
+                prop::collection::vec(inner, 1..3).prop_map(|parts| json!({"any": parts})),
+            ]
+        })
+    }
+
+    fn flag() -> impl Strategy<Value = Value> {
+        let variants = || prop::sample::select(vec!["a", "b", "c"]);
+        let serve = prop_oneof![
+            variants().prop_map(Value::from),
+            Just(json!([{"variant": "b", "weight": 1}, {"variant": "c", "weight": 3}])),
+        ];
+        let percent = prop::sample::select(vec![0, 10, 40, 100]);
+        let rule = (prop::option::of(condition()), percent, serve).prop_map(|(when, percent, serve)| {
+            let mut rule = json!({"percent": percent, "serve": serve});
+            if let Some(when) = when {
+                rule["when"] = when;
+            }
+            rule
+        });
+        let matched = prop::sample::select(vec![json!({}), json!({"paths": ["/api"]}), json!({"paths": ["/shop"]})]);
+        let salt = prop::sample::select(vec!["one", "two", "three"]);
+        (prop::collection::vec(rule, 0..3), matched, variants(), any::<bool>(), salt).prop_map(
+            |(rules, matched, default, aligned, salt)| {
+                let mut flag = json!({"variants": ["a", "b", "c"], "baseline": "a", "default": default, "rules": rules, "match": matched});
+                if aligned {
+                    flag["salt"] = salt.into();
+                }
+                flag
+            },
+        )
+    }
+
+    fn loaded(flags: &[Value]) -> Loaded {
+        let flags: serde_json::Map<String, Value> =
+            flags.iter().enumerate().map(|(place, flag)| (format!("f{place}"), flag.clone())).collect();
+        let config = json!({"version": 1, "identity": [{"header": "x-user"}], "flags": flags});
+        let document = source::within("config", &config.to_string()).unwrap().remove(0);
+        let mut problems = crate::problem::Problems::default();
+        let config = crate::config::Config::from_bytes(&document.wire, &mut problems);
+        let plan = Plan::compile(&config, &mut problems).ready().unwrap_or_else(|| panic!("{problems}"));
+        Loaded { document, config, plan }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn each_pair_is_shown_or_told(flags in prop::collection::vec(flag(), 2..5)) {
+            let loaded = loaded(&flags);
+            let now = Timestamp::from_millis(0);
+            let cover = cover(&loaded, now, 1_000);
+            let finder = Finder::new(&loaded, now, 0);
+            for row in &cover.rows {
+                prop_assert_eq!(&finder.decided(&row.question).0, &row.cells);
+            }
+            let missing = |cell: Cell| cover.gaps.iter().any(|gap| gap.one == cell && gap.other.is_none());
+            let apart = |one: Cell, other: Cell| cover.gaps.iter().any(|gap| gap.one == one && gap.other == Some(other));
+            let cells: Vec<Cell> = (0..flags.len()).flat_map(|flag| (0..3).map(move |variant| (flag, VariantId(variant)))).collect();
+            for (one, other) in pairs(&cells).filter(|(one, other)| one.0 != other.0) {
+                let shown = cover.rows.iter().any(|row| row.cells.contains(&one) && row.cells.contains(&other));
+                let told = missing(one) || missing(other) || apart(one, other);
+                prop_assert!(shown != told, "{one:?} {other:?}: shown {shown}, told {told}");
+            }
+            // Requests that nobody looked for show nothing that was told to be out of reach.
+            for number in 0..2_000_usize {
+                let paths: [&str; 3] = ["/api", "/shop", "/"];
+                let mut question = Question::new("GET", "shop.example", paths[number % 3]);
+                let mut header = |name: &str, value: &str| question.headers.push((name.to_owned(), value.as_bytes().to_vec()));
+                for (place, name) in ["x-0", "x-1"].into_iter().enumerate() {
+                    match (number / 3 / 3_usize.pow(u32::try_from(place).unwrap())) % 3 {
+                        2 => {}
+                        value => header(name, &value.to_string()),
+                    }
+                }
+                if number / 27 % 2 == 1 {
+                    header("cookie", "c0=a; c1=b");
+                }
+                header("x-user", &format!("user-{number}"));
+                for (one, other) in pairs(&finder.decided(&question).0) {
+                    prop_assert!(!missing(one) && !missing(other) && !apart(one, other), "{one:?} {other:?} by {question:?}");
+                }
+            }
+        }
     }
 }

@@ -11,8 +11,8 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value};
 
 use super::ask::Question;
-use super::people::put;
-use crate::config::{Condition, Config, Operator, SourceKind, Subject};
+use super::people::{is_sent, put};
+use crate::config::{Condition, Config, Operator, Source, SourceKind, Subject};
 use crate::decide::condition::test;
 
 /// What a request must have, by what a condition looks at; `None` where it must not be there.
@@ -43,7 +43,8 @@ impl<'c> Recipes<'c> {
     pub(super) fn new(config: &'c Config) -> Self {
         let lists =
             std::iter::once(&config.identity).chain(config.flags.iter().filter_map(|(_, f)| f.identity.as_ref()));
-        let identities = lists.filter_map(|list| list.first()).filter_map(|source| source_subject(&source.kind));
+        let sent = |list: &'c Vec<Source>| list.iter().find(|source| is_sent(&source.kind)).or(list.first());
+        let identities = lists.filter_map(sent).filter_map(|source| source_subject(&source.kind));
         let identities = identities.chain([Subject::Identity]).collect();
         let mut recipes = Self { config, values: BTreeMap::new(), identities };
         // What an ordinary request has is tried first.
@@ -166,6 +167,13 @@ pub(super) fn merge<'n>(one: &'n Needs, other: &Needs) -> Result<Needs, &'n Subj
     Ok(both)
 }
 
+/// Whether a client can send all of it by itself.
+pub(super) fn is_sendable(needs: &Needs) -> bool {
+    let inside =
+        |subject: &Subject| matches!(subject, Subject::Claim(_) | Subject::Peer | Subject::Address | Subject::Proxy);
+    !needs.iter().any(|(subject, value)| value.is_some() && inside(subject))
+}
+
 /// Where a request carries an identity, as conditions call it.
 fn source_subject(kind: &SourceKind) -> Option<Subject> {
     Some(match kind {
@@ -184,12 +192,9 @@ fn source_subject(kind: &SourceKind) -> Option<Subject> {
 /// Values that pass a test, and some next to them that do not.
 fn examples(operator: &Operator) -> Vec<Vec<u8>> {
     match operator {
-        Operator::Equals(value)
-        | Operator::StartsWith(value)
-        | Operator::EndsWith(value)
-        | Operator::Contains(value) => {
-            vec![value.to_vec()]
-        }
+        Operator::Equals(value) | Operator::StartsWith(value) | Operator::Contains(value) => vec![value.to_vec()],
+        // What is asked for its end mostly has something in front: an address, a host.
+        Operator::EndsWith(value) => vec![[b"user", &**value].concat(), value.to_vec()],
         Operator::In(values) => values.iter().take(VALUES).map(|value| value.to_vec()).collect(),
         Operator::Exists(_) => vec![b"1".to_vec()],
         Operator::Cidr(networks) => {
