@@ -70,8 +70,16 @@ impl<'c> Recipes<'c> {
         for (_, condition) in &config.segments {
             recipes.gather(condition);
         }
-        for (subject, other) in [(Subject::Method, "POST"), (Subject::Host, "other.example"), (Subject::Path, "/other")]
-        {
+        // What no test asks for is there, too.
+        for subject in recipes.values.keys().cloned().collect::<Vec<_>>() {
+            let other = match subject {
+                Subject::Method => "POST",
+                Subject::Host => "other.example",
+                Subject::Path => "/other",
+                Subject::Address => "192.0.2.1",
+                Subject::Device => continue,
+                _ => "other",
+            };
             recipes.add(&subject, other.as_bytes());
         }
         recipes
@@ -125,9 +133,7 @@ impl<'c> Recipes<'c> {
             Condition::All(parts) | Condition::Any(parts) => {
                 // The first way of each part before the second of any.
                 let each: Vec<Vec<Needs>> = parts.iter().map(|part| self.ways(part, wanted)).collect();
-                let rounds = each.iter().map(Vec::len).max().unwrap_or_default();
-                let ways = (0..rounds).flat_map(|round| each.iter().filter_map(move |ways| ways.get(round)));
-                ways.take(WAYS).cloned().collect()
+                in_turn(&each).take(WAYS).cloned().collect()
             }
             Condition::Test(subject, operator) => {
                 let absent = test(operator, None) == wanted;
@@ -153,6 +159,12 @@ impl<'c> Recipes<'c> {
             both.take(WAYS).collect()
         })
     }
+}
+
+/// The first of each list, then the second of each, and so on.
+pub(super) fn in_turn(lists: &[Vec<Needs>]) -> impl Iterator<Item = &Needs> {
+    let rounds = lists.iter().map(Vec::len).max().unwrap_or_default();
+    (0..rounds).flat_map(move |round| lists.iter().filter_map(move |list| list.get(round)))
 }
 
 /// What both need, or what they need differently.
