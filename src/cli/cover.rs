@@ -338,8 +338,10 @@ impl<'l> Finder<'l> {
     fn extend(&self, needs: &Needs, one: Cell, other: Cell, cells: &[Cell], shown: &Shown) -> Needs {
         let mut needs = needs.clone();
         let mut chosen = vec![one, other];
-        for flag in 0..self.loaded.plan.flags().len() {
-            if flag == one.0 || flag == other.0 {
+        let Some([host, path, method]) = self.place(&needs, &[one, other]) else { return needs };
+        let (host, path, method) = (host.to_vec(), path.to_vec(), method.to_vec());
+        for (flag, known) in self.loaded.plan.flags().iter().enumerate() {
+            if flag == one.0 || flag == other.0 || !known.matches.takes(&method, &host, &path) {
                 continue;
             }
             let gain = |cell: &Cell| chosen.iter().filter(|known| shown.times(**known, *cell) == 0).count();

@@ -22,10 +22,10 @@ pub(super) struct Choices {
     #[arg(long, value_name = "CONFIG", conflicts_with_all = ["files", "only"])]
     matrix: Option<String>,
     /// How many users to look among
-    #[arg(long, value_name = "N", requires = "matrix", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    #[arg(long, value_name = "N", conflicts_with = "files", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     users: u32,
     /// The time to decide at, such as 2026-12-01T09:00:00Z; now, if left out
-    #[arg(long, value_name = "TIME", requires = "matrix", value_parser = ask::time)]
+    #[arg(long, value_name = "TIME", conflicts_with = "files", value_parser = ask::time)]
     at: Option<Timestamp>,
 }
 
@@ -176,4 +176,42 @@ fn beside(question: &Question) -> Vec<String> {
     let parts = [("peer", &question.peer), ("address", &question.address), ("proxy", &question.proxy)];
     let parts = parts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", words::bytes(value.as_ref()?))));
     claims.into_iter().chain(parts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{case, source};
+    use super::*;
+
+    #[test]
+    fn a_matrix_is_a_file_of_cases() {
+        let text = include_str!("../../tests/cli/configs/pairs.yaml");
+        let mut read = case::within("cases", &format!("config:\n  {}\ncases: []", text.replace('\n', "\n  "))).unwrap();
+        let suite = read.suites.remove(0);
+        let now = ask::time("2026-12-03").unwrap();
+        let matrix = Matrix { loaded: &suite.loaded, now, cover: cover(&suite.loaded, now, 1_000) };
+        let mut json = matrix.json("");
+        json.as_object_mut().unwrap().remove("file");
+        json["config"] = source::json(&serde_json::from_slice(&suite.loaded.document.wire).unwrap());
+        let read = case::within("matrix", &json.to_string()).unwrap();
+        assert!(read.problems.is_empty(), "{:?}", read.problems);
+        let suite = &read.suites[0];
+        assert_eq!(suite.cases.len(), matrix.cover.rows.len());
+        for case in &suite.cases {
+            let wrong = case.differences(&case.natively(suite.plan()));
+            assert!(wrong.is_empty(), "{}: {wrong:?}", case.name);
+        }
+    }
+
+    #[test]
+    fn a_shell_takes_each_value_for_one_word() {
+        for (bytes, word) in [
+            (&b"plain/1"[..], "plain/1"),
+            (b"it's me", r"'it'\''s me'"),
+            (b"a\\b\"c", "'a\\b\"c'"),
+            (b"\xff'", r"$'\xff\''"),
+        ] {
+            assert_eq!(quoted(String::new(), bytes), word);
+        }
+    }
 }

@@ -32,7 +32,7 @@ A file of cases:
   cases:
     - name: gold customers see the new checkout
       at: 2026-12-03               # 1970 if left out
-      request: {method: POST, host: shop.example, path: /api/pay, headers: {x-user-id: ana, x-plan: gold}}
+      request: {method: POST, path: /api/pay, headers: {x-user-id: ana, x-plan: gold}}
       expect:
         flags: {checkout: v2 split, new-nav: \"on\", export: null}   # null: not decided
         upstream: {x-upstream-version: v2, x-flag-export: null}    # null: not there

@@ -56,6 +56,9 @@ pub(in crate::cli) fn within(file: &str, text: &str) -> Result<Read, Stop> {
             read.timelines = read.timelines.saturating_add(timelines);
             continue;
         }
+        if tree.field("flags").is_some() && tree.field("cases").is_none() {
+            return Err(Stop::Usage(format!("{file} is a config: name it as the file of your cases")));
+        }
         let document = Document {
             file: file.to_owned(),
             text: Rc::clone(&text),
