@@ -43,12 +43,6 @@ impl Decimal {
         Some(Self(if negative { value.checked_neg()? } else { value }))
     }
 
-    /// The numbers next to this one, below and above: there is none between.
-    #[must_use]
-    pub fn neighbours(self) -> [Self; 2] {
-        [Self(self.0.saturating_sub(1)), Self(self.0.saturating_add(1))]
-    }
-
     /// This number times 10^`places`, where that is whole.
     #[must_use]
     pub fn scaled(self, places: u32) -> Option<i128> {

@@ -239,7 +239,7 @@ impl Explained {
             };
             let failed: Vec<String> = failed.map(why).collect();
             let tests = if rule.verdict == "not met" && !failed.is_empty() { ": " } else { "" };
-            format!("{}{tests}{}", rule.head(|verdict| verdict.to_owned()), failed.join("; "))
+            format!("{}{tests}{}", rule.head(str::to_owned), failed.join("; "))
         };
         let mut lines: Vec<String> = told.rules.iter().map(line).collect();
         if !told.rules.iter().any(|rule| rule.taken) {

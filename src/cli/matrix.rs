@@ -142,18 +142,18 @@ impl Matrix<'_> {
 
 /// A command that sends the request to `$URL`.
 fn curl(question: &Question) -> String {
-    let mut command = "curl".to_owned();
+    let mut words = vec!["curl".to_owned()];
     let part = |name: &str| question.header(name).unwrap_or_default();
     if part(":method") != b"GET" {
-        command.push_str(&format!(" -X {}", String::from_utf8_lossy(part(":method"))));
+        words.extend(["-X".to_owned(), quoted(String::new(), part(":method"))]);
     }
     let host = [("host".to_owned(), part(":authority").to_vec())];
     let plain = question.headers.iter().filter(|(name, _)| !name.starts_with(':'));
     for (name, value) in host.iter().chain(plain) {
-        command.push_str(&format!(" -H {}", quoted(format!("{name}: "), value)));
+        words.extend(["-H".to_owned(), quoted(format!("{name}: "), value)]);
     }
-    command.push_str(&format!(" \"$URL\"{}", quoted(String::new(), part(":path"))));
-    command
+    words.push(format!("\"$URL\"{}", quoted(String::new(), part(":path"))));
+    words.join(" ")
 }
 
 /// Text as a shell takes it for one word.

@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
             "cases": sum(|ran| ran.run),
             "failed": sum(|ran| ran.failed.len()),
             "skipped": sum(|ran| ran.read.timelines),
-            "problems": sum(|ran| ran.problems()),
+            "problems": all.iter().map(Ran::problems).fold(0, usize::saturating_add),
             "files": all.iter().map(Ran::json).collect::<Vec<_>>(),
         }))?;
     } else {
