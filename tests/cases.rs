@@ -23,8 +23,8 @@ fn the_engine_decides_every_case_as_expected() {
     let mut count = 0;
     for suite in suites() {
         let plan = suite.plan();
-        for case in &suite.cases {
-            case.check(&case.natively(&plan), "engine");
+        for case in suite.cases() {
+            case.check(&case.natively(plan), "engine");
             count += 1;
         }
     }
@@ -37,7 +37,7 @@ fn the_built_module_decides_every_case_as_expected() {
     let module = Module::load(module()).unwrap();
     for suite in suites() {
         let mut host = host(&module, &suite);
-        for case in &suite.cases {
+        for case in suite.cases() {
             case.check(&case.through_module(&mut host), "module");
         }
     }
@@ -46,14 +46,14 @@ fn the_built_module_decides_every_case_as_expected() {
 #[test]
 fn a_real_envoy_decides_every_case_as_expected() {
     let suites: Vec<Suite> = suites();
-    let envoy = Scene::new(suites[0].config.as_str()).lua(CLAIMS_LUA).start();
+    let envoy = Scene::new(suites[0].config()).lua(CLAIMS_LUA).start();
     let mut client = envoy.client();
     let (mut asked, mut left_out) = (0, 0);
     for (index, suite) in suites.iter().enumerate() {
         if index > 0 {
-            assert_eq!(envoy.push(&suite.config), Pushed::Accepted, "{}", suite.name);
+            assert_eq!(envoy.push(&suite.config()), Pushed::Accepted, "{}", suite.name);
         }
-        for case in &suite.cases {
+        for case in suite.cases() {
             if case.fits_envoy() {
                 case.check(&case.through_envoy(&mut client), "Envoy");
                 asked += 1;

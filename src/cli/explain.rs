@@ -113,6 +113,15 @@ pub(super) fn explain(loaded: &Loaded, question: &Question, now: Timestamp) -> E
     }
 }
 
+impl Line {
+    /// The rule and its verdict, which may be painted.
+    fn head(&self, paint: impl Fn(&str) -> String) -> String {
+        let when = self.when.as_deref().map_or_else(|| "everybody".to_owned(), |when| format!("when {when}"));
+        let why = if self.why.is_empty() { String::new() } else { format!(": {}", self.why) };
+        format!("{}. {when}  {}{why}", self.number, paint(self.verdict))
+    }
+}
+
 fn of(decision: &Decision<'_>, rules: Vec<Line>) -> Told {
     let reason = decision.reason();
     Told {
@@ -200,6 +209,35 @@ impl Witness for Transcript<'_> {
 }
 
 impl Explained {
+    /// In short, what became of one flag: a line for each rule that was tried, or why none was.
+    pub(super) fn reasons(&self, key: &str) -> Vec<String> {
+        if let Some((_, part)) = self.passed.iter().find(|(known, _)| known == key) {
+            return vec![format!("not decided: the {part} is none of its match")];
+        }
+        let Some(told) = self.flags.iter().find(|flag| flag.key == key) else { return Vec::new() };
+        let line = |rule: &Line| {
+            // Which segment it was is said by the condition itself.
+            let failed = rule.tests.iter().filter(|test| !test.holds && !test.text.contains("segment "));
+            // What the condition says already is not said twice.
+            let same = |text: &'_ str| rule.when.as_deref().is_some_and(|when| text.starts_with(when));
+            let why = |test: &'_ Test| match test.text.rsplit_once(": it is ") {
+                Some((_, is)) if same(&test.text) => format!("it is {is}"),
+                _ => test.text.clone(),
+            };
+            let failed: Vec<String> = failed.map(why).collect();
+            let tests = if rule.verdict == "not met" && !failed.is_empty() { ": " } else { "" };
+            format!("{}{tests}{}", rule.head(str::to_owned), failed.join("; "))
+        };
+        let mut lines: Vec<String> = told.rules.iter().map(line).collect();
+        if !told.rules.iter().any(|rule| rule.taken) {
+            lines.push(match told.reason {
+                "killed" => "the flag is killed: the baseline".to_owned(),
+                _ => "no rule took it: the default".to_owned(),
+            });
+        }
+        lines
+    }
+
     fn show(&self, screen: &mut Screen, shown: &dyn Fn(&str) -> bool) -> Result<(), Stop> {
         for flag in self.flags.iter().filter(|flag| shown(&flag.key)) {
             flag.show(screen)?;
@@ -260,9 +298,7 @@ impl Told {
         screen.line(head)?;
         for rule in &self.rules {
             let style = if rule.taken { GOOD } else { FAINT };
-            let when = rule.when.as_deref().map_or_else(|| "everybody".to_owned(), |when| format!("when {when}"));
-            let why = if rule.why.is_empty() { String::new() } else { format!(": {}", rule.why) };
-            screen.line(format!("  {}. {when}  {}{why}", rule.number, paint(style, rule.verdict)))?;
+            screen.line(format!("  {}", rule.head(|verdict| paint(style, verdict))))?;
             for test in &rule.tests {
                 let (sign, style) = if test.holds { ("yes", GOOD) } else { ("no ", FAINT) };
                 screen.line(format!("       {} {}", paint(style, sign), test.text))?;

@@ -15,8 +15,10 @@
 mod align;
 mod ask;
 mod callout;
+pub mod case;
 mod compare;
 mod completions;
+mod cover;
 mod debt;
 mod diagnostic;
 mod diff;
@@ -30,17 +32,20 @@ mod load;
 mod log;
 mod logic;
 mod man;
+mod matrix;
 mod moves;
 mod past;
 mod people;
 mod policy;
 mod print;
+mod recipe;
 mod render;
 mod report;
 mod schema;
 mod screen;
 mod simulate;
 mod source;
+mod test;
 mod tree;
 mod validate;
 mod words;
@@ -76,6 +81,7 @@ enum Command {
     Diff(diff::Args),
     Log(log::Args),
     Simulate(simulate::Args),
+    Test(test::Args),
 }
 
 impl Command {
@@ -93,6 +99,7 @@ impl Command {
             Self::Diff(args) => diff::run(args, screen),
             Self::Log(args) => log::run(args, screen),
             Self::Simulate(args) => simulate::run(args, screen),
+            Self::Test(args) => test::run(args, screen),
         }
     }
 }

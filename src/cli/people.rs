@@ -14,7 +14,7 @@ use super::Stop;
 use super::ask::Question;
 use super::source;
 use crate::config::{ClaimPath, SourceKind};
-use crate::plan::Plan;
+use crate::plan::{Plan, Source};
 
 /// Who is asked about.
 #[derive(Clone, Debug)]
@@ -78,12 +78,21 @@ pub(super) struct Person {
 impl Person {
     /// Somebody who asks what `base` asks, under these plans: their identity stands in the first source of each list.
     pub(super) fn new(base: &Question, plans: &[&Plan]) -> Self {
+        Self::of(base, plans, <[Source]>::first)
+    }
+
+    /// As [`Person::new`], with the identity in the first source of each list that a client can send by itself.
+    pub(super) fn outside(base: &Question, plans: &[&Plan]) -> Self {
+        Self::of(base, plans, |list| list.iter().find(|source| is_sent(&source.kind)).or(list.first()))
+    }
+
+    fn of(base: &Question, plans: &[&Plan], pick: fn(&[Source]) -> Option<&Source>) -> Self {
         let path = base.header(":path").unwrap_or(b"/").to_vec();
         let mut person = Self { question: base.clone(), path, spots: Vec::new() };
         let mut known: Vec<&SourceKind> = Vec::new();
         let mut claims = Vec::new();
         let lists = plans.iter().flat_map(|plan| &plan.identities);
-        for kind in lists.filter_map(|list| list.first()).map(|source| &source.kind) {
+        for kind in lists.filter_map(|list| pick(list)).map(|source| &source.kind) {
             if known.contains(&kind) {
                 continue;
             }
@@ -161,8 +170,20 @@ impl Person {
     }
 }
 
+/// Whether a client can send an identity there, without a token that is verified or a network of its own.
+pub(super) fn is_sent(kind: &SourceKind) -> bool {
+    match kind {
+        SourceKind::Header(_)
+        | SourceKind::Cookie(_)
+        | SourceKind::Query(_)
+        | SourceKind::UnverifiedClaim(_)
+        | SourceKind::Generate(_) => true,
+        SourceKind::Claim(_) | SourceKind::Peer | SourceKind::Address | SourceKind::Proxy => false,
+    }
+}
+
 /// Puts text where a path of names leads.
-fn put(claims: &mut Map<String, Value>, path: &ClaimPath, id: &str) {
+pub(super) fn put(claims: &mut Map<String, Value>, path: &ClaimPath, id: &str) {
     let mut names = path.0.iter();
     let Some(last) = names.next_back() else { return };
     let mut inside = claims;

@@ -1,0 +1,217 @@
+//! `tidegate test --matrix`: requests that show each pair of variants of two flags at least once, ready to be sent.
+//!
+//! As JSON they are a file of cases, which the same command runs. Never leaves out in silence what no request was
+//! found for.
+
+use serde_json::{Map, Value, json};
+
+use super::ask::{self, Question};
+use super::case::Case;
+use super::cover::{Cover, Gap, Row, cover};
+use super::load::{Loaded, load};
+use super::screen::{FAINT, MAIN, ODD, Screen, count, paint};
+use super::{Found, Stop, words};
+use crate::time::Timestamp;
+
+/// What is to be listed, in options.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "The matrix")]
+pub(super) struct Choices {
+    /// Instead of running cases, list requests under this config that show each pair of variants of two flags; as
+    /// JSON, they are a file of cases
+    #[arg(long, value_name = "CONFIG", conflicts_with_all = ["files", "only"])]
+    matrix: Option<String>,
+    /// How many users to look among
+    #[arg(long, value_name = "N", conflicts_with = "files", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    users: u32,
+    /// The time to decide at, such as 2026-12-01T09:00:00Z; now, if left out
+    #[arg(long, value_name = "TIME", conflicts_with = "files", value_parser = ask::time)]
+    at: Option<Timestamp>,
+}
+
+impl Choices {
+    /// The config, if a matrix is asked for.
+    pub(super) fn config(&self) -> Option<&str> {
+        self.matrix.as_deref()
+    }
+}
+
+pub(super) fn run(config: &str, choices: &Choices, screen: &mut Screen) -> Result<Found, Stop> {
+    let loaded = load(config, screen)?;
+    let now = choices.at.unwrap_or_else(ask::now);
+    let matrix = Matrix { loaded: &loaded, now, cover: cover(&loaded, now, choices.users) };
+    if screen.is_json() {
+        screen.json(&matrix.json(config))?;
+    } else {
+        matrix.show(screen)?;
+    }
+    Ok(Found::Nothing)
+}
+
+struct Matrix<'l> {
+    loaded: &'l Loaded,
+    now: Timestamp,
+    cover: Cover,
+}
+
+impl Matrix<'_> {
+    fn show(&self, screen: &mut Screen) -> Result<(), Stop> {
+        let Cover { rows, gaps, pairs } = &self.cover;
+        for (number, row) in (1_usize..).zip(rows) {
+            let expected: Vec<String> = row
+                .cells
+                .iter()
+                .filter_map(|cell| self.name(*cell))
+                .map(|(flag, variant)| format!("{flag}={variant}"))
+                .collect();
+            screen.line(format!("{} {}", paint(MAIN, format!("{number}.")), expected.join(" ")))?;
+            screen.line(format!("   {}", curl(&row.question)))?;
+            for part in beside(&row.question) {
+                screen.line(format!("   {}", paint(ODD, format!("with {part}"))))?;
+            }
+        }
+        let flags = count(self.loaded.plan.flags().len(), "flag");
+        let at = words::time(self.now);
+        let (rows, pairs) = (count(rows.len(), "request"), count(*pairs, "pair"));
+        screen.line(format!("{rows} show {pairs} of variants of {flags}, at {at}"))?;
+        for gap in gaps {
+            screen.line(format!("{} {}: {}", paint(ODD, "not reached"), self.gap(gap), paint(FAINT, &gap.why)))?;
+        }
+        Ok(())
+    }
+
+    /// The flag and the variant at a place.
+    fn name(&self, (flag, variant): (usize, crate::plan::VariantId)) -> Option<(&str, &str)> {
+        let flag = self.loaded.plan.flags().get(flag)?;
+        Some((flag.key().as_str(), flag.variant(variant)?.name().as_str()))
+    }
+
+    fn gap(&self, gap: &Gap) -> String {
+        let names = std::iter::once(gap.one).chain(gap.other).filter_map(|cell| self.name(cell));
+        names.map(|(flag, variant)| format!("{flag}={variant}")).collect::<Vec<_>>().join(" ")
+    }
+
+    fn json(&self, config: &str) -> Value {
+        let cases = (1_usize..).zip(&self.cover.rows).map(|(number, row)| self.case(number, row));
+        let gaps = self.cover.gaps.iter().map(|gap| {
+            let names = std::iter::once(gap.one).chain(gap.other).filter_map(|cell| self.name(cell));
+            let flags: Map<String, Value> = names.map(|(flag, variant)| (flag.to_owned(), variant.into())).collect();
+            json!({"flags": flags, "why": gap.why})
+        });
+        json!({
+            "about": format!("Each pair of variants of two flags: {} in all.", self.cover.pairs),
+            "file": config,
+            "at": words::time(self.now),
+            "cases": cases.collect::<Vec<_>>(),
+            "unreached": gaps.collect::<Vec<_>>(),
+        })
+    }
+
+    fn case(&self, number: usize, row: &Row) -> Value {
+        let question = &row.question;
+        // Bytes as Latin-1, as case files have them.
+        let latin1 = |value: &[u8]| value.iter().map(|byte| char::from(*byte)).collect::<String>();
+        let pseudo = |name: &str| latin1(question.header(name).unwrap_or_default());
+        let plain = question.headers.iter().filter(|(name, _)| !name.starts_with(':'));
+        let mut request = Map::new();
+        for (field, name) in [("method", ":method"), ("host", ":authority"), ("path", ":path")] {
+            request.insert(field.to_owned(), pseudo(name).into());
+        }
+        let headers: Vec<Value> = plain.map(|(name, value)| json!([name, latin1(value)])).collect();
+        request.insert("headers".to_owned(), headers.into());
+        if !question.claims.is_empty() {
+            request.insert("claims".to_owned(), Value::Object(question.claims.clone()));
+        }
+        for (field, value) in [("peer", &question.peer), ("address", &question.address), ("proxy", &question.proxy)] {
+            if let Some(value) = value {
+                request.insert(field.to_owned(), latin1(value).into());
+            }
+        }
+        let decided: Map<String, Value> = Case::words(question, &self.loaded.plan, self.now)
+            .into_iter()
+            .map(|(flag, words)| (flag, words.into()))
+            .collect();
+        json!({
+            "name": format!("matrix {number}"),
+            "about": curl(question),
+            "request": request,
+            "expect": {"decide": decided},
+        })
+    }
+}
+
+/// A command that sends the request to `$URL`.
+fn curl(question: &Question) -> String {
+    let mut words = vec!["curl".to_owned()];
+    let part = |name: &str| question.header(name).unwrap_or_default();
+    if part(":method") != b"GET" {
+        words.extend(["-X".to_owned(), quoted(String::new(), part(":method"))]);
+    }
+    let host = [("host".to_owned(), part(":authority").to_vec())];
+    let plain = question.headers.iter().filter(|(name, _)| !name.starts_with(':'));
+    for (name, value) in host.iter().chain(plain) {
+        words.extend(["-H".to_owned(), quoted(format!("{name}: "), value)]);
+    }
+    words.push(format!("\"$URL\"{}", quoted(String::new(), part(":path"))));
+    words.join(" ")
+}
+
+/// Text as a shell takes it for one word.
+fn quoted(mut text: String, bytes: &[u8]) -> String {
+    text.push_str(&bytes.escape_ascii().to_string().replace("\\'", "'"));
+    let readable = bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.,=:".contains(c);
+    match text {
+        text if readable && text.chars().all(plain) && !text.is_empty() => text,
+        text if readable => format!("'{}'", text.replace("\\\\", "\\").replace("\\\"", "\"").replace('\'', r"'\''")),
+        // Bytes that cannot be shown: the shell makes them of their escapes.
+        text => format!("$'{}'", text.replace('\'', r"\'")),
+    }
+}
+
+/// What a request needs that cannot be sent as a header.
+fn beside(question: &Question) -> Vec<String> {
+    let claims =
+        (!question.claims.is_empty()).then(|| format!("verified claims {}", Value::Object(question.claims.clone())));
+    let parts = [("peer", &question.peer), ("address", &question.address), ("proxy", &question.proxy)];
+    let parts = parts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", words::bytes(value.as_ref()?))));
+    claims.into_iter().chain(parts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{case, source};
+    use super::*;
+
+    #[test]
+    fn a_matrix_is_a_file_of_cases() {
+        let text = include_str!("../../tests/cli/configs/pairs.yaml");
+        let mut read = case::within("cases", &format!("config:\n  {}\ncases: []", text.replace('\n', "\n  "))).unwrap();
+        let suite = read.suites.remove(0);
+        let now = ask::time("2026-12-03").unwrap();
+        let matrix = Matrix { loaded: &suite.loaded, now, cover: cover(&suite.loaded, now, 1_000) };
+        let mut json = matrix.json("");
+        json.as_object_mut().unwrap().remove("file");
+        json["config"] = source::json(&serde_json::from_slice(&suite.loaded.document.wire).unwrap());
+        let read = case::within("matrix", &json.to_string()).unwrap();
+        assert!(read.problems.is_empty(), "{:?}", read.problems);
+        let suite = &read.suites[0];
+        assert_eq!(suite.cases.len(), matrix.cover.rows.len());
+        for case in &suite.cases {
+            let wrong = case.differences(&case.natively(suite.plan()));
+            assert!(wrong.is_empty(), "{}: {wrong:?}", case.name);
+        }
+    }
+
+    #[test]
+    fn a_shell_takes_each_value_for_one_word() {
+        for (bytes, word) in [
+            (&b"plain/1"[..], "plain/1"),
+            (b"it's me", r"'it'\''s me'"),
+            (b"a\\b\"c", "'a\\b\"c'"),
+            (b"\xff'", r"$'\xff\''"),
+        ] {
+            assert_eq!(quoted(String::new(), bytes), word);
+        }
+    }
+}
