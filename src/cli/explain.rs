@@ -10,7 +10,7 @@ use super::screen::{FAINT, GOOD, MAIN, ODD, Screen, paint};
 use super::{Found, Stop, words};
 use crate::config::{self, Operator};
 use crate::decide::{Decision, Turn, Witness, decide_before};
-use crate::effect::{self, OnResponse};
+use crate::effect::{self, INSPECTION, OnResponse};
 use crate::plan::{Flag, Plan, Subject};
 use crate::share::Ppm;
 use crate::standing::Standing;
@@ -33,7 +33,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
     let loaded = load(&args.file, screen)?;
-    let question = args.ask.question()?;
+    let questions = args.ask.questions()?;
     let keys = loaded.plan.flags().iter().map(|flag| flag.key().as_str());
     for wanted in &args.flag {
         if !keys.clone().any(|key| key == wanted) {
@@ -42,12 +42,29 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
             return Err(Stop::Usage(format!("{} has no flag {wanted}{hint}", args.file)));
         }
     }
-    let explained = explain(&loaded, &question, args.when.time());
+    let now = args.when.time();
     let shown = |key: &str| args.flag.is_empty() || args.flag.iter().any(|wanted| wanted == key);
+    if let [question] = &*questions {
+        let explained = explain(&loaded, question, now);
+        if screen.is_json() {
+            screen.json(&explained.json(&shown))?;
+        } else {
+            explained.show(screen, &shown)?;
+        }
+        return Ok(Found::Nothing);
+    }
+    for (place, question) in questions.iter().enumerate() {
+        let explained = explain(&loaded, question, now);
+        if screen.is_json() {
+            screen.element(place, &explained.json(&shown))?;
+        } else {
+            let border = if place == 0 { "" } else { "\n" };
+            screen.line(format!("{border}{} {question}", paint(FAINT, "###")))?;
+            explained.show(screen, &shown)?;
+        }
+    }
     if screen.is_json() {
-        screen.json(&explained.json(&shown))?;
-    } else {
-        explained.show(screen, &shown)?;
+        screen.end()?;
     }
     Ok(Found::Nothing)
 }
@@ -61,6 +78,7 @@ struct Explained {
     looks_up_route: bool,
     reply: Option<u32>,
     cookie: Option<String>,
+    inspection: Option<String>,
 }
 
 /// What became of one flag.
@@ -122,6 +140,7 @@ fn explain(loaded: &Loaded, question: &Question, now: Timestamp) -> Explained {
         looks_up_route: effects.contains(&effect::Effect::ClearRoute),
         reply,
         cookie: carry.cookie,
+        inspection: carry.inspection,
     }
 }
 
@@ -238,8 +257,9 @@ impl Explained {
                 screen.line(paint(FAINT, "the route is looked up again"))?;
             }
         }
-        if let Some(cookie) = &self.cookie {
-            screen.line(format!("{} set-cookie: {cookie}   {}", paint(GOOD, "+"), paint(FAINT, "on the response")))?;
+        let cookie = self.cookie.iter().map(|cookie| ("set-cookie", cookie));
+        for (name, value) in cookie.chain(self.inspection.iter().map(|text| (INSPECTION, text))) {
+            screen.line(format!("{} {name}: {value}   {}", paint(GOOD, "+"), paint(FAINT, "on the response")))?;
         }
         Ok(())
     }
@@ -253,7 +273,7 @@ impl Explained {
             "flags": flags.collect::<Vec<_>>(),
             "notDecided": passed.map(|(key, part)| json!({"flag": key, "because": part})).collect::<Vec<_>>(),
             "upstream": {"set": written, "removed": self.removed, "clearsRoute": self.looks_up_route},
-            "response": {"reply": self.reply, "setCookie": self.cookie},
+            "response": {"reply": self.reply, "setCookie": self.cookie, "inspection": self.inspection},
         })
     }
 }

@@ -90,6 +90,18 @@ impl Screen {
         writeln!(self.out, "{text}")
     }
 
+    /// Writes one element of the list that is the document of a command: one line each, so that a long list needs no
+    /// room. The first one opens the list, and [`Screen::end`] closes it.
+    pub(super) fn element(&mut self, place: usize, value: &Value) -> io::Result<()> {
+        let begin = if place == 0 { "[" } else { "," };
+        write!(self.out, "{begin}\n{value}")
+    }
+
+    /// Closes the list.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        writeln!(self.out, "\n]")
+    }
+
     /// Writes text as it is, without a line's end.
     pub(super) fn raw(&mut self, text: &str) -> io::Result<()> {
         write!(self.out, "{text}")?;
