@@ -2,7 +2,9 @@
 //!
 //! What is shown is what the evaluator did, told by a witness that stood by. Never decides anything by itself.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
 
 use super::ask::{Ask, Question, When};
 use super::load::{Loaded, load};
@@ -82,12 +84,17 @@ struct Explained {
 }
 
 /// What became of one flag.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Told {
+    #[serde(rename = "flag")]
     key: String,
     variant: String,
     value: String,
     reason: &'static str,
+    #[serde(rename = "openFeatureReason")]
     open_feature: &'static str,
+    #[serde(serialize_with = "parts")]
     exposure: Option<Ppm>,
     /// Nobody was there to draw for, and something else took the request.
     missed_draw: bool,
@@ -95,17 +102,22 @@ struct Told {
 }
 
 /// What became of one rule.
+#[derive(Serialize)]
 struct Line {
+    #[serde(rename = "rule")]
     number: usize,
     when: Option<String>,
     verdict: &'static str,
+    #[serde(skip)]
     taken: bool,
     why: String,
     tests: Vec<Test>,
 }
 
 /// A test that was made, and what came of it.
+#[derive(Serialize)]
 struct Test {
+    #[serde(rename = "test")]
     text: String,
     holds: bool,
 }
@@ -264,18 +276,61 @@ impl Explained {
         Ok(())
     }
 
-    fn json(&self, shown: &dyn Fn(&str) -> bool) -> Value {
-        let flags = self.flags.iter().filter(|flag| shown(&flag.key)).map(Told::json);
+    /// The same for programs.
+    fn json(&self, shown: &dyn Fn(&str) -> bool) -> Document<'_> {
         let passed = self.passed.iter().filter(|(key, _)| shown(key));
-        let written: serde_json::Map<String, Value> =
-            self.written.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
-        json!({
-            "flags": flags.collect::<Vec<_>>(),
-            "notDecided": passed.map(|(key, part)| json!({"flag": key, "because": part})).collect::<Vec<_>>(),
-            "upstream": {"set": written, "removed": self.removed, "clearsRoute": self.looks_up_route},
-            "response": {"reply": self.reply, "setCookie": self.cookie, "inspection": self.inspection},
-        })
+        Document {
+            flags: self.flags.iter().filter(|flag| shown(&flag.key)).collect(),
+            not_decided: passed.map(|(flag, because)| Passed { flag, because }).collect(),
+            upstream: Upstream {
+                set: self.written.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+                removed: &self.removed,
+                clears_route: self.looks_up_route,
+            },
+            response: Response {
+                reply: self.reply,
+                set_cookie: self.cookie.as_deref(),
+                inspection: self.inspection.as_deref(),
+            },
+        }
     }
+}
+
+/// What became of a request, as JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'e> {
+    flags: Vec<&'e Told>,
+    not_decided: Vec<Passed<'e>>,
+    upstream: Upstream<'e>,
+    response: Response<'e>,
+}
+
+#[derive(Serialize)]
+struct Passed<'e> {
+    flag: &'e str,
+    because: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Upstream<'e> {
+    set: BTreeMap<&'e str, &'e str>,
+    removed: &'e [String],
+    clears_route: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'e> {
+    reply: Option<u32>,
+    set_cookie: Option<&'e str>,
+    inspection: Option<&'e str>,
+}
+
+#[expect(clippy::ref_option, reason = "this is how it is called")]
+fn parts<S: Serializer>(exposure: &Option<Ppm>, serializer: S) -> Result<S::Ok, S::Error> {
+    exposure.map(Ppm::parts).serialize(serializer)
 }
 
 impl Told {
@@ -301,28 +356,5 @@ impl Told {
             }
         }
         Ok(())
-    }
-
-    fn json(&self) -> Value {
-        let rules = self.rules.iter().map(|rule| {
-            let tests = rule.tests.iter().map(|test| json!({"test": test.text, "holds": test.holds}));
-            json!({
-                "rule": rule.number,
-                "when": rule.when,
-                "verdict": rule.verdict,
-                "why": rule.why,
-                "tests": tests.collect::<Vec<_>>(),
-            })
-        });
-        json!({
-            "flag": self.key,
-            "variant": self.variant,
-            "value": self.value,
-            "reason": self.reason,
-            "openFeatureReason": self.open_feature,
-            "exposure": self.exposure.map(Ppm::parts),
-            "missedDraw": self.missed_draw,
-            "rules": rules.collect::<Vec<_>>(),
-        })
     }
 }
