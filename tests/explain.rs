@@ -102,10 +102,10 @@ impl Became {
     /// What the one has and the other has not, piece by piece.
     fn unlike(&self, explained: &Self) -> String {
         let (envoy, explain) = (self.pieces(), explained.pieces());
-        let only = |who: &str, own: &[String], other: &[String]| -> String {
-            own.iter().filter(|piece| !other.contains(piece)).map(|piece| format!("  only {who}: {piece}\n")).collect()
+        let only = |who: &'static str, own: &[String], other: &[String]| -> Vec<String> {
+            own.iter().filter(|piece| !other.contains(piece)).map(|piece| format!("  only {who}: {piece}")).collect()
         };
-        only("Envoy", &envoy, &explain) + &only("explain", &explain, &envoy)
+        [only("Envoy", &envoy, &explain), only("explain", &explain, &envoy)].concat().join("\n")
     }
 
     fn pieces(&self) -> Vec<String> {
@@ -124,18 +124,19 @@ fn explain_says_what_a_real_envoy_does() {
     let sets = claims();
     let sent: Vec<Sent> = (0..REQUESTS).map(|n| Sent::random(n, n % sets.len())).collect();
     let folder = tempfile::tempdir().unwrap();
-    let told = thread::scope(|scope| {
+    let (told, seen) = thread::scope(|scope| {
         let asked = scope.spawn(|| {
-            let commands = sets.iter().enumerate().map(|(set, claims)| ask(folder.path(), &sent, set, claims));
+            let commands = sets.iter().enumerate().map(|(caller, claims)| ask(folder.path(), &sent, caller, claims));
             let commands: Vec<Child> = commands.collect();
             let each = commands.into_iter().enumerate();
-            each.flat_map(|(set, command)| of_set(&sent, set).map(|(n, _)| n).zip(said(command)).collect::<Vec<_>>())
-                .collect::<BTreeMap<usize, Told>>()
+            each.flat_map(|(caller, command)| {
+                of_caller(&sent, caller).map(|(n, _)| n).zip(said(command)).collect::<Vec<_>>()
+            })
+            .collect::<BTreeMap<usize, Told>>()
         });
         let seen = send(&proxy(&sets), &sent);
         (asked.join().unwrap(), seen)
     });
-    let (told, seen) = told;
     assert!(told.keys().copied().eq(0..REQUESTS), "explain tells of {} requests", told.len());
     let mut differences: Vec<String> = Vec::new();
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
@@ -157,12 +158,8 @@ fn explain_says_what_a_real_envoy_does() {
             *reasons.entry(what).or_default() += usize::from(there);
         }
     }
-    assert!(
-        differences.is_empty(),
-        "{} differ, such as these:\n{}",
-        differences.len(),
-        differences.iter().take(5).cloned().collect::<Vec<_>>().join("\n")
-    );
+    let some = differences.iter().take(5).map(String::as_str).collect::<Vec<_>>().join("\n\n");
+    assert!(differences.is_empty(), "{} differ, such as these:\n{some}", differences.len());
     println!("{REQUESTS} requests compared; decisions by reason, and requests by (kind): {reasons:?}");
     for kind in ["static", "default", "no_identity", "targeting_match", "split", "killed"] {
         assert!(reasons.get(kind).is_some_and(|count| *count >= 1_000), "too few are {kind}");
@@ -170,15 +167,15 @@ fn explain_says_what_a_real_envoy_does() {
     assert!(reasons.values().all(|count| *count >= 100), "too few of a kind");
 }
 
-/// The requests of one set of claims, with their numbers.
-fn of_set(sent: &[Sent], set: usize) -> impl Iterator<Item = (usize, &Sent)> {
-    sent.iter().enumerate().filter(move |(_, sent)| sent.set == set)
+/// The requests of one caller, with their numbers.
+fn of_caller(sent: &[Sent], caller: usize) -> impl Iterator<Item = (usize, &Sent)> {
+    sent.iter().enumerate().filter(move |(_, sent)| sent.caller == caller)
 }
 
-/// Starts the command on all requests of one set of claims.
-fn ask(folder: &Path, sent: &[Sent], set: usize, claims: &Value) -> Child {
-    let file = folder.join(format!("{set}.http"));
-    let requests: Vec<Vec<u8>> = of_set(sent, set).map(|(_, sent)| sent.bytes()).collect();
+/// Starts the command on all requests of one caller.
+fn ask(folder: &Path, sent: &[Sent], caller: usize, claims: &Value) -> Child {
+    let file = folder.join(format!("{caller}.http"));
+    let requests: Vec<Vec<u8>> = of_caller(sent, caller).map(|(_, sent)| sent.bytes()).collect();
     fs::write(&file, requests.join(&b"###\n"[..])).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     command.current_dir(repository()).args(["explain", CONFIG, "--output", "json", "--request"]).arg(&file);

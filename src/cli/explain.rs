@@ -328,7 +328,7 @@ struct Response<'e> {
     inspection: Option<&'e str>,
 }
 
-#[expect(clippy::ref_option, reason = "this is how it is called")]
+#[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "this is how it is called")]
 fn parts<S: Serializer>(exposure: &Option<Ppm>, serializer: S) -> Result<S::Ok, S::Error> {
     exposure.map(Ppm::parts).serialize(serializer)
 }

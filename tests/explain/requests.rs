@@ -9,8 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// A request as it is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
-    /// Its number among the claims that the proxy has verified.
-    pub(crate) set: usize,
+    /// Who sends it, by number.
+    pub(crate) caller: usize,
     method: &'static str,
     target: Vec<u8>,
     host: &'static str,
@@ -132,14 +132,14 @@ const PAYLOADS: [&[u8]; 10] = [
     br#"{"tier": 3, "tier": 4}"#,
     br#"{"realm": {"user": ""}, "tier": "30"}"#,
     br#"{"tier": 1e400}"#,
-    br#"[3]"#,
+    b"[3]",
     b"{\"realm\": {\"user\": \"\xff\"}}",
     br#"{"realm""#,
 ];
 
 impl Sent {
-    /// The request of this number, from somebody with this set of claims.
-    pub(crate) fn random(number: usize, set: usize) -> Self {
+    /// The request of this number, from somebody with the claims of this caller.
+    pub(crate) fn random(number: usize, caller: usize) -> Self {
         let chance = &mut Chance::new(number);
         let host = chance.pick(&HOSTS);
         let mut headers: Vec<(String, Vec<u8>)> = vec![("x-request-id".to_owned(), format!("request-{number}").into())];
@@ -174,7 +174,7 @@ impl Sent {
         for place in 1..headers.len() {
             headers.swap(place, chance.below(place + 1));
         }
-        Self { set, method: chance.pick(&METHODS), target: target(chance), host, headers }
+        Self { caller, method: chance.pick(&METHODS), target: target(chance), host, headers }
     }
 
     /// The head of the request, as it goes over a connection and stands in a file.
@@ -195,7 +195,7 @@ impl Sent {
             let (name, value) = (name.to_ascii_lowercase(), shown(value));
             match arriving.iter_mut().find(|(known, _)| *known == name && JOINED.contains(&&*name)) {
                 Some((_, known)) if known.is_empty() || value.is_empty() => known.push_str(&value),
-                Some((_, known)) => known.push_str(&format!(",{value}")),
+                Some((_, known)) => *known = format!("{known},{value}"),
                 None => arriving.push((name, value)),
             }
         }
@@ -212,7 +212,7 @@ impl Sent {
             bytes.extend_from_slice(value);
         }
         if let Some(claims) = claims {
-            bytes.extend_from_slice(format!("\r\n{claims}: {}", self.set).as_bytes());
+            bytes.extend_from_slice(format!("\r\n{claims}: {}", self.caller).as_bytes());
         }
         bytes.extend_from_slice(b"\r\n\r\n");
         bytes
