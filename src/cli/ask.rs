@@ -56,7 +56,7 @@ pub(super) struct Ask {
 
 /// The headers of which Envoy keeps one, with all values that a client sends joined by commas (seen in Envoy 1.40): a
 /// filter never meets two of them.
-const JOINED: [&str; 22] = [
+const JOINED: [&str; 24] = [
     "accept",
     "accept-encoding",
     "access-control-request-headers",
@@ -78,7 +78,9 @@ const JOINED: [&str; 22] = [
     "referer",
     "user-agent",
     "via",
+    "x-client-trace-id",
     "x-forwarded-host",
+    "x-forwarded-port",
 ];
 
 /// A request, and what only a proxy knows about it.
@@ -95,7 +97,12 @@ pub(super) struct Question {
 impl Ask {
     /// The one question that the options ask.
     pub(super) fn question(&self) -> Result<Question, Stop> {
-        let mut questions = self.questions()?;
+        self.question_of(Question::new("GET", "localhost", "/"))
+    }
+
+    /// The one question that the options ask, which is this one but for what they say.
+    pub(super) fn question_of(&self, base: Question) -> Result<Question, Stop> {
+        let mut questions = self.questions_of(base)?;
         match (questions.pop(), questions.len()) {
             (Some(question), 0) => Ok(question),
             (_, more) => {
@@ -107,12 +114,16 @@ impl Ask {
 
     /// All questions that the options ask, at least one.
     pub(super) fn questions(&self) -> Result<Vec<Question>, Stop> {
+        self.questions_of(Question::new("GET", "localhost", "/"))
+    }
+
+    fn questions_of(&self, base: Question) -> Result<Vec<Question>, Stop> {
         let mut questions = Vec::new();
         for file in &self.request {
             questions.append(&mut parse(&source::bytes(file)?).map_err(|why| format!("{file}: {why}"))?);
         }
         if questions.is_empty() {
-            questions.push(Question::new("GET", "localhost", "/"));
+            questions.push(base);
         }
         questions.iter_mut().try_for_each(|question| self.add_to(question))?;
         Ok(questions)

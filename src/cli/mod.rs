@@ -13,6 +13,7 @@ mod diagnostic;
 mod explain;
 mod load;
 mod people;
+mod probe;
 mod screen;
 mod source;
 mod tree;
@@ -36,10 +37,11 @@ struct Typed {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one is made, once")]
+#[allow(clippy::large_enum_variant, reason = "one is made, once")]
 enum Command {
     Validate(validate::Args),
     Explain(explain::Args),
+    Probe(probe::Args),
 }
 
 impl Command {
@@ -47,6 +49,7 @@ impl Command {
         match self {
             Self::Validate(args) => validate::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
+            Self::Probe(args) => probe::run(args, screen),
         }
     }
 }

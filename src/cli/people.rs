@@ -78,12 +78,28 @@ pub(super) struct Person {
 impl Person {
     /// Somebody who asks what `base` asks, under these plans: their identity stands in the first source of each list.
     pub(super) fn new(base: &Question, plans: &[&Plan]) -> Self {
+        Self::within(base, plans, |_| true)
+    }
+
+    /// The same over a connection: their identity stands in the first source that a client can send.
+    pub(super) fn outside(base: &Question, plan: &Plan) -> Self {
+        Self::within(base, &[plan], |kind| match kind {
+            SourceKind::Header(_)
+            | SourceKind::Cookie(_)
+            | SourceKind::Query(_)
+            | SourceKind::UnverifiedClaim(_)
+            | SourceKind::Generate(_) => true,
+            SourceKind::Claim(_) | SourceKind::Peer | SourceKind::Address | SourceKind::Proxy => false,
+        })
+    }
+
+    fn within(base: &Question, plans: &[&Plan], can: impl Fn(&SourceKind) -> bool) -> Self {
         let path = base.header(":path").unwrap_or(b"/").to_vec();
         let mut person = Self { question: base.clone(), path, spots: Vec::new() };
         let mut known: Vec<&SourceKind> = Vec::new();
         let mut claims = Vec::new();
         let lists = plans.iter().flat_map(|plan| &plan.identities);
-        for kind in lists.filter_map(|list| list.first()).map(|source| &source.kind) {
+        for kind in lists.filter_map(|list| list.iter().map(|source| &source.kind).find(|kind| can(kind))) {
             if known.contains(&kind) {
                 continue;
             }
