@@ -264,7 +264,8 @@ pub fn claim(payload: &Node, path: &ClaimPath) -> Option<Vec<u8>> {
     }
 }
 
-/// A verified claim as the host stores it: text as it is, a number as eight bytes, a boolean as one.
+/// A verified claim as the host stores it: text as it is, a number as eight bytes, a boolean as one. Nothing for a map
+/// or a list, which the host hands over as pairs of texts, each with a zero byte behind it.
 ///
 /// The bytes do not say which they are. Eight bytes that read as text are text: a number would have to be above
 /// 2^45 and end in no zero byte to be taken for text.
@@ -279,6 +280,7 @@ pub fn host_claim(bytes: Vec<u8>) -> Vec<u8> {
             Node::Number(text) => text.as_bytes().to_vec(),
             _ => bytes,
         },
+        _ if bytes.contains(&0) => Vec::new(),
         _ => bytes,
     }
 }
@@ -323,6 +325,8 @@ mod tests {
         assert_eq!(host_claim(vec![1]), b"true");
         assert_eq!(host_claim(vec![0]), b"false");
         assert_eq!(host_claim(b"1".to_vec()), b"1");
+        assert_eq!(host_claim(b"\x01\0\0\0\x02\0\0\0\x06\0\0\0id\0inside\0".to_vec()), b"", "a map");
+        assert_eq!(host_claim(vec![0; 4]), b"", "an empty one");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Bytes all the way, as in the proxy. Never answers a question.
 
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
@@ -10,16 +11,17 @@ use serde_json::{Map, Value};
 use super::Stop;
 use super::source;
 use crate::plan::{Inputs, Property};
-use crate::request::{Request, host_address};
+use crate::request::{Request, host_address, host_claim};
 use crate::time::Timestamp;
 
 /// A request, said in options.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "The request")]
 pub(super) struct Ask {
-    /// A request as text, as it goes over HTTP/1.1; the other options are added to it
+    /// A request as text, as it goes over HTTP/1.1, or several with a line of ### between them; the other options are
+    /// added to each
     #[arg(long, value_name = "FILE")]
-    request: Option<String>,
+    request: Vec<String>,
     /// A header, as often as you like
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<String>,
@@ -52,6 +54,35 @@ pub(super) struct Ask {
     proxy: Option<String>,
 }
 
+/// The headers of which Envoy keeps one, with all values that a client sends joined by commas (seen in Envoy 1.40): a
+/// filter never meets two of them.
+const JOINED: [&str; 24] = [
+    "accept",
+    "accept-encoding",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-type",
+    "expect",
+    "grpc-accept-encoding",
+    "grpc-timeout",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "origin",
+    "pragma",
+    "referer",
+    "user-agent",
+    "via",
+    "x-client-trace-id",
+    "x-forwarded-host",
+    "x-forwarded-port",
+];
+
 /// A request, and what only a proxy knows about it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Question {
@@ -66,16 +97,46 @@ pub(super) struct Question {
 impl Ask {
     /// Whether a method, a host and a path have been said, or are as good as any.
     pub(super) fn says(&self) -> (bool, bool, bool) {
-        let whole = self.request.is_some();
+        let whole = !self.request.is_empty();
         (whole || self.method.is_some(), whole || self.host.is_some(), whole || self.path.is_some())
     }
 
-    /// The question that the options ask.
+    /// The one question that the options ask.
     pub(super) fn question(&self) -> Result<Question, Stop> {
-        let mut question = match &self.request {
-            Some(file) => parse(&source::text(file)?).map_err(|why| format!("{file}: {why}"))?,
-            None => Question::new("GET", "localhost", "/"),
-        };
+        self.question_of(Question::new("GET", "localhost", "/"))
+    }
+
+    /// The one question that the options ask, which is this one but for what they say.
+    pub(super) fn question_of(&self, base: Question) -> Result<Question, Stop> {
+        let mut questions = self.questions_of(base)?;
+        match (questions.pop(), questions.len()) {
+            (Some(question), 0) => Ok(question),
+            (_, more) => {
+                let many = more.saturating_add(1);
+                Err(Stop::Usage(format!("--request gives {many} requests, and only one can be asked about here")))
+            }
+        }
+    }
+
+    /// All questions that the options ask, at least one.
+    pub(super) fn questions(&self) -> Result<Vec<Question>, Stop> {
+        self.questions_of(Question::new("GET", "localhost", "/"))
+    }
+
+    fn questions_of(&self, base: Question) -> Result<Vec<Question>, Stop> {
+        let mut questions = Vec::new();
+        for file in &self.request {
+            questions.append(&mut parse(&source::bytes(file)?).map_err(|why| format!("{file}: {why}"))?);
+        }
+        if questions.is_empty() {
+            questions.push(base);
+        }
+        questions.iter_mut().try_for_each(|question| self.add_to(question))?;
+        Ok(questions)
+    }
+
+    /// Adds what the other options say.
+    fn add_to(&self, question: &mut Question) -> Result<(), Stop> {
         let bytes = |text: &String| text.as_bytes().to_vec();
         for (name, value) in [(":method", &self.method), (":authority", &self.host), (":path", &self.path)] {
             if let Some(value) = value {
@@ -109,15 +170,20 @@ impl Ask {
         question.peer = self.peer.as_ref().map(bytes);
         question.address = self.address.as_ref().map(bytes);
         question.proxy = self.proxy.as_ref().map(bytes);
-        Ok(question)
+        question.join();
+        Ok(())
     }
 }
 
 impl Question {
     /// A request with nothing but its first line and host.
     pub(super) fn new(method: &str, host: &str, path: &str) -> Self {
-        let pseudo = [(":method", method), (":scheme", "http"), (":authority", host), (":path", path)];
-        let headers = pseudo.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
+        Self::of(method.as_bytes(), host.as_bytes(), path.as_bytes())
+    }
+
+    fn of(method: &[u8], host: &[u8], path: &[u8]) -> Self {
+        let pseudo = [(":method", method), (":scheme", b"http"), (":authority", host), (":path", path)];
+        let headers = pseudo.into_iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
         Self { headers, ..Self::default() }
     }
 
@@ -127,6 +193,20 @@ impl Question {
             Some((_, known)) => *known = value,
             None => self.headers.push((name.to_owned(), value)),
         }
+    }
+
+    /// Makes one header of those that Envoy makes one of.
+    fn join(&mut self) {
+        let mut joined: Vec<(String, Vec<u8>)> = Vec::with_capacity(self.headers.len());
+        for (name, value) in self.headers.drain(..) {
+            let known = joined.iter_mut().find(|(known, _)| JOINED.contains(&&*name) && *known == name);
+            match known {
+                Some((_, known)) if known.is_empty() || value.is_empty() => known.extend(value),
+                Some((_, known)) => known.extend([b",", value.as_slice()].concat()),
+                None => joined.push((name, value)),
+            }
+        }
+        self.headers = joined;
     }
 
     /// The value of the first header of this name.
@@ -152,13 +232,14 @@ impl Question {
                 let mut names = path.0.iter();
                 let first = self.claims.get(&**names.next()?)?;
                 let claim = names.try_fold(first, |claims, name| claims.get(&**name))?;
-                match claim {
-                    Value::String(text) => Some(text.as_bytes().to_vec()),
-                    // As the proxy has it: claims come as doubles there, and are read as their shortest text.
-                    Value::Number(number) => Some(crate::request::host_claim(number.as_f64()?.to_le_bytes().to_vec())),
-                    Value::Bool(value) => Some(value.to_string().into_bytes()),
-                    Value::Null | Value::Array(_) | Value::Object(_) => None,
-                }
+                // In the bytes that a proxy hands over.
+                let bytes = match claim {
+                    Value::String(text) => text.as_bytes().to_vec(),
+                    Value::Number(number) => number.as_f64()?.to_le_bytes().to_vec(),
+                    Value::Bool(value) => vec![u8::from(*value)],
+                    Value::Null | Value::Array(_) | Value::Object(_) => return None,
+                };
+                Some(host_claim(bytes))
             }
             Property::Peer => self.peer.clone(),
             Property::Address => self.address.as_deref().map(host_address),
@@ -167,31 +248,68 @@ impl Question {
     }
 }
 
-/// Reads a request as it goes over HTTP/1.1. Lines in front of it that begin with `#` are comments, and a body is not
-/// looked at.
-pub(super) fn parse(text: &str) -> Result<Question, String> {
-    let mut lines = text.lines().skip_while(|line| line.trim().is_empty() || line.starts_with('#'));
-    let first = lines.next().ok_or("holds no request")?;
-    let mut parts = first.split_ascii_whitespace();
+/// `GET shop.example/api`, with what is not readable escaped.
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |name: &str| self.header(name).unwrap_or_default().escape_ascii();
+        write!(f, "{} {}{}", part(":method"), part(":authority"), part(":path"))
+    }
+}
+
+/// What stands alone on a line between two requests, or with a name behind it: as editors have it.
+const BORDER: &[u8] = b"###";
+
+/// Reads the requests of a file.
+fn parse(text: &[u8]) -> Result<Vec<Question>, String> {
+    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    let parts = lines.split(|line| line.starts_with(BORDER)).map(|part| (part, begins(part).count() > 0));
+    let found: Vec<&[&[u8]]> = parts.filter(|(_, holds)| *holds).map(|(part, _)| part).collect();
+    let several = found.len() > 1;
+    let place = |number: usize, why: String| if several { format!("request {number}: {why}") } else { why };
+    let questions: Result<Vec<_>, _> =
+        (1..).zip(&found).map(|(number, part)| parse_one(part).map_err(|why| place(number, why))).collect();
+    match questions {
+        Ok(questions) if questions.is_empty() => Err("holds no request".to_owned()),
+        other => other,
+    }
+}
+
+/// The lines of a request, from its first one on: those in front of it that begin with `#` are comments.
+fn begins<'t>(lines: &[&'t [u8]]) -> impl Iterator<Item = &'t [u8]> {
+    let lines = lines.iter().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.skip_while(|line| line.trim_ascii().is_empty() || line.starts_with(b"#"))
+}
+
+/// Reads a request as it goes over HTTP/1.1. A body is not looked at.
+fn parse_one(lines: &[&[u8]]) -> Result<Question, String> {
+    let shown = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
+    let mut lines = begins(lines);
+    let first = lines.next().unwrap_or_default();
+    let mut parts = first.split(u8::is_ascii_whitespace).filter(|part| !part.is_empty());
     let (Some(method), Some(target)) = (parts.next(), parts.next()) else {
-        return Err(format!("'{first}' is no request line, such as GET /path HTTP/1.1"));
+        return Err(format!("'{}' is no request line, such as GET /path HTTP/1.1", shown(first)));
     };
-    // A whole URL, as editors' HTTP files and proxies have it.
-    let (host, path) = match target.split_once("://") {
-        Some((_, rest)) => rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, "/")),
-        None => ("localhost", target),
+    // A whole URL, as editors' HTTP files and proxies have it: the host that it names counts.
+    let whole = target.windows(3).position(|part| part == b"://").and_then(|at| target.get(at.checked_add(3)?..));
+    let whole = whole.filter(|_| !target.starts_with(b"/"));
+    let (host, path) = match whole {
+        Some(rest) => {
+            let path = rest.iter().position(|byte| *byte == b'/').and_then(|at| rest.split_at_checked(at));
+            path.unwrap_or((rest, b"/"))
+        }
+        None => (&b"localhost"[..], target),
     };
-    let mut question = Question::new(method, host, path);
-    for line in lines.take_while(|line| !line.trim().is_empty()) {
-        let (name, value) = line
-            .split_once(':')
-            .filter(|(name, _)| !name.trim().is_empty())
-            .ok_or_else(|| format!("'{line}' is no header, such as x-user-id: ana"))?;
-        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().as_bytes().to_vec());
-        if name == "host" {
+    let mut question = Question::of(method, host, path);
+    for line in lines.take_while(|line| !line.trim_ascii().is_empty()) {
+        let wrong = || format!("'{}' is no header, such as x-user-id: ana", shown(line));
+        let colon = line.iter().position(|byte| *byte == b':').ok_or_else(wrong)?;
+        let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+        let name = core::str::from_utf8(name.trim_ascii()).ok().filter(|name| !name.is_empty()).ok_or_else(wrong)?;
+        let value = value.strip_prefix(b":").unwrap_or_default().trim_ascii().to_vec();
+        if !name.eq_ignore_ascii_case("host") {
+            question.headers.push((name.to_ascii_lowercase(), value));
+        } else if whole.is_none() {
             question.replace(":authority", value);
-        } else {
-            question.headers.push((name, value));
         }
     }
     Ok(question)
@@ -228,24 +346,49 @@ pub(super) fn now() -> Timestamp {
 mod tests {
     use super::*;
 
+    /// A request in one line.
+    fn shown(question: &Question) -> String {
+        let headers = question.headers.iter().filter(|(name, _)| name != ":scheme");
+        headers.map(|(name, value)| format!("{name}={}", value.escape_ascii())).collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
     fn a_request_is_read_as_text() {
+        let read = |text: &[u8]| parse(text).unwrap().iter().map(shown).collect::<Vec<_>>();
         let text =
-            "# asked by ana\nPOST https://shop.example/api?x=1 HTTP/1.1\nX-User-Id:  ana \ncookie: a=b\n\nx: y\n";
-        let question = parse(text).unwrap();
-        let shown: Vec<String> =
-            question.headers.iter().map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value))).collect();
-        let due = [
-            ":method=POST",
-            ":scheme=http",
-            ":authority=shop.example",
-            ":path=/api?x=1",
-            "x-user-id=ana",
-            "cookie=a=b",
-        ];
-        assert_eq!(shown, due);
-        assert_eq!(parse("GET").unwrap_err(), "'GET' is no request line, such as GET /path HTTP/1.1");
-        assert_eq!(parse("GET /\nhello\n").unwrap_err(), "'hello' is no header, such as x-user-id: ana");
-        assert_eq!(parse("\n").unwrap_err(), "holds no request");
+            b"# asked by ana\nPOST https://shop.example/api?x=1 HTTP/1.1\nX-User-Id:  ana \ncookie: a=b\n\nx: y\n";
+        assert_eq!(read(text), [":method=POST :authority=shop.example :path=/api?x=1 x-user-id=ana cookie=a=b"]);
+        let bytes = b"GET /?to=http://\xff HTTP/1.1\r\nHost: a\r\nx-odd:\t\xc3\xff\r\n\r\n";
+        assert_eq!(read(bytes), [":method=GET :authority=a :path=/?to=http://\\xff x-odd=\\xc3\\xff"]);
+    }
+
+    #[test]
+    fn the_host_of_a_whole_url_counts() {
+        let one = parse(b"GET http://a.example HTTP/1.1\nhost: b.example\n").unwrap();
+        assert_eq!(one.iter().map(shown).collect::<Vec<_>>(), [":method=GET :authority=a.example :path=/"]);
+    }
+
+    #[test]
+    fn several_requests_stand_between_lines() {
+        let text = b"### first\n\nGET /a\nhost: a\n\nbody\n###\n# second\nGET /b\n###\n";
+        let read: Vec<String> = parse(text).unwrap().iter().map(shown).collect();
+        assert_eq!(read, [":method=GET :authority=a :path=/a", ":method=GET :authority=localhost :path=/b"]);
+    }
+
+    #[test]
+    fn what_envoy_joins_is_one_header() {
+        let mut one = parse(b"GET /\nAccept: a\nx: 1\naccept: \naccept: b\nx: 2\n").unwrap().remove(0);
+        one.join();
+        assert_eq!(shown(&one), ":method=GET :authority=localhost :path=/ accept=a,b x=1 x=2");
+    }
+
+    #[test]
+    fn what_is_no_request_says_where() {
+        let wrong = |text: &str| parse(text.as_bytes()).unwrap_err();
+        assert_eq!(wrong("GET"), "'GET' is no request line, such as GET /path HTTP/1.1");
+        assert_eq!(wrong("GET /\nhello\n"), "'hello' is no header, such as x-user-id: ana");
+        assert_eq!(wrong("GET /\n###\nGET /\n: x\n"), "request 2: ': x' is no header, such as x-user-id: ana");
+        assert_eq!(wrong("\n"), "holds no request");
+        assert_eq!(wrong("###\n# nothing\n"), "holds no request");
     }
 }

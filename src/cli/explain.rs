@@ -2,7 +2,9 @@
 //!
 //! What is shown is what the evaluator did, told by a witness that stood by. Never decides anything by itself.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
 
 use super::ask::{Ask, Question, When};
 use super::load::{Loaded, load};
@@ -10,7 +12,7 @@ use super::screen::{FAINT, GOOD, MAIN, ODD, Screen, paint};
 use super::{Found, Stop, words};
 use crate::config::{self, Operator};
 use crate::decide::{Decision, Turn, Witness, decide_before};
-use crate::effect::{self, OnResponse};
+use crate::effect::{self, INSPECTION, OnResponse};
 use crate::plan::{Flag, Plan, Subject};
 use crate::share::Ppm;
 use crate::standing::Standing;
@@ -33,14 +35,31 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
     let loaded = load(&args.file, screen)?;
-    let question = args.ask.question()?;
+    let questions = args.ask.questions()?;
     loaded.knows(&args.file, &args.flag)?;
-    let explained = explain(&loaded, &question, args.when.time());
+    let now = args.when.time();
     let shown = |key: &str| args.flag.is_empty() || args.flag.iter().any(|wanted| wanted == key);
+    if let [question] = &*questions {
+        let explained = explain(&loaded, question, now);
+        if screen.is_json() {
+            screen.json(&explained.json(&shown))?;
+        } else {
+            explained.show(screen, &shown)?;
+        }
+        return Ok(Found::Nothing);
+    }
+    for (place, question) in questions.iter().enumerate() {
+        let explained = explain(&loaded, question, now);
+        if screen.is_json() {
+            screen.element(place, &explained.json(&shown))?;
+        } else {
+            let border = if place == 0 { "" } else { "\n" };
+            screen.line(format!("{border}{} {question}", paint(FAINT, "###")))?;
+            explained.show(screen, &shown)?;
+        }
+    }
     if screen.is_json() {
-        screen.json(&explained.json(&shown))?;
-    } else {
-        explained.show(screen, &shown)?;
+        screen.end()?;
     }
     Ok(Found::Nothing)
 }
@@ -54,15 +73,21 @@ pub(super) struct Explained {
     looks_up_route: bool,
     reply: Option<u32>,
     cookie: Option<String>,
+    inspection: Option<String>,
 }
 
 /// What became of one flag.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Told {
+    #[serde(rename = "flag")]
     key: String,
     variant: String,
     value: String,
     reason: &'static str,
+    #[serde(rename = "openFeatureReason")]
     open_feature: &'static str,
+    #[serde(serialize_with = "parts")]
     exposure: Option<Ppm>,
     /// Nobody was there to draw for, and something else took the request.
     missed_draw: bool,
@@ -70,17 +95,22 @@ struct Told {
 }
 
 /// What became of one rule.
+#[derive(Serialize)]
 struct Line {
+    #[serde(rename = "rule")]
     number: usize,
     when: Option<String>,
     verdict: &'static str,
+    #[serde(skip)]
     taken: bool,
     why: String,
     tests: Vec<Test>,
 }
 
 /// A test that was made, and what came of it.
+#[derive(Serialize)]
 struct Test {
+    #[serde(rename = "test")]
     text: String,
     holds: bool,
 }
@@ -110,6 +140,7 @@ pub(super) fn explain(loaded: &Loaded, question: &Question, now: Timestamp) -> E
         looks_up_route: effects.contains(&effect::Effect::ClearRoute),
         reply,
         cookie: carry.cookie,
+        inspection: carry.inspection,
     }
 }
 
@@ -264,24 +295,68 @@ impl Explained {
                 screen.line(paint(FAINT, "the route is looked up again"))?;
             }
         }
-        if let Some(cookie) = &self.cookie {
-            screen.line(format!("{} set-cookie: {cookie}   {}", paint(GOOD, "+"), paint(FAINT, "on the response")))?;
+        let cookie = self.cookie.iter().map(|cookie| ("set-cookie", cookie));
+        for (name, value) in cookie.chain(self.inspection.iter().map(|text| (INSPECTION, text))) {
+            screen.line(format!("{} {name}: {value}   {}", paint(GOOD, "+"), paint(FAINT, "on the response")))?;
         }
         Ok(())
     }
 
-    pub(super) fn json(&self, shown: &dyn Fn(&str) -> bool) -> Value {
-        let flags = self.flags.iter().filter(|flag| shown(&flag.key)).map(Told::json);
+    /// The same for programs.
+    pub(super) fn json(&self, shown: &dyn Fn(&str) -> bool) -> Document<'_> {
         let passed = self.passed.iter().filter(|(key, _)| shown(key));
-        let written: serde_json::Map<String, Value> =
-            self.written.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
-        json!({
-            "flags": flags.collect::<Vec<_>>(),
-            "notDecided": passed.map(|(key, part)| json!({"flag": key, "because": part})).collect::<Vec<_>>(),
-            "upstream": {"set": written, "removed": self.removed, "clearsRoute": self.looks_up_route},
-            "response": {"reply": self.reply, "setCookie": self.cookie},
-        })
+        Document {
+            flags: self.flags.iter().filter(|flag| shown(&flag.key)).collect(),
+            not_decided: passed.map(|(flag, because)| Passed { flag, because }).collect(),
+            upstream: Upstream {
+                set: self.written.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+                removed: &self.removed,
+                clears_route: self.looks_up_route,
+            },
+            response: Response {
+                reply: self.reply,
+                set_cookie: self.cookie.as_deref(),
+                inspection: self.inspection.as_deref(),
+            },
+        }
     }
+}
+
+/// What became of a request, as JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Document<'e> {
+    flags: Vec<&'e Told>,
+    not_decided: Vec<Passed<'e>>,
+    upstream: Upstream<'e>,
+    response: Response<'e>,
+}
+
+#[derive(Serialize)]
+struct Passed<'e> {
+    flag: &'e str,
+    because: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Upstream<'e> {
+    set: BTreeMap<&'e str, &'e str>,
+    removed: &'e [String],
+    clears_route: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'e> {
+    reply: Option<u32>,
+    set_cookie: Option<&'e str>,
+    inspection: Option<&'e str>,
+}
+
+#[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "this is how it is called")]
+fn parts<S: Serializer>(exposure: &Option<Ppm>, serializer: S) -> Result<S::Ok, S::Error> {
+    exposure.map(Ppm::parts).serialize(serializer)
 }
 
 impl Told {
@@ -305,28 +380,5 @@ impl Told {
             }
         }
         Ok(())
-    }
-
-    fn json(&self) -> Value {
-        let rules = self.rules.iter().map(|rule| {
-            let tests = rule.tests.iter().map(|test| json!({"test": test.text, "holds": test.holds}));
-            json!({
-                "rule": rule.number,
-                "when": rule.when,
-                "verdict": rule.verdict,
-                "why": rule.why,
-                "tests": tests.collect::<Vec<_>>(),
-            })
-        });
-        json!({
-            "flag": self.key,
-            "variant": self.variant,
-            "value": self.value,
-            "reason": self.reason,
-            "openFeatureReason": self.open_feature,
-            "exposure": self.exposure.map(Ppm::parts),
-            "missedDraw": self.missed_draw,
-            "rules": rules.collect::<Vec<_>>(),
-        })
     }
 }

@@ -38,6 +38,7 @@ mod past;
 mod people;
 mod policy;
 mod print;
+mod probe;
 mod recipe;
 mod render;
 mod report;
@@ -82,6 +83,7 @@ enum Command {
     Log(log::Args),
     Simulate(simulate::Args),
     Test(test::Args),
+    Probe(probe::Args),
 }
 
 impl Command {
@@ -100,6 +102,7 @@ impl Command {
             Self::Log(args) => log::run(args, screen),
             Self::Simulate(args) => simulate::run(args, screen),
             Self::Test(args) => test::run(args, screen),
+            Self::Probe(args) => probe::run(args, screen),
         }
     }
 }

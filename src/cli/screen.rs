@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::Value;
+use serde::Serialize;
 
 /// What is fine.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
@@ -84,10 +84,25 @@ impl Screen {
     }
 
     /// Writes the one document of a command that was asked for JSON.
-    pub(super) fn json(&mut self, value: &Value) -> io::Result<()> {
+    pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
         // A document of our own making can always be written down.
         let text = serde_json::to_string_pretty(value).unwrap_or_default();
         writeln!(self.out, "{text}")
+    }
+
+    /// Writes one element of the list that is the document of a command: one line each, so that a long list needs no
+    /// room. The first one opens the list, and [`Screen::end`] closes it.
+    #[expect(clippy::unused_self, reason = "what is shown belongs to the screen")]
+    pub(super) fn element(&mut self, place: usize, value: &impl Serialize) -> io::Result<()> {
+        let begin = if place == 0 { "[" } else { "," };
+        let text = serde_json::to_string(value).unwrap_or_default();
+        // Nothing in it is colored, and looking for colors takes longer than all else.
+        write!(io::stdout().lock(), "{begin}\n{text}")
+    }
+
+    /// Closes the list.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        writeln!(self.out, "\n]")
     }
 
     /// Writes text as it is, without a line's end.

@@ -35,8 +35,8 @@ impl Document {
     }
 }
 
-/// Reads a file; `-` is the standard input.
-pub(super) fn text(path: &str) -> Result<String, Stop> {
+/// Reads a file as it is; `-` is the standard input.
+pub(super) fn bytes(path: &str) -> Result<Vec<u8>, Stop> {
     let mut bytes = Vec::new();
     let read = if path == "-" {
         io::stdin().read_to_end(&mut bytes).map(|_| ())
@@ -44,7 +44,12 @@ pub(super) fn text(path: &str) -> Result<String, Stop> {
         fs::read(path).map(|all| bytes = all)
     };
     read.map_err(|error| format!("cannot read {path}: {error}"))?;
-    String::from_utf8(bytes).map_err(|error| {
+    Ok(bytes)
+}
+
+/// Reads a file of text; `-` is the standard input.
+pub(super) fn text(path: &str) -> Result<String, Stop> {
+    String::from_utf8(bytes(path)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Stop::Usage(format!("cannot read {path}: byte {at} is not UTF-8"))
     })

@@ -101,6 +101,7 @@ impl Reader<'_> {
         let help = near.map(|near| format!("did you mean {near}?"));
         self.found.push(Diagnostic {
             severity: Severity::Error,
+            code: None,
             path,
             message: message.into(),
             help,

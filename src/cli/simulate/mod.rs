@@ -335,7 +335,8 @@ mod tests {
         for now in ["2026-11-01T00:00:00Z", "2026-12-03T00:00:00Z", "2027-01-01T00:00:00Z"].map(at) {
             let mut due: BTreeMap<(String, String, String), u64> = BTreeMap::new();
             for place in 0..ids.len() {
-                let told = explain::explain(&loaded, person.asks(&ids.id(place)), now).json(&|_| true);
+                let explained = explain::explain(&loaded, person.asks(&ids.id(place)), now);
+                let told = serde_json::to_value(explained.json(&|_| true)).unwrap();
                 for flag in told["flags"].as_array().unwrap() {
                     let text = |name: &str| flag[name].as_str().unwrap().to_owned();
                     *due.entry((text("flag"), text("variant"), text("reason"))).or_default() += 1;
