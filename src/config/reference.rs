@@ -193,6 +193,12 @@ pub static FLAG: Section = Section {
             "none",
             "Tried in order; the first that takes the request decides. At most 100.",
         ),
+        entry(
+            "metrics",
+            "`all`, `counts` or `none`",
+            "`all` with `route`, `guard`, `rescue` or `limit`, else `counts`",
+            "What is counted of it: decisions, answers and times, all but times, or nothing.",
+        ),
         entry("guard", "map", "none", "The limits that variants must keep, and what happens when one is broken."),
     ],
 };

@@ -27,5 +27,6 @@ pub mod envoy;
 pub mod host;
 pub mod http;
 pub mod scene;
+pub mod scrape;
 pub mod simulate;
 pub mod timeline;
