@@ -20,6 +20,7 @@
 //! - An identity never leaves the engine: not in headers, not in logs, not in errors.
 
 pub mod config;
+pub mod count;
 pub mod decide;
 pub mod decimal;
 pub mod effect;
@@ -32,6 +33,7 @@ mod order;
 pub mod outcome;
 pub mod plan;
 pub mod problem;
+pub mod reason;
 pub mod request;
 pub mod share;
 pub mod standing;

@@ -1,103 +1,191 @@
 //! The closed list of metrics, and their names.
 //!
-//! Defined when a config comes in, never on a request. A name is made of words of this file and of the plugin's
-//! name, never of anything a client sent.
+//! A name carries its tags in Istio's form, `flag=.=checkout;.;`, which reads well as it stands, and which a pattern
+//! takes out where labels are wanted. Names are made of words of this file and of names in the config, never of
+//! anything a client sent.
 
-/// A gauge of the plugin.
+/// What a metric is to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gauge {
-    /// What is in force: 0 nothing (requests pass undecided), 1 the config that was pushed last, 2 an older one.
-    State,
-    /// 1 while the last push is one that was not good.
-    Refused,
-    /// How many problems the last push had.
-    Problems,
-    /// The fingerprint of the plan in force, its low 48 bits: equal on all proxies that have the same config.
-    Fingerprint,
-    /// When the plan in force came, in seconds since 1970.
-    Since,
-    /// The number of flags in force.
-    Flags,
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Says how something is.
+    Gauge,
+    /// Sorts values into buckets.
+    Histogram,
 }
 
-impl Gauge {
-    /// All gauges.
-    pub const ALL: [Self; 6] =
-        [Self::State, Self::Refused, Self::Problems, Self::Fingerprint, Self::Since, Self::Flags];
+/// A label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tag {
+    /// The plugin, where it has another name than `tidegate`.
+    Plugin,
+    /// The author's name for a config.
+    Revision,
+    /// A flag, by its key.
+    Flag,
+    /// A variant, by its name.
+    Variant,
+    /// Why it was served.
+    Reason,
+    /// The first digit of the status.
+    Class,
+    /// A rule among those of its flag, counted from 1.
+    Rule,
+    /// Where an identity came from.
+    Source,
+    /// What went wrong.
+    Cause,
+}
 
-    /// The last part of its name. Stable: seen on dashboards. Add, never rename.
+impl Tag {
+    /// All tags.
+    pub const ALL: [Self; 9] = [
+        Self::Plugin,
+        Self::Revision,
+        Self::Flag,
+        Self::Variant,
+        Self::Reason,
+        Self::Class,
+        Self::Rule,
+        Self::Source,
+        Self::Cause,
+    ];
+
+    /// Its name. Stable: seen on dashboards. Add, never rename.
     #[must_use]
-    pub const fn code(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::State => "state",
-            Self::Refused => "refused",
-            Self::Problems => "problems",
-            Self::Fingerprint => "fingerprint",
-            Self::Since => "since_seconds",
-            Self::Flags => "flags",
+            Self::Plugin => "plugin",
+            Self::Revision => "revision",
+            Self::Flag => "flag",
+            Self::Variant => "variant",
+            Self::Reason => "reason",
+            Self::Class => "class",
+            Self::Rule => "rule",
+            Self::Source => "source",
+            Self::Cause => "cause",
         }
     }
 
-    /// Its name for the plugin of this name: `tidegate.config.state`, and one of its own for each further plugin.
+    /// The pattern that takes it out of a name: the one that Istio makes of `extraStatTags`.
     #[must_use]
-    pub fn name(self, plugin: &str) -> String {
-        of_plugin(format!("tidegate.config.{}", self.code()), plugin)
+    pub fn pattern(self) -> String {
+        format!(r"({}=\.=(.*?);\.;)", self.name())
     }
 }
 
-/// What is told of each watched flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Series {
-    /// A gauge: 0 running, 1 trial, 2 held, 3 rolled back.
-    Standing,
-    /// A counter: how often the flag was rolled back.
-    Rollbacks,
-    /// A counter: requests that a full variant left to the baseline.
-    Throttled,
-    /// A counter: requests that a variant that cannot be reached left to the baseline.
-    Rescued,
+/// One metric, whatever its tags.
+#[derive(Debug)]
+pub struct Metric {
+    first: &'static str,
+    last: &'static str,
+    /// What it is to the host.
+    pub kind: Kind,
+    /// Its tags, in the order of its values.
+    pub tags: &'static [Tag],
+    /// What it says.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub about: &'static str,
 }
 
-impl Series {
-    /// All series.
-    pub const ALL: [Self; 4] = [Self::Standing, Self::Rollbacks, Self::Throttled, Self::Rescued];
+/// The classes of responses; `none` is one that never came.
+pub const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-    /// The middle of its name. Stable: seen on dashboards. Add, never rename.
+/// What stands in for flags and variants that would be too many.
+pub const OTHER: &str = "other";
+
+/// The most series of one config; what comes after them is counted as [`OTHER`].
+pub const MOST: usize = 2_000;
+
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $name:ident: $kind:ident $first:literal [$($tag:ident)*] $last:literal, $about:literal;)*) => {
+        $(
+            #[doc = $about]
+            pub static $name: Metric = Metric {
+                first: $first,
+                last: $last,
+                kind: Kind::$kind,
+                tags: &[$(Tag::$tag),*],
+                #[cfg(not(target_arch = "wasm32"))]
+                about: $about,
+            };
+        )*
+
+        /// All metrics. Stable: seen on dashboards. Add, never rename.
+        pub static ALL: &[&Metric] = &[$(&$name),*];
+    };
+}
+
+metrics! {
+    STATE: Gauge "config" [] "state", "what is in force: 0 nothing, 1 the config that was pushed last, 2 an older one";
+    REFUSED: Gauge "config" [] "refused", "1 while the last push is one that was not good";
+    PROBLEMS: Gauge "config" [] "problems", "how many problems the last push had";
+    FINGERPRINT: Gauge "config" [] "fingerprint", "equal on all proxies that have the same config in force";
+    SINCE: Gauge "config" [] "since_seconds", "when it came, in seconds since 1970";
+    FLAGS: Gauge "config" [] "flags", "how many flags it has";
+    SERIES: Gauge "config" [] "series", "how many series it may make; from 2,000 on, the rest is counted as `other`";
+    REVISION: Gauge "config" [Revision] "info", "1 for the revision in force: the one to watch for after a push";
+    DECISIONS: Counter "decisions" [Flag Variant Reason] "total", "requests that got this variant for this reason";
+    RESPONSES: Counter "responses" [Flag Variant Class] "total",
+        "their answers; the class `none` is one that never came, or had nobody to go to";
+    LATENCY: Histogram "latency" [Flag Variant] "milliseconds", "the time until the answer began";
+    EXPOSURE: Gauge "rule" [Flag Rule] "exposure_ppm",
+        "the share of identities that a rule draws now, in millionths; rules are counted from 1";
+    STEP: Gauge "rule" [Flag Rule] "step", "how many steps its ramp has taken";
+    STANDING: Gauge "guard" [Flag] "standing", "0 running, 1 trial, 2 held, 3 rolled back";
+    ROLLBACKS: Counter "guard" [Flag] "rollbacks_total", "how often the flag was rolled back";
+    THROTTLED: Counter "guard" [Flag] "throttled_total", "requests that found the variant full";
+    RESCUED: Counter "guard" [Flag] "rescued_total",
+        "requests that got the baseline because the variant could not be reached";
+    IDENTITIES: Counter "identities" [Source] "total",
+        "identities by the kind of source that gave them; `none` where a draw was due and nobody was there";
+    FORGED: Counter "forged" [] "headers_total", "headers that a client sent under a name of the filter, and that were taken away";
+    ERRORS: Counter "errors" [Cause] "total",
+        "what went wrong: `host` is a header that Envoy would not change, `store` counts that waited for the next tick";
+}
+
+impl Metric {
+    /// Its name for the plugin of this name: `tidegate.guard.flag=.=checkout;.;standing`.
     #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Standing => "standing",
-            Self::Rollbacks => "rollbacks",
-            Self::Throttled => "throttled",
-            Self::Rescued => "rescued",
+    pub fn name(&self, plugin: &str, values: &[&str]) -> String {
+        let mut name = format!("tidegate.{}.", self.first);
+        let mut put = |tag: Tag, value: &str| {
+            for part in [tag.name(), "=.=", value, ";.;"] {
+                name.push_str(part);
+            }
+        };
+        if !matches!(plugin, "" | "tidegate") {
+            put(Tag::Plugin, &plain(plugin));
         }
+        for (tag, value) in self.tags.iter().zip(values) {
+            put(*tag, value);
+        }
+        name.push_str(self.last);
+        name
     }
 
-    /// Its name for a flag of the plugin of this name: `tidegate.guard.standing.flag.checkout`.
+    /// Its name once the tags are taken out, as Prometheus has it: `tidegate_guard_standing`.
     #[must_use]
-    pub fn name(self, plugin: &str, flag: &str) -> String {
-        of_plugin(format!("tidegate.guard.{}.flag.{}", self.code(), plain(flag)), plugin)
+    pub fn family(&self) -> String {
+        format!("tidegate_{}_{}", self.first, self.last)
     }
 }
 
-/// The name of the gauge that is 1 while a config of this revision is in force.
-#[must_use]
-pub fn revision(plugin: &str, revision: &str) -> String {
-    of_plugin(format!("tidegate.config.revision.{}", plain(revision)), plugin)
-}
-
-/// The name as it is for the plugin of this name.
-fn of_plugin(name: String, plugin: &str) -> String {
-    match plugin {
-        "" | "tidegate" => name,
-        other => format!("{name}.plugin.{}", plain(other)),
-    }
-}
-
-/// What a name of a metric may hold, so that no revision breaks a dashboard.
+/// What a tag's value may hold, so that no revision breaks a name.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    text.chars().take(64).map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+') { c } else { '_' };
+    text.chars().take(64).map(safe).collect()
+}
+
+/// The class of a status.
+#[must_use]
+pub fn class(status: Option<u64>) -> usize {
+    match status.map(|status| status.wrapping_div(100)) {
+        Some(first @ 1..=5) => usize::try_from(first).unwrap_or(0),
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
@@ -106,8 +194,31 @@ mod tests {
 
     #[test]
     fn names_are_plain() {
-        assert_eq!(Gauge::State.name("tidegate"), "tidegate.config.state");
-        assert_eq!(Gauge::State.name("edge/1"), "tidegate.config.state.plugin.edge_1");
-        assert_eq!(revision("", "2026-11-23.4\n"), "tidegate.config.revision.2026-11-23_4_");
+        assert_eq!(STATE.name("tidegate", &[]), "tidegate.config.state");
+        assert_eq!(STATE.name("edge/1", &[]), "tidegate.config.plugin=.=edge_1;.;state");
+        assert_eq!(
+            REVISION.name("", &[&plain("2026-11-23.4\n;.;")]),
+            "tidegate.config.revision=.=2026-11-23.4__._;.;info"
+        );
+        let name = DECISIONS.name("", &["checkout", "v2", "split"]);
+        assert_eq!(name, "tidegate.decisions.flag=.=checkout;.;variant=.=v2;.;reason=.=split;.;total");
+        assert_eq!(DECISIONS.family(), "tidegate_decisions_total");
+    }
+
+    #[test]
+    fn every_family_is_of_one_metric() {
+        let mut families: Vec<String> = ALL.iter().map(|metric| metric.family()).collect();
+        families.sort();
+        families.dedup();
+        assert_eq!(families.len(), ALL.len());
+    }
+
+    #[test]
+    fn a_status_has_a_class() {
+        for (status, name) in
+            [(None, "none"), (Some(101), "1xx"), (Some(200), "2xx"), (Some(503), "5xx"), (Some(700), "none")]
+        {
+            assert_eq!(CLASSES[class(status)], name);
+        }
     }
 }

@@ -138,7 +138,7 @@ fn failing(module: &Module) -> Host {
 #[test]
 fn a_failing_version_is_taken_back_on_the_tick() {
     let mut host = failing(&Module::load(module()).unwrap());
-    let standing = |host: &Host| host.shared().gauge("tidegate.guard.standing.flag.drawn");
+    let standing = |host: &Host| host.shared().gauge("tidegate.guard.flag=.=drawn;.;standing");
     assert_eq!(standing(&host), Some(0));
     host.tick_all().unwrap();
     assert_eq!(standing(&host), Some(3));

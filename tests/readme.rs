@@ -34,7 +34,7 @@ use tidegate::config::{Config, Node};
 use tidegate::decide::{Reason, decide};
 use tidegate::effect::{self, Effect};
 use tidegate::hash::Salt;
-use tidegate::metric::{Gauge, Series};
+use tidegate::metric;
 use tidegate::plan::{Compiled, Plan};
 use tidegate::problem::Problems;
 use tidegate::standing::Standing;
@@ -177,7 +177,7 @@ fn a_wrong_config_never_stops_traffic() {
     let got = warm.client().send(&forged).upstream();
     assert_eq!((got.version.as_str(), got.header("x-flag-checkout")), ("v2", Some("v2")));
     assert_eq!((stat(&warm, "state"), stat(&warm, "refused"), stat(&warm, "problems")), (Some(1), Some(1), Some(4)));
-    assert_eq!(stat(&warm, "revision.good"), Some(1));
+    assert_eq!(stat(&warm, "revision=.=good;.;info"), Some(1));
 
     // The routing header's name is in no part of the wrong config, so that nothing says it is ours.
     let cold = Scene::new(wrong_config()).start();
@@ -190,15 +190,16 @@ fn a_wrong_config_never_stops_traffic() {
 }
 
 #[test]
-fn the_gauges_are_those_of_the_code() {
-    let shown: Vec<String> = table("| gauge | value |").into_iter().map(|row| row[0].clone()).collect();
-    assert_eq!(shown, Gauge::ALL.map(|gauge| gauge.name("tidegate")));
-}
-
-#[test]
-fn the_metrics_of_guards_are_those_of_the_code() {
-    let shown: Vec<String> = table("| metric | value |").into_iter().map(|row| row[0].clone()).collect();
-    assert_eq!(shown, Series::ALL.map(|series| series.name("tidegate", "") + "<key>"));
+fn the_metrics_are_those_of_the_code() {
+    let labels = |metric: &metric::Metric| metric.tags.iter().map(|tag| tag.name()).collect::<Vec<_>>().join("`, `");
+    let due: Vec<Vec<String>> = metric::ALL
+        .iter()
+        .map(|metric| {
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            vec![metric.family(), kind, labels(metric), metric.about.to_owned()]
+        })
+        .collect();
+    assert_eq!(table("| metric | kind | labels | what it says |"), due);
 }
 
 #[test]

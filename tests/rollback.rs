@@ -134,7 +134,7 @@ fn wait(seconds: f64) {
 }
 
 fn standing(envoy: &Envoy) -> Option<u64> {
-    envoy.stat("wasmcustom.tidegate.guard.standing.flag.checkout")
+    envoy.stat("wasmcustom.tidegate.guard.flag=.=checkout;.;standing")
 }
 
 /// Waits until the standing is this.
@@ -175,7 +175,7 @@ fn a_bad_version_is_taken_back_on_all_workers_and_stays_back() {
         assert!(told[0].contains(part), "{}", told[0]);
     }
     println!("{}", told[0]);
-    assert_eq!(envoy.stat("wasmcustom.tidegate.guard.rollbacks.flag.checkout"), Some(1));
+    assert_eq!(envoy.stat("wasmcustom.tidegate.guard.flag=.=checkout;.;rollbacks_total"), Some(1));
 
     // A push that leaves the flag alone does not bring it back; one that changes it does.
     let mut other: Value = serde_json::from_str(&config(&checkout(10, &guard()))).unwrap();
@@ -210,7 +210,7 @@ fn a_rollback_outlives_the_code_that_decided_it() {
     wanted["revision"] = "next".into();
     envoy.upgrade(&wanted.to_string(), 1_000);
     // Metrics begin anew with new code: the revision is one of them.
-    envoy.poll("the new code", || envoy.stat("wasmcustom.tidegate.config.revision.next"));
+    envoy.poll("the new code", || envoy.stat("wasmcustom.tidegate.config.revision=.=next;.;info"));
     let mut client = envoy.client();
     for user in 0..200 {
         let seen = seen(&client.send(&ask(user)));
@@ -305,7 +305,7 @@ fn a_limit_holds_for_all_workers_together() {
     println!("{rate:.1} requests a second of at most 50");
     assert!((35.0..=58.0).contains(&rate), "{rate}");
     assert!(settled.iter().any(|seen| seen.has("throttled") && seen.decision.starts_with("checkout=v1;")));
-    assert!(envoy.stat("wasmcustom.tidegate.guard.throttled.flag.checkout").unwrap() > 100);
+    assert!(envoy.stat("wasmcustom.tidegate.guard.flag=.=checkout;.;throttled_total").unwrap() > 100);
 }
 
 /// v2 has gone: its listener is not there.

@@ -215,6 +215,7 @@ fn facts(key: &FlagKey, flag: &Flag) -> Vec<(&'static str, Option<String>)> {
         ("match methods", list(flag.matches.methods.iter().map(ToString::to_string).collect())),
         ("route header", text(flag.route.as_ref().map(|text| text as _))),
         ("rescue", flag.rescue.map(words::span)),
+        ("metrics", flag.metrics.map(|metrics| words::metrics(metrics).to_owned())),
         ("header", Some(flag.header.clone().unwrap_or_else(|| OwnedHeader::of_flag(key)).to_string())),
         ("baseline", Some(baseline(flag).to_owned())),
         ("default", text(flag.default.as_ref().map(|text| text as _))),

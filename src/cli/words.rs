@@ -6,7 +6,8 @@ use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 
 use crate::config::{
-    Condition, Exposure, Kind, Operator, Reply, Rule, Serve, Source, SourceKind, Stage, Step, Subject, Throttle,
+    Condition, Exposure, Kind, Metrics, Operator, Reply, Rule, Serve, Source, SourceKind, Stage, Step, Subject,
+    Throttle,
 };
 use crate::plan::Flag;
 use crate::problem::Quoted;
@@ -206,6 +207,15 @@ pub(super) fn kind(kind: Kind) -> &'static str {
         Kind::Experiment => "experiment",
         Kind::Operational => "operational",
         Kind::KillSwitch => "kill-switch",
+    }
+}
+
+/// What is counted of a flag, in a word.
+pub(super) fn metrics(metrics: Metrics) -> &'static str {
+    match metrics {
+        Metrics::All => "all",
+        Metrics::Counts => "counts",
+        Metrics::None => "none",
     }
 }
 

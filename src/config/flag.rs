@@ -61,6 +61,27 @@ pub struct Flag {
     pub rules: Vec<Rule>,
     /// The limits that variants must keep.
     pub guard: Option<Guard>,
+    /// What is counted of it, if that is written.
+    pub metrics: Option<Metrics>,
+}
+
+impl Flag {
+    /// Whether it is looked after while it is in force: it routes, or something is known of its variants' answers.
+    pub(crate) fn is_watched(&self) -> bool {
+        let limited = self.variants.iter().any(|variant| variant.limit.is_some());
+        self.route.is_some() || self.guard.is_some() || self.rescue.is_some() || limited
+    }
+}
+
+/// What is counted of a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Metrics {
+    /// Decisions, answers and times.
+    All,
+    /// Decisions and answers.
+    Counts,
+    /// Nothing.
+    None,
 }
 
 /// What a flag is for.
@@ -192,6 +213,10 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
         let words = [("experimental", Stage::Experimental), ("trusted", Stage::Trusted), ("stable", Stage::Stable)];
         field.parse(problems, |text| word(text, &words))
     });
+    let metrics = object.field("metrics").and_then(|field| {
+        let words = [("all", Metrics::All), ("counts", Metrics::Counts), ("none", Metrics::None)];
+        field.parse(problems, |text| word(text, &words))
+    });
     let matches = object.field("match").and_then(|field| matches(&field, problems));
     let route = object.field("route").and_then(|field| {
         let route = field.object(&ROUTE, problems)?;
@@ -246,6 +271,7 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
         identity,
         rules: rules.unwrap_or_default(),
         guard,
+        metrics,
     })
 }
 

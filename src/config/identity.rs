@@ -46,6 +46,28 @@ pub enum SourceKind {
     Generate(Generate),
 }
 
+impl SourceKind {
+    /// The names of all kinds, as they are written. Stable: seen on dashboards. Add behind, never rename.
+    pub const CODES: [&'static str; 9] =
+        ["claim", "header", "cookie", "query", "peer", "address", "proxy", "unverifiedClaim", "generate"];
+
+    /// The place of its name.
+    #[must_use]
+    pub(crate) const fn place(&self) -> usize {
+        match self {
+            Self::Claim(_) => 0,
+            Self::Header(_) => 1,
+            Self::Cookie(_) => 2,
+            Self::Query(_) => 3,
+            Self::Peer => 4,
+            Self::Address => 5,
+            Self::Proxy => 6,
+            Self::UnverifiedClaim(_) => 7,
+            Self::Generate(_) => 8,
+        }
+    }
+}
+
 /// A generated identity: its cookie, and for how long that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generate {

@@ -222,6 +222,13 @@ pub static FLAG: Section = Section {
             "Tried in order; the first that takes the request decides. At most 100.",
         ),
         entry(
+            "metrics",
+            Shape::Words,
+            "`all`, `counts` or `none`",
+            "`all` with `route`, `guard`, `rescue` or `limit`, else `counts`",
+            "What is counted of it: decisions, answers and times, all but times, or nothing.",
+        ),
+        entry(
             "guard",
             Shape::Map(&GUARD),
             "map",

@@ -30,6 +30,25 @@ impl Cookie<'_> {
     }
 }
 
+/// The kinds of sources that gave identities for a request, each once a list; and whether one gave none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sources(u16);
+
+impl Sources {
+    fn add(&mut self, kind: usize) {
+        self.0 |= u32::try_from(kind).ok().and_then(|kind| 1_u16.checked_shl(kind)).unwrap_or(0);
+    }
+
+    /// The kinds by their place among [`SourceKind::CODES`]; the one behind them is nobody.
+    pub(crate) fn kinds(self) -> impl Iterator<Item = usize> {
+        (0..=SourceKind::CODES.len()).filter(move |kind| {
+            let mut one = Self::default();
+            one.add(*kind);
+            self.0 & one.0 != 0
+        })
+    }
+}
+
 /// The identities of a request, worked out when first asked for.
 pub(super) struct Identities<'p, 'r> {
     plan: &'p Plan,
@@ -38,6 +57,7 @@ pub(super) struct Identities<'p, 'r> {
     first: Answer<'r>,
     others: Vec<Answer<'r>>,
     cookie: Option<Cookie<'p>>,
+    sources: Sources,
 }
 
 /// What a list of sources gave.
@@ -51,7 +71,19 @@ enum Answer<'r> {
 impl<'p, 'r> Identities<'p, 'r> {
     pub(super) fn new(plan: &'p Plan, request: &'r Request<'r>) -> Self {
         let others = plan.identities.len().saturating_sub(1);
-        Self { plan, request, first: Answer::Unasked, others: vec![Answer::Unasked; others], cookie: None }
+        Self {
+            plan,
+            request,
+            first: Answer::Unasked,
+            others: vec![Answer::Unasked; others],
+            cookie: None,
+            sources: Sources::default(),
+        }
+    }
+
+    /// Where identities came from, so far.
+    pub(super) fn sources(&self) -> Sources {
+        self.sources
     }
 
     pub(super) fn into_cookie(self) -> Option<Cookie<'p>> {
@@ -60,14 +92,21 @@ impl<'p, 'r> Identities<'p, 'r> {
 
     /// The identity from the list of sources at this place.
     pub(super) fn resolve(&mut self, place: usize) -> Option<&[u8]> {
-        let Self { plan, request, first, others, cookie } = self;
+        let Self { plan, request, first, others, cookie, sources: seen } = self;
         let known = match place.checked_sub(1) {
             None => first,
             Some(place) => others.get_mut(place)?,
         };
         if let Answer::Unasked = known {
             let sources = plan.identities.get(place).map_or(&[][..], |sources| sources);
-            let identity = sources.iter().find_map(|source| identity(source, request, cookie));
+            let identity = sources.iter().find_map(|source| {
+                let identity = identity(source, request, cookie)?;
+                seen.add(source.kind.place());
+                Some(identity)
+            });
+            if identity.is_none() {
+                seen.add(SourceKind::CODES.len());
+            }
             *known = identity.map_or(Answer::Nobody, Answer::Identity);
         }
         match known {

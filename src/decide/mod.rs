@@ -9,10 +9,9 @@
 
 pub(crate) mod condition;
 mod identity;
-mod reason;
 mod witness;
 
-pub use reason::Reason;
+pub use crate::reason::Reason;
 pub(crate) use witness::{Silent, Turn, Witness};
 
 use crate::hash::Point;
@@ -28,6 +27,7 @@ use identity::Identities;
 #[derive(Clone, Debug)]
 pub struct Decision<'p> {
     flag: &'p Flag,
+    place: usize,
     variant: &'p Variant,
     reason: Reason,
     exposure: Option<u32>,
@@ -42,6 +42,11 @@ impl<'p> Decision<'p> {
     #[must_use]
     pub fn flag(&self) -> &'p Flag {
         self.flag
+    }
+
+    /// The place of the flag in the plan.
+    pub(crate) fn place(&self) -> usize {
+        self.place
     }
 
     /// The outcome.
@@ -89,6 +94,7 @@ impl<'p> Decision<'p> {
 pub struct Decisions<'p> {
     list: Vec<Decision<'p>>,
     cookie: Option<Cookie<'p>>,
+    sources: Sources,
 }
 
 impl<'p> Decisions<'p> {
@@ -109,9 +115,14 @@ impl<'p> Decisions<'p> {
     pub fn cookie(&self) -> Option<&Cookie<'p>> {
         self.cookie.as_ref()
     }
+
+    /// Where identities came from.
+    pub(crate) fn sources(&self) -> Sources {
+        self.sources
+    }
 }
 
-pub use identity::Cookie;
+pub use identity::{Cookie, Sources};
 
 /// Decides every flag that matches the request, by what the guards have decided so far.
 #[must_use]
@@ -133,12 +144,13 @@ pub(crate) fn decide_before<'p>(
     plan.index.candidates(request.host(), request.path(), |id| {
         if let Some(flag) = plan.flags.get(id)
             && flag.matches.takes(request.method(), request.host(), request.path())
-            && let Some(decision) = evaluator.flag(flag)
+            && let Some(decision) = evaluator.flag(id, flag)
         {
             list.push(decision);
         }
     });
-    Decisions { list, cookie: evaluator.identities.into_cookie() }
+    let sources = evaluator.identities.sources();
+    Decisions { list, cookie: evaluator.identities.into_cookie(), sources }
 }
 
 struct Evaluator<'p, 'r, W> {
@@ -151,7 +163,7 @@ struct Evaluator<'p, 'r, W> {
 
 impl<'p, W: Witness> Evaluator<'p, '_, W> {
     /// `None` only if a plan named a variant that it does not have, which its compiler rules out.
-    fn flag(&mut self, flag: &'p Flag) -> Option<Decision<'p>> {
+    fn flag(&mut self, place: usize, flag: &'p Flag) -> Option<Decision<'p>> {
         let stand = self.standing.of(flag.watch);
         self.witness.flag(flag);
         let (wanted, reason, draw) = self.choose(flag, &stand);
@@ -159,6 +171,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
         let point = draw.point.filter(|_| reason.is_judged());
         Some(Decision {
             flag,
+            place,
             variant: flag.variant(served)?,
             reason,
             exposure: draw.point.map(Point::exposure),

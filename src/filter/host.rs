@@ -12,6 +12,7 @@ use proxy_wasm::types::{BufferType, MapType, MetricType};
 use crate::effect::{self, Effect, INSPECTION, OnResponse, rewritten};
 use crate::guard::Store;
 use crate::lifecycle::Accepted;
+use crate::metric::Kind;
 use crate::outcome::Answer;
 use crate::plan::Property;
 use crate::request::{host_address, host_claim};
@@ -48,14 +49,17 @@ pub(super) fn now() -> Timestamp {
 /// Applies the effects to a request with these headers.
 ///
 /// From a few changes on, all headers are written in one call: Envoy looks a header up by walking the list, for each
-/// call anew.
-pub(super) fn apply(effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) {
+/// call anew. Returns how many changes the host would not make.
+pub(super) fn apply(effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) -> u32 {
     const FEW: usize = 3;
     // A host that gave no headers keeps its own: they must not be written over.
     // Of more than 1,024 headers, or more than 1 MiB, Envoy takes none, and leaves the request without any.
     const MANY: usize = 512;
     const LARGE: usize = 512 * 1024;
-    let one_by_one = || effects.iter().for_each(apply_one);
+    let each = |effects: &mut dyn Iterator<Item = &Effect<'_>>| {
+        effects.map(|effect| u32::from(!apply_one(effect))).fold(0, u32::saturating_add)
+    };
+    let one_by_one = || each(&mut effects.iter());
     if effects.len() <= FEW || headers.is_empty() {
         return one_by_one();
     }
@@ -64,26 +68,18 @@ pub(super) fn apply(effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) {
     if all.len() > MANY || bytes > LARGE {
         return one_by_one();
     }
-    let _ = hostcalls::set_map_bytes(MapType::HttpRequestHeaders, all);
-    effects.iter().filter(|effect| **effect == Effect::ClearRoute).for_each(apply_one);
+    let written = hostcalls::set_map_bytes(MapType::HttpRequestHeaders, all).is_ok();
+    let cleared = each(&mut effects.iter().filter(|effect| **effect == Effect::ClearRoute));
+    cleared.saturating_add(u32::from(!written))
 }
 
-fn apply_one(effect: &Effect<'_>) {
-    let set = |name: &str, value: &str| {
-        let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value.as_bytes()));
-    };
+fn apply_one(effect: &Effect<'_>) -> bool {
     match effect {
-        Effect::Remove(name) => {
-            let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
-        }
-        Effect::Set(..) | Effect::Dictionary(_) => {
-            if let Some((name, value)) = effect.written() {
-                set(name, value);
-            }
-        }
-        Effect::ClearRoute => {
-            let _ = hostcalls::call_foreign_function("clear_route_cache", None);
-        }
+        Effect::Remove(name) => hostcalls::remove_map_value(MapType::HttpRequestHeaders, name).is_ok(),
+        Effect::Set(..) | Effect::Dictionary(_) => effect.written().is_none_or(|(name, value)| {
+            hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value.as_bytes())).is_ok()
+        }),
+        Effect::ClearRoute => hostcalls::call_foreign_function("clear_route_cache", None).is_ok(),
     }
 }
 
@@ -103,18 +99,30 @@ pub(super) fn answer(answer: effect::Answer<'_>) {
     let _ = hostcalls::send_http_response(answer.status, answer.headers, Some(answer.body.as_bytes()));
 }
 
+fn number(path: Vec<&str>) -> Option<u64> {
+    get(path).and_then(|bytes| bytes.first_chunk().copied()).map(u64::from_le_bytes)
+}
+
+/// The status of the answer to a request that is done, if one came.
+pub(super) fn status() -> Option<u64> {
+    number(vec!["response", "code"])
+}
+
+/// How long it took until the answer began, or to the end where there was none, in nanoseconds.
+pub(super) fn duration() -> u64 {
+    number(vec!["response", "backend_latency"]).or_else(|| number(vec!["request", "duration"])).unwrap_or_default()
+}
+
 /// What became of a request that is done. To be asked only when it is.
 pub(super) fn outcome() -> Answer {
-    let number = |path| get(path).and_then(|bytes| bytes.first_chunk().copied()).map(u64::from_le_bytes);
-    let to_response = number(vec!["response", "backend_latency"]);
     // Envoy makes up a gRPC status for answers that are none.
     let grpc =
         get(vec!["response", "headers", "content-type"]).is_some_and(|kind| kind.starts_with(b"application/grpc"));
     Answer {
-        code: number(vec!["response", "code"]),
+        code: status(),
         flags: number(vec!["response", "flags"]).unwrap_or_default(),
         grpc: if grpc { number(vec!["response", "grpc_status"]) } else { None },
-        nanos: to_response.or_else(|| number(vec!["request", "duration"])).unwrap_or_default(),
+        nanos: duration(),
     }
 }
 
@@ -165,14 +173,14 @@ pub(super) fn remember_accepted(plugin: &str, accepted: &Accepted, version: Opti
     Shared { plugin }.write("accepted", accepted.as_bytes(), version)
 }
 
-/// Defines a gauge; the same name is the same gauge in every VM.
-pub(super) fn define_gauge(name: &str) -> Option<u32> {
-    hostcalls::define_metric(MetricType::Gauge, name).ok()
-}
-
-/// Defines a counter; the same name is the same counter in every VM.
-pub(super) fn define_counter(name: &str) -> Option<u32> {
-    hostcalls::define_metric(MetricType::Counter, name).ok()
+/// Defines a metric; the same name is the same metric in every VM.
+pub(super) fn define(name: &str, kind: Kind) -> Option<u32> {
+    let kind = match kind {
+        Kind::Counter => MetricType::Counter,
+        Kind::Gauge => MetricType::Gauge,
+        Kind::Histogram => MetricType::Histogram,
+    };
+    hostcalls::define_metric(kind, name).ok()
 }
 
 /// Adds to a counter.
@@ -181,6 +189,11 @@ pub(super) fn count(id: u32, more: u32) {
     if more > 0 {
         let _ = hostcalls::increment_metric(id, i64::from(more));
     }
+}
+
+/// Adds a value to a histogram.
+pub(super) fn record(id: u32, value: u64) {
+    let _ = hostcalls::record_metric(id, value);
 }
 
 /// Sets a gauge.

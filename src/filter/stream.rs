@@ -10,9 +10,11 @@ use proxy_wasm::types::Action;
 
 use super::host;
 use super::root::Active;
+use crate::count::{Served, times};
 use crate::decide::decide;
 use crate::effect::{self, OnResponse};
 use crate::guard::Entry;
+use crate::outcome::Answer;
 use crate::request::Request;
 use crate::standing::Standing;
 use crate::time::Timestamp;
@@ -24,11 +26,12 @@ pub(super) struct Stream {
     on_response: OnResponse,
     /// What its outcome has to be counted for.
     entries: Vec<Entry>,
+    served: Vec<Served>,
 }
 
 impl Stream {
     pub(super) fn new(active: Rc<Active>) -> Self {
-        Self { active, on_response: OnResponse::default(), entries: Vec::new() }
+        Self { active, on_response: OnResponse::default(), entries: Vec::new(), served: Vec::new() }
     }
 }
 
@@ -36,7 +39,7 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let Active { plan, worker } = &*self.active;
+        let Active { plan, worker, counts, .. } = &*self.active;
         let inputs = plan.inputs();
         let headers = host::request_headers();
         let seen = headers.iter().map(|(name, value)| (&**name, &**value));
@@ -48,13 +51,20 @@ impl HttpContext for Stream {
             Some(worker) => decide(plan, &request, worker.standing(now), now),
             None => decide(plan, &request, &Standing::NONE, now),
         };
+        let mut counts = counts.try_borrow_mut().ok();
+        if let Some(counts) = &mut counts {
+            self.served = counts.decided(plan, &decisions, request.forged().len());
+        }
         self.on_response = OnResponse::new(plan, &request, &decisions);
         if let Some(answer) = effect::reply(plan, &request, &decisions) {
             host::answer(answer);
             return Action::Pause;
         }
         self.entries = worker.map(|mut worker| worker.served(&decisions)).unwrap_or_default();
-        host::apply(&effect::on_request(plan, &request, &decisions), &headers);
+        let refused = host::apply(&effect::on_request(plan, &request, &decisions), &headers);
+        if let Some(counts) = &mut counts {
+            counts.refused(refused);
+        }
         Action::Continue
     }
 
@@ -66,10 +76,28 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
+        if self.served.is_empty() && self.entries.is_empty() {
+            return;
+        }
+        let Active { plan, worker, counts, meters, .. } = &*self.active;
+        let mut times = times(plan, &self.served).peekable();
+        // Only what somebody needs is asked for.
+        let answer = if self.entries.is_empty() {
+            let nanos = if times.peek().is_some() { host::duration() } else { 0 };
+            Answer { code: host::status(), nanos, ..Answer::default() }
+        } else {
+            host::outcome()
+        };
+        if let Ok(meters) = meters.try_borrow() {
+            meters.time(times, answer.nanos);
+        }
+        if let Ok(mut counts) = counts.try_borrow_mut() {
+            counts.answered(plan, &self.served, answer.code);
+        }
         if !self.entries.is_empty()
-            && let Ok(mut worker) = self.active.worker.try_borrow_mut()
+            && let Ok(mut worker) = worker.try_borrow_mut()
         {
-            worker.done(&self.active.plan, &self.entries, host::now(), host::outcome);
+            worker.done(plan, &self.entries, host::now(), &answer);
         }
     }
 }

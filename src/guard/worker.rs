@@ -55,6 +55,7 @@ struct Watched {
     rescued_for: Option<Span>,
     throttled: u32,
     rescued: u32,
+    untold: u32,
 }
 
 /// What there is to tell of a watched flag.
@@ -66,6 +67,8 @@ pub struct Report {
     pub throttled: u32,
     /// Requests that a variant that cannot be reached left to the baseline, since the last report.
     pub rescued: u32,
+    /// How often counts could not be told to the other workers, and waited, since the last report.
+    pub untold: u32,
 }
 
 /// What has to be remembered of a request for a watched flag, until it is done.
@@ -110,6 +113,7 @@ impl Worker {
                 rescued_for: watch.rescue,
                 throttled: 0,
                 rescued: 0,
+                untold: 0,
             });
             let known = store.read(&watch.key).0.and_then(|bytes| ledger::stand(&bytes));
             stands.push(known.unwrap_or_else(|| fresh(watch)));
@@ -161,10 +165,8 @@ impl Worker {
         counts.then(|| Entry { watch, served: decision.served(), draws: decision.draws() })
     }
 
-    /// Counts what became of a request, where that needs to be known. `answer` is asked only then.
-    pub fn done(&mut self, plan: &Plan, entries: &[Entry], now: Timestamp, answer: impl FnOnce() -> Answer) {
-        let Some(_) = entries.first() else { return };
-        let answer = answer();
+    /// Counts what became of a request.
+    pub fn done(&mut self, plan: &Plan, entries: &[Entry], now: Timestamp, answer: &Answer) {
         for entry in entries {
             let place = usize::from(entry.watch);
             let (Some(watch), Some(watched)) = (plan.watches().get(place), self.flags.get_mut(place)) else { continue };
@@ -173,7 +175,7 @@ impl Worker {
             }
             let usual = Failures::default();
             let failures = watch.guard.as_ref().map_or(&usual, |guard| &guard.failures);
-            let Some(outcome) = Outcome::new(&answer, failures) else { continue };
+            let Some(outcome) = Outcome::new(answer, failures) else { continue };
             if let Some(rescue) = watched.rescued_for
                 && outcome.unreached
                 && entry.served != watch.baseline
@@ -193,6 +195,7 @@ impl Worker {
             phase: stand.phase,
             throttled: core::mem::take(&mut watched.throttled),
             rescued: core::mem::take(&mut watched.rescued),
+            untold: core::mem::take(&mut watched.untold),
         })
     }
 
@@ -248,6 +251,7 @@ impl Watched {
                 return events;
             }
         }
+        self.untold = self.untold.saturating_add(1);
         Vec::new()
     }
 }

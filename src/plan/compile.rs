@@ -6,9 +6,10 @@
 use super::inputs::{Input, Interner};
 use super::reply::Reply;
 use super::watch::{GUARDS, Watch};
-use super::{Condition, Flag, Index, Match, Plan, Property, Rule, Serve, Source, Subject, Variant, VariantId};
-use crate::config::{self, Config, Exposure, Flag as FlagConfig, SourceKind};
+use super::{Condition, Flag, Index, Match, Plan, Property, Rule, Series, Serve, Source, Subject, Variant, VariantId};
+use crate::config::{self, Config, Exposure, Flag as FlagConfig, Metrics, SourceKind};
 use crate::hash::Salt;
+use crate::metric::{MOST, OTHER};
 use crate::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, SegmentName, VariantName, item};
 use crate::order;
 use crate::problem::{FieldPath, Problems, Quoted};
@@ -42,7 +43,7 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
     let accept =
         HeaderName::parse("accept").ok().filter(|_| fits).map(|name| compiler.inputs.slot(Input::Header(name)));
     let has_ramp = |flag: &Flag| flag.rules.iter().any(|rule| matches!(rule.exposure, Exposure::Steps(_)));
-    Plan {
+    let mut plan = Plan {
         needs_time: flags.iter().any(has_ramp) || watches.iter().any(Watch::needs_time),
         accept,
         watches,
@@ -57,7 +58,16 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
         inputs: compiler.inputs.finish(&owned),
         owned: owned.into(),
         revision: config.revision.clone(),
+        series: Series::default(),
+    };
+    plan.series = Series::new(&plan);
+    let together = plan.series.together(&plan).count();
+    if together > 0 {
+        let most =
+            format_args!("make more than {MOST} series of metrics: {together} of them are counted as one, `{OTHER}`");
+        problems.warning(&at, most);
     }
+    plan
 }
 
 struct Compiler<'c> {
@@ -199,6 +209,7 @@ impl Compiler<'_> {
             kill: flag.kill,
             rules: rules.into(),
             routes: flag.route.is_some(),
+            metrics: flag.metrics.unwrap_or(if flag.is_watched() { Metrics::All } else { Metrics::Counts }),
             watch: None,
         }
     }

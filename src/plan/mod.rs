@@ -9,6 +9,7 @@ mod index;
 mod inputs;
 mod print;
 mod reply;
+mod series;
 mod watch;
 
 use core::hash::{Hash, Hasher};
@@ -17,9 +18,10 @@ pub(crate) use compile::DICTIONARY;
 pub use index::Index;
 pub use inputs::{Inputs, Place, Property, Slot};
 pub use reply::Reply;
+pub use series::Series;
 pub use watch::{Judged, Watch};
 
-use crate::config::{Config, Exposure, Inspect, Operator, SourceKind};
+use crate::config::{Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step};
 use crate::hash::Salt;
 use crate::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
 use crate::problem::Problems;
@@ -69,6 +71,7 @@ pub struct Plan {
     inputs: Inputs,
     owned: Box<[OwnedHeader]>,
     revision: Option<Prose>,
+    series: Series,
 }
 
 impl Plan {
@@ -131,6 +134,12 @@ impl Plan {
         &self.watches
     }
 
+    /// The series of metrics that it can make.
+    #[must_use]
+    pub fn series(&self) -> &Series {
+        &self.series
+    }
+
     /// The headers that belong to the filter.
     #[must_use]
     pub fn owned_headers(&self) -> &[OwnedHeader] {
@@ -158,6 +167,8 @@ pub struct Flag {
     pub(crate) kill: bool,
     pub(crate) rules: Box<[Rule]>,
     pub(crate) routes: bool,
+    /// What is counted of it.
+    pub(crate) metrics: Metrics,
     /// Its place among the watched flags.
     pub(crate) watch: Option<u16>,
 }
@@ -167,6 +178,12 @@ impl Flag {
     #[must_use]
     pub fn key(&self) -> &FlagKey {
         &self.key
+    }
+
+    /// The share of identities that one of its rules draws at this time, as far as kill and guard let it.
+    pub(crate) fn exposure(&self, rule: &Rule, now: Timestamp, stand: &Stand) -> Ppm {
+        let back = self.kill || stand.phase == Phase::RolledBack;
+        if back { Ppm::NONE } else { rule.share(now, stand, self.baseline) }
     }
 
     /// The variant at this place.
@@ -226,16 +243,37 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// The steps of its ramp, if it is one.
+    #[must_use]
+    pub(crate) fn steps(&self) -> &[Step] {
+        match &self.exposure {
+            Exposure::Fixed(_) => &[],
+            Exposure::Steps(steps) => steps,
+        }
+    }
+
+    /// Whether it takes some of those that it looks at, and not others.
+    #[must_use]
+    pub(crate) fn draws(&self) -> bool {
+        self.exposure != Exposure::Fixed(Ppm::FULL)
+    }
+
+    /// How many steps of its ramp are taken at this time, as far as the guard lets it.
+    #[must_use]
+    pub(crate) fn taken(&self, now: Timestamp, stand: &Stand) -> usize {
+        let begun = self.steps().partition_point(|step| step.at <= now);
+        let allowed = self.judged.and_then(|rule| stand.steps.get(usize::from(rule)));
+        allowed.map_or(begun, |allowed| begun.min(usize::from(*allowed)))
+    }
+
     /// The share of identities that the rule takes in at this time, as far as the guard lets it.
     #[must_use]
     pub(crate) fn share(&self, now: Timestamp, stand: &Stand, baseline: VariantId) -> Ppm {
         let share = match &self.exposure {
             Exposure::Fixed(share) => *share,
             Exposure::Steps(steps) => {
-                let begun = steps.partition_point(|step| step.at <= now);
-                let allowed = self.judged.and_then(|rule| stand.steps.get(usize::from(rule)));
-                let taken = allowed.map_or(begun, |allowed| begun.min(usize::from(*allowed)));
-                taken.checked_sub(1).and_then(|last| steps.get(last)).map_or(Ppm::NONE, |step| step.share)
+                let last = self.taken(now, stand).checked_sub(1);
+                last.and_then(|last| steps.get(last)).map_or(Ppm::NONE, |step| step.share)
             }
         };
         let safe = matches!(self.serve, Serve::One(only) if only == baseline);

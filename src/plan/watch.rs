@@ -49,10 +49,7 @@ impl Judged {
 
     /// The steps of its ramp, if it is one.
     pub(crate) fn steps(self, flag: &Flag) -> &[Step] {
-        match flag.rules.get(self.0).map(|rule| &rule.exposure) {
-            Some(Exposure::Steps(steps)) => steps,
-            Some(Exposure::Fixed(_)) | None => &[],
-        }
+        flag.rules.get(self.0).map_or(&[], Rule::steps)
     }
 
     /// One of them.

@@ -145,7 +145,7 @@ fn guarding(criterion: &mut Criterion) {
         bench.iter(|| {
             let decisions = decide(&plan, &seen, worker.standing(now), now);
             let entries = worker.served(&decisions);
-            worker.done(&plan, &entries, now, || answer);
+            worker.done(&plan, &entries, now, &answer);
         });
     });
     let mut millis = 0;
@@ -153,7 +153,7 @@ fn guarding(criterion: &mut Criterion) {
         bench.iter(|| {
             let decisions = decide(&plan, &seen, worker.standing(now), now);
             let entries = worker.served(&decisions);
-            worker.done(&plan, &entries, now, || answer);
+            worker.done(&plan, &entries, now, &answer);
             millis += 250;
             worker.tick(&plan, Timestamp::from_millis(millis), &mut store).len()
         });

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use tidegate::decide::decide;
 use tidegate::effect::{Effect, INSPECTION, OnResponse, on_request};
 use tidegate::lifecycle::State;
-use tidegate::metric::Gauge;
+use tidegate::metric::{self, Metric};
 use tidegate::plan::{Compiled, Plan};
 use tidegate::standing::Standing;
 
@@ -39,14 +39,14 @@ pub fn check(bytes: &[u8]) {
     if config.first().is_some_and(|first| b"{[ \t".contains(first)) {
         let (compiled, problems) = Plan::from_bytes(config);
         let mut host = push(config);
-        let gauge = |gauge: Gauge| host.shared().gauge(&gauge.name("")).expect("it is defined at each push");
+        let gauge = |gauge: &Metric| host.shared().gauge(&gauge.name("", &[])).expect("it is defined at each push");
         let (state, print) = match &compiled {
             Compiled::Ready(plan) => (State::Active, plan.fingerprint() & 0xffff_ffff_ffff),
             Compiled::Broken(_) => (State::Inert, 0),
         };
-        assert_eq!(gauge(Gauge::State), state.code());
-        assert_eq!(gauge(Gauge::Fingerprint), print, "the module has another plan");
-        assert_eq!(gauge(Gauge::Problems), problems.errors().len() as u64);
+        assert_eq!(gauge(&metric::STATE), state.code());
+        assert_eq!(gauge(&metric::FINGERPRINT), print, "the module has another plan");
+        assert_eq!(gauge(&metric::PROBLEMS), problems.errors().len() as u64);
         for (_, line) in host.logs() {
             assert!(!line.contains(char::is_control), "a log line breaks: {line:?}");
         }

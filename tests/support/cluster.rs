@@ -253,7 +253,7 @@ impl Cluster {
         {
             let Pending { side, entries, answer, variant } = first.remove();
             *self.flying.entry(variant).or_default() -= 1;
-            side.worker.borrow_mut().done(&side.plan, &entries, now, || answer);
+            side.worker.borrow_mut().done(&side.plan, &entries, now, &answer);
         }
     }
 

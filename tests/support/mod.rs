@@ -29,5 +29,6 @@ pub mod http;
 pub mod invalid;
 pub mod istio;
 pub mod scene;
+pub mod scrape;
 pub mod simulate;
 pub mod timeline;

@@ -8,6 +8,7 @@ use super::envoy::{ENVOY, Envoy, FILTER, FilterFile, Launch, module};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use tidegate::metric::Tag;
 
 /// Fails what asks for it.
 const FAILS: &str = "function envoy_on_request(request)
@@ -228,10 +229,12 @@ impl Scene {
                 "load_assignment": {"cluster_name": version, "endpoints": [{"lb_endpoints": [endpoint]}]},
             })
         });
+        let tags = Tag::ALL.iter().map(|tag| json!({"tag_name": tag.name(), "regex": tag.pattern()}));
         json!({
             "node": {"id": "proxy-1", "cluster": "test"},
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
             "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
+            "stats_config": {"stats_tags": tags.collect::<Value>()},
             "static_resources": {
                 "listeners": ingress.chain(upstreams).collect::<Value>(),
                 "clusters": clusters.collect::<Value>(),

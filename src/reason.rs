@@ -37,6 +37,22 @@ impl Reason {
         Self::Rescued,
     ];
 
+    /// Its place among [`Reason::ALL`].
+    #[must_use]
+    pub(crate) const fn place(self) -> usize {
+        match self {
+            Self::Static => 0,
+            Self::Default => 1,
+            Self::NoIdentity => 2,
+            Self::TargetingMatch => 3,
+            Self::Split => 4,
+            Self::Killed => 5,
+            Self::RolledBack => 6,
+            Self::Throttled => 7,
+            Self::Rescued => 8,
+        }
+    }
+
     /// Our word for it. Stable: seen in headers and dashboards. Add, never rename.
     #[must_use]
     pub const fn code(self) -> &'static str {
