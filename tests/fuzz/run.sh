@@ -27,11 +27,8 @@ built=$out/$(rustc -vV | sed -n 's/^host: //p')/release
 
 for target do
     mkdir -p "$out/corpus/$target" "$out/found"
-    limit=$runs
-    # Each run of this one is up to eight requests through an interpreter.
-    [ "$target" != differential ] || limit=$((runs / 100))
-    echo "Fuzzing $target: $limit runs"
-    if ! "$built/$target" -runs="$limit" -max_len=2600 -timeout=10 -dict=tests/fuzz/config.dict -print_final_stats=1 \
+    echo "Fuzzing $target: $runs runs"
+    if ! "$built/$target" -runs="$runs" -max_len=2600 -timeout=10 -dict=tests/fuzz/config.dict -print_final_stats=1 \
         -artifact_prefix="$out/found/$target-" "$out/corpus/$target" "tests/fuzz/seeds/$target" \
         >"$out/$target.log" 2>&1; then
         grep -A 1 panicked "$out/$target.log" >&2 || tail -n 20 "$out/$target.log" >&2

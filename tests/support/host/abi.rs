@@ -2,25 +2,31 @@
 //! Each call is counted, may be replaced by an injected fault, and turns its outcome into a status number.
 //! Never lets a bad pointer of the module harm the host: it is status 6, as in Envoy.
 
-use wasmi::{Caller, Linker, Memory, TypedFunc};
+use std::fmt;
 
+use super::engine::{Caller, Error, Linker, Memory, TypedFunc};
 use super::headers::Headers;
 use super::shared::{Kind, status};
 use super::stream::Reply;
 use super::world::{Level, World};
 
 /// A VM's state, with the two exports through which the host hands over bytes.
-#[derive(Debug)]
 pub(super) struct Data {
     pub(super) world: World,
     pub(super) memory: Option<Memory>,
     pub(super) malloc: Option<TypedFunc<u32, u32>>,
 }
 
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.world.fmt(f)
+    }
+}
+
 /// Why a call ends early: a status for the module, or a trap below us in its allocator.
 pub(super) enum Stop {
     Status(u32),
-    Trap(wasmi::Error),
+    Trap(Error),
 }
 
 impl From<u32> for Stop {
@@ -67,8 +73,11 @@ impl Guest<'_> {
         let size = u32::try_from(bytes.len()).map_err(|_| status::INVALID_MEMORY_ACCESS)?;
         let mut pointer = 0;
         if size > 0 {
-            let malloc = self.0.data().malloc.ok_or(status::INVALID_MEMORY_ACCESS)?;
-            pointer = malloc.call(&mut self.0, size).map_err(Stop::Trap)?;
+            // Out of the data for the time of the call, which has all of it.
+            let malloc = self.0.data_mut().malloc.take().ok_or(status::INVALID_MEMORY_ACCESS)?;
+            let allocated = malloc.call(&mut self.0, size);
+            self.0.data_mut().malloc = Some(malloc);
+            pointer = allocated.map_err(Stop::Trap)?;
             self.write(pointer, bytes)?;
         }
         self.write(pointer_at, &pointer.to_le_bytes())?;
@@ -82,11 +91,11 @@ macro_rules! imports {
         /// Every call that this host answers.
         pub const CALLS: &[&str] = &[$(stringify!($name)),*];
 
-        pub(super) fn link(linker: &mut Linker<Data>) -> Result<(), wasmi::Error> {
+        pub(super) fn link(linker: &mut Linker<Data>) -> Result<(), Error> {
             $(linker.func_wrap(
                 "env",
                 stringify!($name),
-                |mut caller: Caller<'_, Data>, $($argument: $type),*| -> Result<u32, wasmi::Error> {
+                |mut caller: Caller<'_, Data>, $($argument: $type),*| -> Result<u32, Error> {
                     if let Some(status) = caller.data_mut().world.enter(stringify!($name)) {
                         return Ok(status);
                     }

@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use wasmi::{TypedFunc, WasmParams, WasmResults};
-
 use super::abi::CALLS;
+use super::engine::{TypedFunc, WasmParams, WasmResults};
 use super::headers::Headers;
 use super::shared::Shared;
 use super::stream::{Action, Stream};
 use super::world::{Level, World};
-use super::{Host, Trap};
+use super::{Exports, Host, Trap};
 
 impl Host {
     /// Nanoseconds since the epoch: what the module gets as the time.
@@ -137,7 +136,7 @@ impl Host {
         &mut self,
         context: u32,
         during: &'static str,
-        export: Option<TypedFunc<P, R>>,
+        export: impl FnOnce(&Exports) -> &Option<TypedFunc<P, R>>,
         arguments: P,
     ) -> Result<Option<R>, Trap> {
         let world = self.world_mut();
@@ -153,11 +152,11 @@ impl Host {
     pub(super) fn call<P: WasmParams, R: WasmResults>(
         &mut self,
         during: &'static str,
-        export: Option<TypedFunc<P, R>>,
+        export: impl FnOnce(&Exports) -> &Option<TypedFunc<P, R>>,
         arguments: P,
     ) -> Result<Option<R>, Trap> {
         self.alive(during)?;
-        let Some(export) = export else { return Ok(None) };
+        let Some(export) = export(&self.exports) else { return Ok(None) };
         let logged_before = self.logs().len();
         if let Some(fuel) = self.fuel {
             self.store.set_fuel(fuel).map_err(|error| trap(during, &error))?;

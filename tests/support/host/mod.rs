@@ -11,6 +11,7 @@
 
 mod abi;
 mod control;
+mod engine;
 mod headers;
 mod proxy;
 mod shared;
@@ -21,10 +22,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use wasmi::{Config, Engine, Extern, ExternType, Instance, Linker, Store, TypedFunc, Val, WasmParams, WasmResults};
-
 use abi::Data;
 use control::{action, count, trap};
+use engine::{Error, ExternType, Instance, Linker, Store, TypedFunc, Val, WasmParams, WasmResults};
 use world::{Phase, Root, World};
 
 pub use abi::CALLS;
@@ -56,7 +56,7 @@ impl std::error::Error for Trap {}
 /// A compiled module with its imports linked; cheap to clone.
 #[derive(Clone)]
 pub struct Module {
-    code: wasmi::Module,
+    code: engine::Module,
     linker: Arc<Linker<Data>>,
     fuel: Option<u64>,
 }
@@ -86,8 +86,8 @@ impl Module {
     fn compile(path: &Path, fuel: Option<u64>) -> Result<Self, String> {
         let text = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
         let bytes = std::fs::read(path).map_err(|error| text(&error))?;
-        let engine = Engine::new(Config::default().consume_fuel(fuel.is_some()));
-        let module = wasmi::Module::new(&engine, &bytes[..]).map_err(|error| text(&error))?;
+        let engine = engine::engine(fuel.is_some()).map_err(|error| text(&error))?;
+        let module = engine::Module::new(&engine, &bytes[..]).map_err(|error| text(&error))?;
         let mut linker = Linker::new(&engine);
         abi::link(&mut linker).map_err(|error| text(&error))?;
         stub_the_rest(&module, &mut linker).map_err(|error| text(&error))?;
@@ -107,7 +107,7 @@ impl Module {
 }
 
 /// Imports that this host does not know answer `InternalFailure`, as Envoy does for a capability not granted.
-fn stub_the_rest(module: &wasmi::Module, linker: &mut Linker<Data>) -> Result<(), wasmi::Error> {
+fn stub_the_rest(module: &engine::Module, linker: &mut Linker<Data>) -> Result<(), Error> {
     for import in module.imports() {
         let known = import.module() == "env" && CALLS.contains(&import.name());
         let ExternType::Func(signature) = import.ty() else { continue };
@@ -142,13 +142,13 @@ struct Exports {
 }
 
 impl Exports {
-    fn of(instance: Instance, store: &Store<Data>) -> Self {
+    fn of(instance: Instance, store: &mut Store<Data>) -> Self {
         fn find<P: WasmParams, R: WasmResults>(
             instance: Instance,
-            store: &Store<Data>,
+            store: &mut Store<Data>,
             name: &str,
         ) -> Option<TypedFunc<P, R>> {
-            instance.get_typed_func(store, name).ok()
+            instance.get_typed_func(&mut *store, name).ok()
         }
         Self {
             initialize: find(instance, store, "_initialize"),
@@ -209,16 +209,18 @@ impl Host {
         if let Some(fuel) = module.fuel {
             store.set_fuel(fuel).map_err(|error| trap("instantiate", &error))?;
         }
-        let linked = module.linker.instantiate_and_start(&mut store, &module.code);
+        let linked = engine::start(&module.linker, &mut store, &module.code);
         let instance = linked.map_err(|error| trap("instantiate", &error))?;
-        store.data_mut().memory = instance.get_export(&store, "memory").and_then(Extern::into_memory);
-        store.data_mut().malloc =
-            ["malloc", "proxy_on_memory_allocate"].iter().find_map(|name| instance.get_typed_func(&store, name).ok());
-        let exports = Exports::of(instance, &store);
+        let memory = instance.get_memory(&mut store, "memory");
+        let names = ["malloc", "proxy_on_memory_allocate"];
+        let malloc = names.iter().find_map(|name| instance.get_typed_func(&mut store, name).ok());
+        store.data_mut().memory = memory;
+        store.data_mut().malloc = malloc;
+        let exports = Exports::of(instance, &mut store);
         let fuel = module.fuel;
         let mut host = Self { store, exports, fuel, fuel_used: 0, dead: None, last_context: 0, current: None };
         host.world_mut().starting = true;
-        host.call("_initialize", host.exports.initialize, ())?;
+        host.call("_initialize", |exports| &exports.initialize, ())?;
         host.world_mut().starting = false;
         Ok(host)
     }
@@ -234,10 +236,10 @@ impl Host {
         let root = Root { name: root_id.to_owned(), configuration: configuration.to_vec(), tick_millis: 0 };
         self.world_mut().roots.insert(id, root);
         let vm_size = u32::try_from(self.world().vm_configuration.len()).unwrap_or(u32::MAX);
-        self.call_in(id, "proxy_on_context_create", self.exports.create, (id, 0))?;
-        let started = self.call_in(id, "proxy_on_vm_start", self.exports.vm_start, (id, vm_size))?;
+        self.call_in(id, "proxy_on_context_create", |exports| &exports.create, (id, 0))?;
+        let started = self.call_in(id, "proxy_on_vm_start", |exports| &exports.vm_start, (id, vm_size))?;
         self.world_mut().configuring = Some(id);
-        let accepted = self.call_in(id, "proxy_on_configure", self.exports.configure, (id, size));
+        let accepted = self.call_in(id, "proxy_on_configure", |exports| &exports.configure, (id, size));
         self.world_mut().configuring = None;
         let accepted = started != Some(0) && accepted? != Some(0);
         if accepted {
@@ -260,7 +262,7 @@ impl Host {
     /// # Errors
     /// A trap in the callback.
     pub fn tick(&mut self, RootId(root): RootId) -> Result<(), Trap> {
-        self.call_in(root, "proxy_on_tick", self.exports.tick, root).map(|_| ())
+        self.call_in(root, "proxy_on_tick", |exports| &exports.tick, root).map(|_| ())
     }
 
     /// One tick of every root that asked for a period, as on one turn of a worker's event loop.
@@ -321,8 +323,8 @@ impl Host {
         stream.phase = Phase::Request;
         stream.request_open = true;
         let arguments = (id, count(&stream.request), u32::from(stream.bodiless));
-        let export = self.exports.request_headers;
-        let action = action(self.call_in(id, "proxy_on_request_headers", export, arguments)?);
+        let action =
+            action(self.call_in(id, "proxy_on_request_headers", |exports| &exports.request_headers, arguments)?);
         let stream = self.stream(id)?;
         stream.phase = Phase::Idle;
         stream.actions.push(action);
@@ -358,8 +360,8 @@ impl Host {
         stream.response = Some(response);
         stream.phase = Phase::Response;
         stream.response_open = true;
-        let export = self.exports.response_headers;
-        let action = action(self.call_in(id, "proxy_on_response_headers", export, arguments)?);
+        let action =
+            action(self.call_in(id, "proxy_on_response_headers", |exports| &exports.response_headers, arguments)?);
         let stream = self.stream(id)?;
         stream.phase = Phase::Idle;
         stream.actions.push(action);
@@ -378,7 +380,7 @@ impl Host {
     pub fn log(&mut self, StreamId(id): StreamId) -> Result<(), Trap> {
         self.create(id)?;
         self.stream(id)?.phase = Phase::Log;
-        self.call_in(id, "proxy_on_log", self.exports.log, id)?;
+        self.call_in(id, "proxy_on_log", |exports| &exports.log, id)?;
         self.stream(id)?.phase = Phase::Idle;
         Ok(())
     }
@@ -389,8 +391,8 @@ impl Host {
     /// A trap in a callback.
     pub fn close(&mut self, StreamId(id): StreamId) -> Result<Outcome, Trap> {
         if self.stream(id)?.created {
-            self.call_in(id, "proxy_on_done", self.exports.done, id)?;
-            self.call_in(id, "proxy_on_delete", self.exports.delete, id)?;
+            self.call_in(id, "proxy_on_done", |exports| &exports.done, id)?;
+            self.call_in(id, "proxy_on_delete", |exports| &exports.delete, id)?;
         }
         let gone = || trap("close", &"no such stream");
         let stream = self.world_mut().streams.remove(&id).ok_or_else(gone)?;
@@ -403,7 +405,7 @@ impl Host {
         let stream = self.stream(id)?;
         let root = stream.root;
         if !std::mem::replace(&mut stream.created, true) {
-            self.call_in(id, "proxy_on_context_create", self.exports.create, (id, root))?;
+            self.call_in(id, "proxy_on_context_create", |exports| &exports.create, (id, root))?;
         }
         Ok(())
     }
@@ -415,8 +417,8 @@ impl Host {
         let idle: Vec<u32> =
             world.roots.keys().copied().filter(|root| self.current != Some(*root) && !served.contains(root)).collect();
         for root in idle {
-            self.call_in(root, "proxy_on_done", self.exports.done, root)?;
-            self.call_in(root, "proxy_on_delete", self.exports.delete, root)?;
+            self.call_in(root, "proxy_on_done", |exports| &exports.done, root)?;
+            self.call_in(root, "proxy_on_delete", |exports| &exports.delete, root)?;
             self.world_mut().roots.remove(&root);
         }
         Ok(())
