@@ -8,7 +8,8 @@
 //! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`effect`]; then the way back:
 //! [`outcome`], [`guard`], [`standing`]. The values that they are made of stand in [`hash`], [`share`],
 //! [`decimal`], [`time`] and [`name`]. What
-//! becomes of a push is said by [`lifecycle`], and seen by [`metric`]. There are two doors, and neither holds a rule:
+//! becomes of a push is said by [`lifecycle`]. What is decided is counted by [`count`] under the names of [`metric`], for
+//! the [`reason`]s that there are, and shown by [`page`]. There are two doors, and neither holds a rule:
 //! `filter` is the one to Envoy, in the wasm build only; [`cli`] is the one for people, with the feature of its name.
 //!
 //! # Invariants
@@ -31,6 +32,7 @@ pub mod metric;
 pub mod name;
 mod order;
 pub mod outcome;
+pub mod page;
 pub mod plan;
 pub mod problem;
 pub mod reason;

@@ -468,7 +468,7 @@ fn asked<'c>(config: &'c Config, conditions: impl Iterator<Item = &'c Condition>
 fn of_config(old: &Config, new: &Config) -> Vec<Change> {
     let text = |prose: &Option<crate::name::Prose>| prose.as_ref().map(ToString::to_string);
     let switch = |on: bool| on.then(|| "on".to_owned());
-    let inspect = |config: &Config| config.inspect.as_ref().map(|inspect| format!("header {}", inspect.header));
+    let inspect = |config: &Config| config.inspect.as_ref().map(words::inspect);
     let sources = |config: &Config| (!config.identity.is_empty()).then(|| words::sources(&config.identity));
     let mut changes: Vec<Change> = [
         Change::new("revision", text(&old.revision), text(&new.revision)),

@@ -18,7 +18,7 @@ use super::load::{Loaded, load};
 use super::people::{Ids, Person};
 use super::screen::{BAD, FAINT, GOOD, MAIN, ODD, Rows, Screen, count, paint, thousands};
 use super::{Found, Stop};
-use crate::config::{self, Condition, SourceKind, Subject};
+use crate::config::{self, Condition, Inspect, SourceKind, Subject};
 use crate::decide::{Decisions, decide};
 use crate::effect::{self, INSPECTION, OnResponse};
 use crate::plan::Plan;
@@ -75,11 +75,10 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
     if base.header("user-agent").is_none() {
         base.headers.push(("user-agent".to_owned(), AGENT.into()));
     }
-    if let Some(inspect) = &plan.inspect
-        && base.header(inspect.header.as_str()).is_none()
+    if let Some((header, key)) = plan.inspect.as_ref().and_then(Inspect::key)
+        && base.header(header).is_none()
     {
-        let key = inspect.equals.as_ref().map_or("1", |key| key.as_str());
-        base.headers.push((inspect.header.as_str().to_owned(), key.into()));
+        base.headers.push((header.to_owned(), key.into()));
     }
     let agent = agent(args);
     let wait = Duration::from_millis(args.timeout.millis());

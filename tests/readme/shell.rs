@@ -8,6 +8,7 @@ use super::support::envoy::{Envoy, repository};
 use super::support::http::{Client, Request};
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
@@ -67,6 +68,11 @@ impl Shell {
             "make down" => {
                 self.stage = None;
                 String::new()
+            }
+            // Whoever reads the page stands in the repository, or in what `make up` has made of it.
+            command if command.starts_with("tidegate ") => {
+                let folder = self.stage.as_ref().map_or(repository(), |(_, folder)| folder.path());
+                tidegate(Command::new("sh").args(["-c", command]).current_dir(folder))
             }
             curl if curl.starts_with("curl ") => {
                 let (status, output) = self.curl(curl);
@@ -136,6 +142,19 @@ impl Shell {
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         (response.status, String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap())
     }
+}
+
+/// What the command prints, whether it finds something or not.
+fn tidegate(shell: &mut Command) -> String {
+    let built = Path::new(env!("CARGO_BIN_EXE_tidegate")).parent().expect("a binary lies in a folder");
+    let path = std::env::join_paths(
+        [built.into()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    );
+    let output =
+        shell.env("PATH", path.expect("a path")).env("NO_COLOR", "1").output().expect("a shell can be started");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{shell:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 pub(super) fn run(command: &mut Command) -> String {

@@ -17,7 +17,7 @@ use super::super::load::Loaded;
 use super::super::source::{self, Document};
 use super::super::tree::{Key, Places, Tree, Value};
 use super::{Case, Expect, Said, Suite};
-use crate::config::{Config, Node};
+use crate::config::{Config, Inspect, Node};
 use crate::decide::Reason;
 use crate::effect::INSPECTION;
 use crate::plan::{Compiled, Plan};
@@ -234,11 +234,10 @@ impl Reader<'_> {
             Some(request) => self.request(request, &at.key("request"))?,
             None => Question::new("GET", "shop.example", "/"),
         };
-        if let Some(inspect) = loaded.and_then(|loaded| loaded.config.inspect.as_ref()) {
-            let key = inspect.header.as_str();
+        let inspect = loaded.and_then(|loaded| loaded.config.inspect.as_ref());
+        if let Some((key, value)) = inspect.and_then(Inspect::key) {
             // A request that comes with the header shows what becomes of it.
             if !question.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(key)) {
-                let value = inspect.equals.as_ref().map_or("1", |value| value.as_str());
                 question.headers.push((key.to_owned(), value.as_bytes().to_vec()));
             }
         }
