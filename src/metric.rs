@@ -124,7 +124,7 @@ metrics! {
     FINGERPRINT: Gauge "config" [] "fingerprint", "equal on all proxies that have the same config in force";
     SINCE: Gauge "config" [] "since_seconds", "when it came, in seconds since 1970";
     FLAGS: Gauge "config" [] "flags", "how many flags it has";
-    SERIES: Gauge "config" [] "series", "how many series it may make; from 2,000 on, the rest is counted as `other`";
+    SERIES: Gauge "config" [] "series", "how many series it may make: of flags beyond 2,000, those of `other` tell the sum";
     REVISION: Gauge "config" [Revision] "info", "1 for the revision in force: the one to watch for after a push";
     DECISIONS: Counter "decisions" [Flag Variant Reason] "total", "requests that got this variant for this reason";
     RESPONSES: Counter "responses" [Flag Variant Class] "total",

@@ -105,16 +105,17 @@ impl Shell {
     fn curl(&self, command: &str) -> (u16, String) {
         let (curl, filter) = command.split_once(" | ").unwrap_or((command, "cat"));
         let mut request = Request::get("/").host("localhost:10000");
-        let (mut with_head, mut admin) = (false, false);
+        let (mut with_head, mut listener) = (false, "ingress");
         let mut words = words(curl).into_iter().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
                 "-s" | "localhost:10000" | "-o/dev/null" => {}
                 "-sD-" => with_head = true,
                 "-X" => request.method = words.next().unwrap(),
-                page if page.starts_with("localhost:9901/") => {
-                    admin = true;
-                    request.path = page.trim_start_matches("localhost:9901").into();
+                page if page.starts_with("localhost:9901/") || page.starts_with("localhost:10003/") => {
+                    let (host, path) = page.split_once('/').unwrap();
+                    listener = if host == "localhost:9901" { "admin" } else { "inspection" };
+                    request.path = format!("/{path}").into();
                 }
                 "-H" => {
                     let header = words.next().unwrap();
@@ -125,7 +126,8 @@ impl Shell {
             }
         }
         let envoy = &self.stage.as_ref().expect("the page has started an Envoy").0;
-        let mut client = if admin { Client::new(envoy.admin_port()) } else { envoy.client() };
+        let port = if listener == "admin" { envoy.admin_port() } else { envoy.port(listener) };
+        let mut client = Client::new(port);
         let response = client.send(&request);
         let text = if with_head {
             let line = |(name, value): &(String, Vec<u8>)| format!("{name}: {}\n", String::from_utf8_lossy(value));
