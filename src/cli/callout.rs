@@ -94,14 +94,12 @@ pub(super) fn of_flag(
     let mut callouts = Vec::new();
     callouts.extend(reused(was, is));
     let draws = asks_identity(was) && asks_identity(is);
-    let salt = |flag: &Flag| flag.salt.as_ref().map_or_else(|| key.to_string(), ToString::to_string);
-    let redrawn = salt(was) != salt(is);
+    let (old_salt, new_salt) = (compare::salt(key, was), compare::salt(key, is));
+    let redrawn = old_salt != new_salt;
     if draws && redrawn {
         let why = format!(
-            "{} -> {}: everybody is drawn anew, so that people change sides whatever the share, and what was measured \
-             of them begins again",
-            salt(was),
-            salt(is)
+            "{old_salt} -> {new_salt}: everybody is drawn anew, so that people change sides whatever the share, and \
+             what was measured of them begins again"
         );
         callouts.push(CallOut::new(Code::ChangedSalt, why));
     }

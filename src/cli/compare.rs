@@ -182,7 +182,7 @@ fn changed(
     changes.extend(guards(was.guard.as_ref(), is.guard.as_ref()));
     changes.extend(variants(was, is));
     changes.extend(rules(&pairs));
-    let decides = print(old, key, was).zip(print(new, key, is)).is_none_or(|(was, is)| was != is);
+    let decides = !decides_as(key, (old, was), (new, is));
     if decides {
         changes.extend(through_segments(old, new, was, is));
         if was.identity.is_none() && is.identity.is_none() && old.identity != new.identity {
@@ -220,10 +220,15 @@ fn facts(key: &FlagKey, flag: &Flag) -> Vec<(&'static str, Option<String>)> {
         ("baseline", Some(baseline(flag).to_owned())),
         ("default", text(flag.default.as_ref().map(|text| text as _))),
         ("kill", Some(if flag.kill { "on" } else { "off" }.to_owned())),
-        ("salt", Some(flag.salt.as_ref().map_or(key.as_str(), |salt| salt.as_str()).to_owned())),
+        ("salt", Some(salt(key, flag).to_owned())),
         ("identity", Some(flag.identity.as_deref().map_or_else(|| "that of the config".to_owned(), words::sources))),
         ("guard rearm", text(rearm.map(|text| text as _))),
     ]
+}
+
+/// What a flag draws by.
+pub(super) fn salt<'f>(key: &'f FlagKey, flag: &'f Flag) -> &'f str {
+    flag.salt.as_ref().map_or(key.as_str(), |salt| salt.as_str())
 }
 
 /// A guard that came or went is one change, one that stayed is compared limit by limit.
@@ -418,7 +423,7 @@ fn conditions(field: String, was: Option<&Condition>, is: Option<&Condition>) ->
     vec![Change::known(field, words(was), words(is))]
 }
 
-fn conditions_of(flag: &Flag) -> impl Iterator<Item = &Condition> {
+pub(super) fn conditions_of(flag: &Flag) -> impl Iterator<Item = &Condition> {
     flag.rules.iter().filter_map(|rule| rule.when.as_ref())
 }
 
@@ -430,7 +435,7 @@ fn through_segments(old: &Config, new: &Config, was: &Flag, is: &Flag) -> Vec<Ch
     changed.map(|(name, _)| Change::bare(format!("segment {name}, which its rules ask,"))).collect()
 }
 
-type Segments<'c> = BTreeMap<&'c SegmentName, &'c Condition>;
+pub(super) type Segments<'c> = BTreeMap<&'c SegmentName, &'c Condition>;
 
 fn union_of<'c>(
     old: &Segments<'c>,
@@ -441,7 +446,7 @@ fn union_of<'c>(
 }
 
 /// The segments that conditions ask, also through other segments.
-fn asked<'c>(config: &'c Config, conditions: impl Iterator<Item = &'c Condition>) -> Segments<'c> {
+pub(super) fn asked<'c>(config: &'c Config, conditions: impl Iterator<Item = &'c Condition>) -> Segments<'c> {
     let known = |name: &SegmentName| {
         let place = config.segments.binary_search_by(|(known, _)| known.cmp(name)).ok()?;
         config.segments.get(place)
@@ -513,6 +518,11 @@ pub(super) fn only(config: &Config, keys: &dyn Fn(&FlagKey) -> bool) -> Config {
 /// The plan of a part of a config; `None` where the part cannot stand alone.
 pub(super) fn plan(config: &Config) -> Option<Plan> {
     Plan::compile(config, &mut Problems::default()).ready()
+}
+
+/// Whether a flag decides in one config as in the other.
+pub(super) fn decides_as(key: &FlagKey, (old, was): (&Config, &Flag), (new, is): (&Config, &Flag)) -> bool {
+    print(old, key, was).zip(print(new, key, is)).is_some_and(|(was, is)| was == is)
 }
 
 /// A number that is the same where a flag decides the same.
