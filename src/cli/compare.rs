@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::align::{Pair, align};
 use super::callout::{self, CallOut};
+use super::exposure::baseline;
 use super::words;
 use crate::config::{self, Condition, Config, Exposure, Flag, Guard, Operator, Rule, Step, Variant};
 use crate::name::{FlagKey, OwnedHeader, SegmentName};
@@ -226,6 +227,11 @@ fn facts(key: &FlagKey, flag: &Flag) -> Vec<(&'static str, Option<String>)> {
     ]
 }
 
+/// Where a flag looks for identities.
+pub(super) fn sources<'c>(config: &'c Config, flag: &'c Flag) -> &'c [config::Source] {
+    flag.identity.as_deref().unwrap_or(&config.identity)
+}
+
 /// What a flag draws by.
 pub(super) fn salt<'f>(key: &'f FlagKey, flag: &'f Flag) -> &'f str {
     flag.salt.as_ref().map_or(key.as_str(), |salt| salt.as_str())
@@ -276,11 +282,6 @@ fn failures(failures: &config::Failures) -> String {
     let words = [(failures.server_errors, "5xx"), (failures.resets, "reset"), (failures.grpc, "grpc")];
     let words = words.into_iter().filter(|(on, _)| *on).map(|(_, word)| word.to_owned());
     words.chain(failures.codes.iter().map(ToString::to_string)).collect::<Vec<_>>().join(", ")
-}
-
-/// The baseline that a flag has, written or not.
-pub(super) fn baseline(flag: &Flag) -> &str {
-    flag.baseline.as_ref().map_or("off", |name| name.as_str())
 }
 
 /// The variants that a flag has, written or not; the written ones with what they carry.
@@ -423,6 +424,7 @@ fn conditions(field: String, was: Option<&Condition>, is: Option<&Condition>) ->
     vec![Change::known(field, words(was), words(is))]
 }
 
+/// What the rules of a flag ask.
 pub(super) fn conditions_of(flag: &Flag) -> impl Iterator<Item = &Condition> {
     flag.rules.iter().filter_map(|rule| rule.when.as_ref())
 }
@@ -430,20 +432,12 @@ pub(super) fn conditions_of(flag: &Flag) -> impl Iterator<Item = &Condition> {
 /// The segments that a flag's rules ask, and that are not what they were.
 fn through_segments(old: &Config, new: &Config, was: &Flag, is: &Flag) -> Vec<Change> {
     let (before, after) = (asked(old, conditions_of(was)), asked(new, conditions_of(is)));
-    let both = union_of(&before, &after);
-    let changed = both.into_iter().filter(|(_, (was, is))| was.is_some() && is.is_some() && was != is);
+    let changed = before.iter().filter(|(name, was)| after.get(*name).is_some_and(|is| is != *was));
     changed.map(|(name, _)| Change::bare(format!("segment {name}, which its rules ask,"))).collect()
 }
 
+/// Segments by name.
 pub(super) type Segments<'c> = BTreeMap<&'c SegmentName, &'c Condition>;
-
-fn union_of<'c>(
-    old: &Segments<'c>,
-    new: &Segments<'c>,
-) -> BTreeMap<&'c SegmentName, (Option<&'c Condition>, Option<&'c Condition>)> {
-    let keys = old.keys().chain(new.keys());
-    keys.map(|key| (*key, (old.get(*key).copied(), new.get(*key).copied()))).collect()
-}
 
 /// The segments that conditions ask, also through other segments.
 pub(super) fn asked<'c>(config: &'c Config, conditions: impl Iterator<Item = &'c Condition>) -> Segments<'c> {

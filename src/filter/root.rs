@@ -137,7 +137,9 @@ impl Root {
             meters.show(plan, &mut worker, &mut counts, now);
         }
         ALL.with_borrow_mut(|all| {
-            all.iter().for_each(|active| active.tell());
+            for active in all.iter() {
+                active.tell();
+            }
             // Those that nobody else holds have no request left, and no root.
             all.retain(|active| Rc::strong_count(active) > 1);
         });

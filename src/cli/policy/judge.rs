@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use super::format::{Needed, Policy};
 use super::freeze::Freeze;
-use crate::cli::compare::{asked, conditions_of, decides_as, salt};
+use crate::cli::compare::{asked, conditions_of, decides_as, salt, sources};
 use crate::cli::diagnostic::{Severity, nearest};
-use crate::cli::exposure::{away, baseline, everybody, kind, only, share, stage, times};
+use crate::cli::exposure::{away, baseline, everybody, only, share, times};
 use crate::cli::finding::Finding;
 use crate::cli::screen::count;
 use crate::cli::{logic, words};
@@ -113,7 +113,7 @@ impl<'c> Look<'c> {
         if patterns.iter().any(|pattern| fits(pattern)) {
             return None;
         }
-        let type_is = kind(self.flag.kind);
+        let type_is = words::kind(self.flag.kind);
         let message = format!("is of type {type_is}, whose keys look like {}", patterns.join(" or "));
         Some(self.whole("policy/name", message))
     }
@@ -122,7 +122,7 @@ impl<'c> Look<'c> {
         let needed: BTreeSet<Needed> = self.policy.required.both(self.flag.kind).flatten().copied().collect();
         let missing: Vec<&str> = needed.into_iter().filter(|field| !self.has(*field)).map(Needed::name).collect();
         (!missing.is_empty()).then(|| {
-            let message = format!("must have {}, as it is of type {}", missing.join(", "), kind(self.flag.kind));
+            let message = format!("must have {}, as it is of type {}", missing.join(", "), words::kind(self.flag.kind));
             self.whole("policy/required", message)
         })
     }
@@ -183,8 +183,10 @@ impl<'c> Look<'c> {
             (share > cap).then_some((at, share))
         })?;
         let when = if at == self.now { String::new() } else { format!(" from {} on", words::time(at)) };
-        let message =
-            format!("is {}, and gives something new to {over} of everybody{when}: {cap} is the most", stage(stage_is));
+        let message = format!(
+            "is {}, and gives something new to {over} of everybody{when}: {cap} is the most",
+            words::stage(stage_is)
+        );
         Some(self.at("policy/stage", "stage", message))
     }
 
@@ -301,11 +303,6 @@ impl<'c> Look<'c> {
             && self.is_same_but_rules((old, before))
             && pairs().all(lowers)
     }
-}
-
-/// Where a flag looks for identities.
-fn sources<'c>(config: &'c Config, flag: &'c Flag) -> &'c [crate::config::Source] {
-    flag.identity.as_deref().unwrap_or(&config.identity)
 }
 
 #[cfg(test)]
