@@ -6,11 +6,10 @@
 //! ```
 //!
 //! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`effect`]; then the way back:
-//! [`outcome`], [`guard`], [`standing`]. The values that they are made of stand in [`hash`], [`share`],
-//! [`decimal`], [`time`] and [`name`]. What
-//! becomes of a push is said by [`lifecycle`]. What is decided is counted by [`count`] under the names of [`metric`], for
-//! the [`reason`]s that there are, and shown by [`page`]. There are two doors, and neither holds a rule:
-//! `filter` is the one to Envoy, in the wasm build only; [`cli`] is the one for people, with the feature of its name.
+//! [`outcome`], [`guard`], [`standing`]. The values that they are made of stand in [`hash`], [`share`], [`decimal`],
+//! [`time`], [`name`] and [`reason`]. What becomes of a push is said by [`lifecycle`]; what is counted stands in
+//! [`metric`], and [`count`] counts it; [`page`] shows it. There are two doors, and neither holds a rule: `filter` is the
+//! one to Envoy, in the wasm build only; [`cli`] is the one for people, with the feature of its name.
 //!
 //! # Invariants
 //!

@@ -25,9 +25,9 @@ const FLOW: [&str; 22] = [
     "share",
     "time",
     "name",
-    "standing",
     "reason",
     "metric",
+    "standing",
     "config",
     "plan",
     "request",
@@ -196,7 +196,7 @@ fn no_file_names_a_place_outside_of_the_package() {
             if before.is_some_and(|before| !before.is_whitespace() && !"\"'`(".contains(before)) {
                 continue; // the middle of a path that was looked at from its beginning
             }
-            let target = text[at..].split([' ', '\n', '"', '\'', '`', ')', '<']).next().unwrap_or_default();
+            let target = text[at..].split([' ', '\n', '"', '\'', '`', ')', '<', '#']).next().unwrap_or_default();
             let target = target.trim_end_matches([',', '.', ':']);
             if target == DEFINITIONS {
                 continue; // tests that need it say so and pass over it where it is not there

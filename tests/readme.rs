@@ -11,6 +11,9 @@
     reason = "a page that is not as it should be stops its test, with a message"
 )]
 
+#[allow(dead_code, reason = "the comparison uses the rest")]
+#[path = "compare/past.rs"]
+mod past;
 #[path = "readme/shell.rs"]
 mod shell;
 #[allow(dead_code, unreachable_pub, reason = "the demo uses the rest")]
@@ -142,6 +145,12 @@ fn every_config_is_read_without_a_word() {
         }
         assert_eq!(problems, Problems::default(), "{text}");
     }
+}
+
+#[test]
+fn the_config_of_the_commands_is_the_one_above() {
+    let file = fs::read_to_string(repository().join("tests/cli/configs/shop.yaml")).unwrap();
+    assert_eq!(file, blocks_of("yaml")[0]);
 }
 
 #[test]

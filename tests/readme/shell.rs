@@ -3,6 +3,7 @@
 //!
 //! Never changes what is asked: a part of a command that it does not know is an error.
 
+use super::past;
 use super::stage;
 use super::support::envoy::{Envoy, repository};
 use super::support::http::{Client, Request};
@@ -69,11 +70,7 @@ impl Shell {
                 self.stage = None;
                 String::new()
             }
-            // Whoever reads the page stands in the repository, or in what `make up` has made of it.
-            command if command.starts_with("tidegate ") => {
-                let folder = self.stage.as_ref().map_or(repository(), |(_, folder)| folder.path());
-                tidegate(Command::new("sh").args(["-c", command]).current_dir(folder))
-            }
+            command if command.starts_with("tidegate ") => self.tidegate(command),
             curl if curl.starts_with("curl ") => {
                 let (status, output) = self.curl(curl);
                 assert_eq!(status, 200, "{curl}");
@@ -99,6 +96,23 @@ impl Shell {
                 output
             }
         }
+    }
+
+    /// What the command says to whoever stands in the repository, in what `make up` has made of it, or, to be told of
+    /// the past, in a repository of flags.
+    fn tidegate(&self, command: &str) -> String {
+        if command.starts_with("tidegate log ") {
+            let flags = past::repository();
+            return tidegate(past::command("sh", flags.path()).args(["-c", command]));
+        }
+        if let Some((_, file)) = command.split_once(" --svg ") {
+            return drawing(command, file);
+        }
+        let Some((envoy, folder)) = &self.stage else {
+            return tidegate(Command::new("sh").args(["-c", command]).current_dir(repository()));
+        };
+        let command = command.replace("localhost:10000", &format!("localhost:{}", envoy.port("ingress")));
+        tidegate(Command::new("sh").args(["-c", &command]).current_dir(folder.path()))
     }
 
     /// The request of a curl line, sent by the harness because curl may be absent; what follows it is for the shell.
@@ -149,14 +163,28 @@ impl Shell {
 /// What the command prints, whether it finds something or not.
 fn tidegate(shell: &mut Command) -> String {
     let built = Path::new(env!("CARGO_BIN_EXE_tidegate")).parent().expect("a binary lies in a folder");
-    let path = std::env::join_paths(
-        [built.into()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
-    );
-    let output =
-        shell.env("PATH", path.expect("a path")).env("NO_COLOR", "1").output().expect("a shell can be started");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path =
+        std::env::join_paths([built.to_owned()].into_iter().chain(std::env::split_paths(&path))).expect("a path");
+    let output = shell.env("PATH", path).env("NO_COLOR", "1").output().expect("a shell can be started");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(matches!(output.status.code(), Some(0 | 1)), "{shell:?}: {error}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Draws aside, and holds the picture that the page shows to what was drawn; `TIDEGATE_BLESS=1` takes it.
+fn drawing(command: &str, file: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let aside = folder.path().join("drawn.svg");
+    let command = command.replace(file, &aside.to_string_lossy());
+    let output = tidegate(Command::new("sh").args(["-c", &command]).current_dir(repository()));
+    let (shown, drawn) = (repository().join(file), fs::read_to_string(aside).unwrap());
+    if std::env::var_os("TIDEGATE_BLESS").is_some() {
+        fs::write(shown, drawn).unwrap();
+    } else {
+        assert!(fs::read_to_string(shown).unwrap() == drawn, "{file} is not what is drawn now");
+    }
+    output
 }
 
 pub(super) fn run(command: &mut Command) -> String {
