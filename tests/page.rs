@@ -123,9 +123,9 @@ fn who_may_not_see_the_page_does_not() {
         }
     }
     // It is there to be read.
-    let mut post = right("/.tidegate");
-    post.method = "POST".into();
-    assert!(reaches_upstream(&client.send(&post)));
+    let mut sent = right("/.tidegate");
+    sent.method = "POST".into();
+    assert!(reaches_upstream(&client.send(&sent)));
 
     // By a port of its own, without a key; nowhere else.
     let port = envoy.port("ingress-2");
@@ -137,12 +137,14 @@ fn who_may_not_see_the_page_does_not() {
     assert!(reaches_upstream(&other.send(&bare("/"))));
 }
 
+/// How many users come.
+const USERS: u64 = 1_000;
+
 #[test]
 fn the_page_says_what_is_so() {
     let inspect = json!({"header": KEY, "equals": WORD, "page": true});
     let envoy = Scene::new(config(&inspect)).concurrency(2).faults().start();
     let mut client = envoy.client();
-    const USERS: u64 = 1_000;
     let mut on_v2 = 0;
     let canary = "canary-identity-4711";
     for user in 0..USERS {
