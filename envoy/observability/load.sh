@@ -2,6 +2,7 @@
 # Sends requests of many users to the proxy at $1:$2, about so many a second: $3. Some come without a name, some with a
 # header that is the filter's own. Ends when it is stopped, or when nothing listens any more for a minute.
 set -u
+trap '' PIPE # a proxy that has gone is met again
 
 host=$1 port=$2 rate=${3:-50}
 pause=$(printf '0.%03d' $((1000 / rate % 1000)))
