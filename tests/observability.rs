@@ -31,7 +31,7 @@ use support::http::Request;
 use support::prometheus::{Prometheus, promtool};
 use support::scene::Scene;
 use support::scrape::Scrape;
-use tidegate::metric::{self, Kind};
+use tidegate::metric::{self, Kind, Tag};
 
 /// Envoy's own metrics that are spoken of.
 const ENVOYS: [&str; 7] = [
@@ -177,6 +177,32 @@ fn every_name_is_one_of_the_code_of_envoy_or_of_the_rules() {
     assert_eq!(names(r#"sum by (flag) (rate(tidegate_x{a="tidegate_y"}[5m:1s])) / job:z:sum"#).len(), 2);
 }
 
+/// The labels in an expression: in selectors, and in what is grouped and matched by.
+fn labels(expression: &str) -> BTreeSet<String> {
+    let bare: String = expression.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+    let mut found = BTreeSet::new();
+    for (open, close) in [("{", '}'), ("by (", ')'), ("on (", ')'), ("ignoring (", ')'), ("group_left (", ')')] {
+        for inner in bare.split(open).skip(1).filter_map(|rest| rest.split(close).next()) {
+            let inner = inner.split(',').filter_map(|one| one.split(['=', '!']).next());
+            found.extend(inner.map(|label| label.trim().to_owned()).filter(|label| !label.is_empty()));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_label_is_one_of_the_code_or_of_prometheus() {
+    let known: BTreeSet<&str> = Tag::ALL.iter().map(|tag| tag.name()).chain(["job", "instance", "le"]).collect();
+    let mut used = BTreeSet::new();
+    for expression in all_expressions() {
+        for label in labels(&expression.text) {
+            assert!(known.contains(label.as_str()), "{}: {label}", expression.name);
+            used.insert(label);
+        }
+    }
+    assert!(Tag::ALL.iter().all(|tag| used.contains(tag.name())), "{used:?}");
+}
+
 #[test]
 fn the_dashboard_is_one() {
     let dashboard = dashboard();
@@ -303,7 +329,7 @@ fn the_profile_of_compose_mounts_what_is_there_and_opens_ports_to_this_machine_o
     let mut mounted = BTreeMap::new();
     for (name, service) in services.iter().filter(|(name, _)| *name != "envoy") {
         assert_eq!(service["profiles"], json!(["observe"]), "{name}");
-        let (_, version) = word(&service["image"]).split_once(":").unwrap();
+        let (_, version) = word(&service["image"]).split_once(':').unwrap();
         assert!(version.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit()), "{name} is not pinned");
         for port in list(&service["ports"]) {
             assert!(word(port).starts_with("127.0.0.1:"), "{port}");
@@ -520,7 +546,7 @@ fn every_expression_answers_and_a_rollback_is_seen_within_five_seconds() {
         let mut waiting = all_expressions();
         waiting.retain(|expression| SILENT.iter().all(|(name, _)| *name != expression.name));
         let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(60) && !waiting.is_empty() {
+        while begin.elapsed() < Duration::from_mins(1) && !waiting.is_empty() {
             waiting.retain(|expression| !answers(&prometheus, expression, "1m"));
             thread::sleep(Duration::from_millis(500));
         }
