@@ -35,7 +35,7 @@ impl Live {
         let (Width(width), Height(height)) = terminal_size().unwrap_or((Width(80), Height(24)));
         let mut lines = fit(top, middle, end, usize::from(height).saturating_sub(1));
         if !screen.is_colored() {
-            lines.iter_mut().for_each(|line| *line = plain(line));
+            lines = lines.iter().map(|line| plain(line)).collect();
         }
         let text = frame(&lines, usize::from(width), self.lines);
         self.lines = lines.len();

@@ -112,6 +112,7 @@ impl Screen {
     }
 
     /// Writes text that moves the cursor, which stays also where colors are not wanted.
+    #[expect(clippy::unused_self, reason = "what is shown belongs to the screen")]
     pub(super) fn draw(&mut self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;

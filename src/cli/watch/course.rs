@@ -144,8 +144,9 @@ impl Course {
         if let Some(last) = self.last.replace(clock) {
             self.between.push_back((clock.saturating_duration_since(last), counts));
         }
-        // Of what is older than the window, as much as is needed to fill it.
-        while self.between.len() > 1 && self.span(1) >= self.window {
+        // Looks come a little early or late: a window that is nearly full is full.
+        let full = self.window.mul_f32(0.95);
+        while self.between.len() > 1 && self.span(1) >= full {
             self.between.pop_front();
         }
     }

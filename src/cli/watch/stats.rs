@@ -44,13 +44,13 @@ impl Source {
         let body = response.body_mut().with_config().limit(LONGEST).read_to_vec().map_err(|error| why(&error, wait))?;
         let page: Option<Page> = Some(status).filter(|status| *status == 200).and_then(|_| read(&body));
         let page = page.ok_or_else(|| format!("what answers is no admin interface of Envoy (status {status})"))?;
-        let stats = Stats::of(&page);
-        if stats.configs.is_empty() {
+        let said = Stats::of(&page);
+        if said.configs.is_empty() {
             return Err("this Envoy has no metrics of Tidegate: no filter is loaded, or its stats_config leaves out \
                         what begins with wasmcustom"
                 .to_owned());
         }
-        Ok(stats)
+        Ok(said)
     }
 }
 
@@ -200,10 +200,8 @@ impl Stats {
                     config.problems = value;
                 }
             }
-            [revision] if is(&metric::REVISION) => {
-                if value > 0 {
-                    self.configs.entry(plugin).or_default().revisions.push(revision.to_owned());
-                }
+            [revision] if is(&metric::REVISION) && value > 0 => {
+                self.configs.entry(plugin).or_default().revisions.push(revision.to_owned());
             }
             [key, ref rest @ ..] if named.metric.tags.first() == Some(&metric::Tag::Flag) => {
                 let id = FlagId { plugin, key: key.to_owned() };

@@ -22,6 +22,11 @@ const USUAL: &str = "tidegate";
 /// From how many errors in a thousand answers on they are no trifle.
 const MANY: u64 = 50;
 
+/// The columns, wide enough to stay where they are while numbers grow.
+const HEAD: [&str; 6] = ["                ", "> share", ">   req/s", ">errors", ">     p50", ">     p99"];
+/// Those of all time, of which there is no rate.
+const ALL: [&str; 6] = ["                ", "> share", ">requests", ">errors", ">     p50", ">     p99"];
+
 /// A look, as lines.
 #[derive(Debug, Default)]
 pub(super) struct Block {
@@ -45,10 +50,12 @@ impl Block {
     }
 }
 
-/// `2 proxies, revision 4, over the last 10 s, 18:32:40Z`
+/// `2 Envoys, revision 4, over the last 10 s, 18:32:40Z`
 fn title(look: &Look<'_>) -> String {
-    let number = look.proxies.len();
-    let proxies = if number == 1 { "1 proxy".to_owned() } else { format!("{number} proxies") };
+    let proxies = match look.proxies {
+        [only] => only.url.split_once("://").map_or(&*only.url, |(_, rest)| rest).trim_end_matches('/').to_owned(),
+        several => count(several.len(), "Envoy"),
+    };
     let over = match look.span {
         Some(span) => format!("over the last {}", seconds(span)),
         None => "since the start of Envoy".to_owned(),
@@ -107,7 +114,7 @@ fn flags(look: &Look<'_>) -> Vec<String> {
     if look.flags.is_empty() {
         return vec![paint(FAINT, "no flag has a rule that draws, or was decided")];
     }
-    let mut rows = Rows::new(&["", ">share", ">req/s", ">errors", ">p50", ">p99"]);
+    let mut rows = Rows::new(if look.span.is_some() { &HEAD } else { &ALL });
     for flag in look.flags.values() {
         for (name, variant) in &flag.variants {
             rows.add(row(name, variant, flag.decisions(), look.span));
@@ -133,8 +140,9 @@ fn row(name: &str, variant: &Variant<'_>, of: u64, span: Option<Duration>) -> [S
         _ => paint(ODD, share),
     };
     let millis = |percent| variant.percentile(percent).map_or_else(String::new, millis);
-    let rate = span.map_or_else(String::new, |span| rate(variant.decisions(), span));
-    let share = if of == 0 { String::new() } else { percent(variant.decisions(), of) };
+    let number = variant.decisions();
+    let rate = span.map_or_else(|| thousands(number), |span| rate(number, span));
+    let share = if of == 0 { String::new() } else { percent(number, of) };
     [format!("  {name}"), share, rate, errors, millis(50), millis(99)]
 }
 
