@@ -30,10 +30,11 @@ const EVENTS: usize = 8;
 /// Show how the variants of each flag do in running proxies: share, rate, errors, latency, standing, and what happens
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Share is that of a variant among the decisions for its flag. Errors are answers of 5xx and answers that never came.
-Latency is that of the last five seconds, which is how often Envoy sums up its times; with --total, of all time.
-In a terminal the view is drawn again at each look, until Ctrl-C; elsewhere looks follow one another, and with
---output json each is a line. The code is 1 where a flag is rolled back at the last look, or the last push was refused.")]
+Share: of a variant among the decisions for its flag. Errors: answers of 5xx, and those that never came.
+Latency: of the last five seconds, as often as Envoy sums up its times; with --total, of all time.
+In a terminal the view is drawn anew at each look, until Ctrl-C; elsewhere looks follow one another.
+With --output json each look is one line; with --once the one document.
+Exit code: 1 where, at the last look, a flag is rolled back, or the last push was refused.")]
 pub(super) struct Args {
     /// The admin interfaces of Envoys, such as http://localhost:9901; what several count is added up
     #[arg(value_name = "URL", required = true)]
