@@ -6,6 +6,7 @@
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
     clippy::expect_used,
+    clippy::float_arithmetic,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
@@ -238,7 +239,6 @@ fn a_rollback_is_seen_at_once() {
         let line = going.until("a rollback", |line| event(line, "standing").is_some());
         let took = failing.elapsed();
         assert!(took < Duration::from_secs(5), "{took:?}");
-        println!("seen after {took:?}");
         line
     });
     let told = event(&line, "standing").unwrap();
