@@ -321,3 +321,74 @@ fn changes(before: &Stats, now: &Stats, tell: &mut impl FnMut(Option<&String>, C
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::ask::clock;
+
+    fn id() -> FlagId {
+        FlagId { plugin: "tidegate".to_owned(), key: "nav".to_owned() }
+    }
+
+    /// A proxy that has decided so often.
+    fn said(decisions: u64) -> Stats {
+        let what = What::Decided("on".to_owned(), "split".to_owned());
+        Stats { counts: Counts::from([((id(), what), decisions)]), ..Stats::default() }
+    }
+
+    /// What is shown after each of these looks, a second apart: over how long, and how many decisions.
+    fn shown(window: u64, looks: Vec<Vec<Result<Stats, String>>>) -> (Vec<(u64, u64)>, Vec<Change>) {
+        let urls = ["a", "b"].map(str::to_owned).into_iter().take(looks[0].len());
+        let mut course = Course::new(urls, Duration::from_secs(window), &[]);
+        let (mut now, mut seen, mut changes) = (clock(), Vec::new(), Vec::new());
+        for look in looks {
+            course.take(look, now, Timestamp::from_millis(0));
+            now = now.checked_add(Duration::from_secs(1)).unwrap();
+            let look = course.look(false);
+            let span = look.span.map_or(0, |span| span.as_secs());
+            seen.push((span, look.flags.get(&id()).map_or(0, Flag::decisions)));
+            changes.extend(look.events.iter().map(|event| event.change.clone()));
+        }
+        (seen, changes)
+    }
+
+    #[test]
+    fn a_window_forgets_what_is_older() {
+        let (seen, changes) = shown(2, [7, 10, 20, 50, 50].map(|count| vec![Ok(said(count))]).into());
+        assert_eq!(seen, [(0, 7), (1, 3), (2, 13), (2, 40), (2, 30)]);
+        assert_eq!(changes, []);
+    }
+
+    #[test]
+    fn a_proxy_that_starts_anew_counts_from_nothing() {
+        let (seen, changes) = shown(10, [100, 110, 4].map(|count| vec![Ok(said(count))]).into());
+        assert_eq!((seen, changes), (vec![(0, 100), (1, 10), (2, 14)], vec![Change::Restarted]));
+    }
+
+    #[test]
+    fn what_a_silent_proxy_counted_meanwhile_comes_later() {
+        let gone = || Err("gone".to_owned());
+        let looks = vec![
+            vec![Ok(said(1)), Ok(said(5))],
+            vec![Ok(said(2)), gone()],
+            vec![Ok(said(3)), gone()],
+            vec![Ok(said(4)), Ok(said(8))],
+        ];
+        let (seen, changes) = shown(10, looks);
+        assert_eq!(seen, [(0, 6), (1, 1), (2, 2), (3, 6)]);
+        assert_eq!(changes, [Change::Silent("gone".to_owned()), Change::Back]);
+    }
+
+    #[test]
+    fn percentiles_are_of_all_that_was_timed() {
+        let of = |times: &[(u64, u64)]| {
+            let variant = Variant { times: times.iter().copied().collect(), ..Variant::default() };
+            (variant.percentile(50), variant.percentile(99))
+        };
+        assert_eq!(of(&[]), (None, None));
+        assert_eq!(of(&[(3, 1)]), (Some(3), Some(3)));
+        assert_eq!(of(&[(0, 50), (7, 49), (90, 1)]), (Some(0), Some(7)));
+        assert_eq!(of(&[(0, 49), (7, 49), (90, 2)]), (Some(7), Some(90)));
+    }
+}

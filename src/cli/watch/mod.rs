@@ -30,11 +30,11 @@ const EVENTS: usize = 8;
 /// Show how the variants of each flag do in running proxies: share, rate, errors, latency, standing, and what happens
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Share: of a variant among the decisions for its flag. Errors: answers of 5xx, and those that never came.
+Share: among the decisions for the flag. Errors: answers of 5xx, and those that never came.
 Latency: of the last five seconds, as often as Envoy sums up its times; with --total, of all time.
 In a terminal the view is drawn anew at each look, until Ctrl-C; elsewhere looks follow one another.
 With --output json each look is one line; with --once the one document.
-Exit code: 1 where, at the last look, a flag is rolled back, or the last push was refused.")]
+Exit code: 1 where, at the last look, a flag is rolled back, a push was refused or an Envoy silent.")]
 pub(super) struct Args {
     /// The admin interfaces of Envoys, such as http://localhost:9901; what several count is added up
     #[arg(value_name = "URL", required = true)]
@@ -101,11 +101,11 @@ fn duration(span: Span) -> Duration {
     Duration::from_millis(span.millis())
 }
 
-/// Whether a flag is rolled back, or a config was refused.
+/// Whether a flag is rolled back, a config was refused, or an Envoy says nothing.
 fn is_bad(look: &Look<'_>) -> bool {
     let back = u64::from(Phase::RolledBack.code());
-    let refused = |proxy: &course::Proxy| proxy.silent.is_none() && proxy.configs().any(|(_, config)| config.refused);
-    look.flags.values().any(|flag| flag.standings.contains_key(&back)) || look.proxies.iter().any(refused)
+    let bad = |proxy: &course::Proxy| proxy.silent.is_some() || proxy.configs().any(|(_, config)| config.refused);
+    look.flags.values().any(|flag| flag.standings.contains_key(&back)) || look.proxies.iter().any(bad)
 }
 
 /// Whether all flags that were asked for are there.

@@ -354,3 +354,33 @@ fn happened(event: &Event) -> Value {
     }
     told
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_not_nothing() {
+        for (part, of, text) in [
+            (0, 7, "0.0%"),
+            (1, 3, "33.3%"),
+            (1, 100_000, "<0.1%"),
+            (99_999, 100_000, ">99.9%"),
+            (1, 2_000, "<0.1%"),
+            (1, 1_000, "0.1%"),
+            (5, 5, "100.0%"),
+            (u64::MAX, u64::MAX, "100.0%"),
+        ] {
+            assert_eq!(percent(part, of), text, "{part} of {of}");
+        }
+    }
+
+    #[test]
+    fn rates_and_times_are_short() {
+        let second = Duration::from_secs(1);
+        assert_eq!([0, 5, 999, 1_234_567].map(|number| rate(number, second)), ["0.0", "5.0", "999.0", "1,234,567"]);
+        assert_eq!(rate(7, Duration::ZERO), "7,000");
+        assert_eq!([0, 1, 1_500].map(millis), ["<1 ms", "1 ms", "1,500 ms"]);
+        assert_eq!([1_000, 1_049, 9_960].map(|ms| seconds(Duration::from_millis(ms))), ["1 s", "1 s", "10 s"]);
+    }
+}
