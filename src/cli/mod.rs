@@ -2,8 +2,9 @@
 //!
 //! One file a command, or a folder. What several of them need stands in `screen` (what is shown), `source` and `tree`
 //! (files, with the place of each value), `print` (trees, as text), `diagnostic` (problems, with the lines they are in),
-//! `load` (a config ready to be asked), `ask` (a request, made of options), `people` (many requests, made of identities)
-//! `case` (requests with what is expected of them), `web` (what is asked over the network), and `live` (what changes where it stands). What is said of a config before any request: `logic` (what a
+//! `load` (a config ready to be asked), `ask` (a request, made of options), `people` (many requests, made of identities),
+//! `case` (requests with what is expected of them), `web` (URLs, and why one does not answer) and `live` (a block that is
+//! drawn again in its place). What is said of a config before any request: `logic` (what a
 //! condition can never be), `exposure` (how many get something new) and `finding`. Two configs are compared by
 //! `difference`, out of `compare` (what changed, with `align` for rules), `moves` (who moves) and `callout` (what is
 //! dangerous about it); the past of a file comes from `git` and `past`. Never holds a rule of its own: what is decided

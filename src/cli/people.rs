@@ -86,6 +86,11 @@ impl Person {
         Self::of(base, plans, |list| list.iter().find(|source| is_sent(&source.kind)).or(list.first()))
     }
 
+    /// As [`Person::outside`], over a connection: where a client can send none of a list, their identity is not there.
+    pub(super) fn connected(base: &Question, plan: &Plan) -> Self {
+        Self::of(base, &[plan], |list| list.iter().find(|source| is_sent(&source.kind)))
+    }
+
     fn of(base: &Question, plans: &[&Plan], pick: fn(&[Source]) -> Option<&Source>) -> Self {
         let path = base.header(":path").unwrap_or(b"/").to_vec();
         let mut person = Self { question: base.clone(), path, spots: Vec::new() };

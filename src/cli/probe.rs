@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
     send(&target, &agent, &base).map_err(|error| format!("cannot probe {}: {}", args.url, why(&error, wait)))?;
 
     let mut seen = Report::new(&plan, &config, &base, args);
-    let mut person = Person::outside(&base, &[&plan]);
+    let mut person = Person::connected(&base, &plan);
     let ids = Ids::Sampled(args.users);
     let chosen = choose(&plan, &mut person, &ids, args.each);
     let bar = screen.progress(u64::try_from(chosen.len()).unwrap_or(u64::MAX), "asking");

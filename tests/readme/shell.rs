@@ -112,6 +112,7 @@ impl Shell {
             return tidegate(Command::new("sh").args(["-c", command]).current_dir(repository()));
         };
         let command = command.replace("localhost:10000", &format!("localhost:{}", envoy.port("ingress")));
+        let command = command.replace("localhost:9901", &format!("localhost:{}", envoy.admin_port()));
         tidegate(Command::new("sh").args(["-c", &command]).current_dir(folder.path()))
     }
 
