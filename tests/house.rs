@@ -17,7 +17,7 @@ use std::path::{Component, Path, PathBuf};
 use support::envoy::{module, repository};
 
 /// The modules of the engine and its door, in the order in which data flows through them.
-const FLOW: [&str; 19] = [
+const FLOW: [&str; 20] = [
     "order",
     "hash",
     "problem",
@@ -25,6 +25,7 @@ const FLOW: [&str; 19] = [
     "share",
     "time",
     "name",
+    "baggage",
     "standing",
     "config",
     "plan",
