@@ -54,6 +54,13 @@ fn guarded() -> String {
     config.to_string()
 }
 
+/// The routing flag and another one, with what others get to see of them.
+fn seen(telemetry: &Value) -> String {
+    let mut config: Value = serde_json::from_str(&config(2)).unwrap();
+    config["telemetry"] = telemetry.clone();
+    config.to_string()
+}
+
 /// The same job in Lua: the same hash, the same headers, the same spellings of forged headers removed. Its own
 /// 64-bit integers, salts prepared once, one look over the headers.
 fn lua(flags: usize) -> String {
@@ -155,6 +162,9 @@ fn main() {
         ("Tidegate, routing flag + 1", Scene::new(config(2))),
         ("Tidegate, routing flag + 19", Scene::new(config(20))),
         ("Tidegate, routing flag + 199", Scene::new(config(200))),
+        ("Tidegate, + 1, for access logs", Scene::new(seen(&json!({"accessLog": true})))),
+        ("Tidegate, + 1, for spans", Scene::new(seen(&json!({"spans": true})))),
+        ("Tidegate, + 1, in baggage", Scene::new(seen(&json!({"baggage": true})))),
     ];
     let cells: Vec<(&str, Envoy)> =
         cells.into_iter().map(|(name, scene)| (name, scene.silent_upstreams().edit(elsewhere).start())).collect();
