@@ -19,7 +19,7 @@ runs() {
 }
 
 runs && fail "Envoy already runs (process $(cat "$pid_file")): stop it with make down"
-for port in 10000 10001 10002 9901; do
+for port in 10000 10001 10002 10003 9901; do
     if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
         fail "port $port is taken by another program: stop that one, then run make up again"
     fi
@@ -51,7 +51,8 @@ until curl --silent --fail --max-time 2 --output /dev/null http://127.0.0.1:9901
 done
 
 cat <<END
-Envoy runs (process $pid): the proxy on http://localhost:10000, its admin pages on http://localhost:9901
+Envoy runs (process $pid): the proxy on http://localhost:10000, its admin pages on http://localhost:9901,
+and what it knows of its rollouts on http://localhost:10003/.tidegate
 
 The service answers with the headers that it got. Try:
   curl localhost:10000 -H 'x-user-id: ana'                          # the hash puts ana into the 5 % on v2
@@ -68,7 +69,7 @@ Push 25 % (kim is on v1 before, on v2 after):
 Let half of what v2 answers fail, send some users, and see its guard take it back:
   curl -X POST 'localhost:9901/runtime_modify?fail.v2=50'
   for n in \$(seq 600); do curl -s -o/dev/null localhost:10000 -H "x-user-id: user-\$n"; done
-  curl -s localhost:9901/stats | grep guard.standing                # 3: rolled back; target/up/envoy.log says why
+  curl -s localhost:9901/stats/prometheus | grep guard_standing     # 3: rolled back; target/up/envoy.log says why
 
 Stop it with: make down
 END

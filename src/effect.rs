@@ -186,7 +186,7 @@ impl OnResponse {
 }
 
 /// Whether the request carries the inspection key.
-fn asks(plan: &Plan, request: &Request<'_>) -> bool {
+pub(crate) fn asks(plan: &Plan, request: &Request<'_>) -> bool {
     let (Some(inspect), Some(slot)) = (&plan.inspect, plan.inspect_slot) else { return false };
     let Some(sent) = request.value(slot).one() else { return false };
     inspect.equals.as_ref().is_none_or(|key| same(key.as_str().as_bytes(), sent))

@@ -6,10 +6,11 @@
 //! ```
 //!
 //! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`effect`]; then the way back:
-//! [`outcome`], [`guard`], [`standing`]. The values that they are made of stand in [`hash`], [`share`],
-//! [`decimal`], [`time`] and [`name`]; what services and tools see beside headers in [`baggage`]. What
-//! becomes of a push is said by [`lifecycle`], and seen by [`metric`]. There are two doors, and neither holds a rule:
-//! `filter` is the one to Envoy, in the wasm build only; [`cli`] is the one for people, with the feature of its name.
+//! [`outcome`], [`guard`], [`standing`]. The values that they are made of stand in [`hash`], [`share`], [`decimal`],
+//! [`time`], [`name`] and [`reason`]; what every hop can see, in [`baggage`]. What becomes of a push is said by
+//! [`lifecycle`]; what is counted stands in [`metric`], and [`count`] counts it; [`page`] shows it. There are two doors,
+//! and neither holds a rule: `filter` is the one to Envoy, in the wasm build only; [`cli`] is the one for people, with the
+//! feature of its name.
 //!
 //! # Invariants
 //!
@@ -32,6 +33,7 @@ pub mod metric;
 pub mod name;
 mod order;
 pub mod outcome;
+pub mod page;
 pub mod plan;
 pub mod problem;
 pub mod reason;

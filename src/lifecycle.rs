@@ -23,9 +23,10 @@ use crate::plan::{Compiled, Plan};
 const MOST: usize = 64;
 
 /// What is in force after a push.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// Nothing: requests pass undecided.
+    #[default]
     Inert,
     /// The config that was pushed.
     Active,
@@ -34,6 +35,16 @@ pub enum State {
 }
 
 impl State {
+    /// Our word for it. Stable: seen by whoever reads the page as data.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inert => "inert",
+            Self::Active => "active",
+            Self::LastGood => "last_good",
+        }
+    }
+
     /// The value of its gauge.
     #[must_use]
     pub const fn code(self) -> u64 {

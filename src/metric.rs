@@ -124,7 +124,7 @@ metrics! {
     FINGERPRINT: Gauge "config" [] "fingerprint", "equal on all proxies that have the same config in force";
     SINCE: Gauge "config" [] "since_seconds", "when it came, in seconds since 1970";
     FLAGS: Gauge "config" [] "flags", "how many flags it has";
-    SERIES: Gauge "config" [] "series", "how many series it may make; from 2,000 on, the rest is counted as `other`";
+    SERIES: Gauge "config" [] "series", "how many series it may make: of flags beyond 2,000, those of `other` tell the sum";
     REVISION: Gauge "config" [Revision] "info", "1 for the revision in force: the one to watch for after a push";
     DECISIONS: Counter "decisions" [Flag Variant Reason] "total", "requests that got this variant for this reason";
     RESPONSES: Counter "responses" [Flag Variant Class] "total",
@@ -165,11 +165,47 @@ impl Metric {
         name
     }
 
+    /// The plugin and the values in a name of this metric.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn values<'n>(&self, name: &'n str) -> Option<(&'n str, Vec<&'n str>)> {
+        let mut rest = name.strip_prefix("tidegate.")?.strip_prefix(self.first)?.strip_prefix('.')?;
+        let mut take = |tag: Tag| {
+            let (value, behind) = rest.strip_prefix(tag.name())?.strip_prefix("=.=")?.split_once(";.;")?;
+            rest = behind;
+            Some(value)
+        };
+        let plugin = take(Tag::Plugin).unwrap_or("tidegate");
+        let values = self.tags.iter().map(|tag| take(*tag)).collect::<Option<_>>()?;
+        (rest == self.last).then_some((plugin, values))
+    }
+
     /// Its name once the tags are taken out, as Prometheus has it: `tidegate_guard_standing`.
     #[must_use]
     pub fn family(&self) -> String {
         format!("tidegate_{}_{}", self.first, self.last)
     }
+}
+
+/// What a name says: of which metric it is, which plugin tells it, and the values of its tags, in their order.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug)]
+pub struct Named<'n> {
+    /// The metric.
+    pub metric: &'static Metric,
+    /// The plugin; `tidegate`, where it has no other name.
+    pub plugin: &'n str,
+    /// The values of its tags.
+    pub values: Vec<&'n str>,
+}
+
+/// Reads a name as [`Metric::name`] writes it; none if it is of no metric of the list.
+#[cfg(not(target_arch = "wasm32"))]
+#[must_use]
+pub fn read(name: &str) -> Option<Named<'_>> {
+    ALL.iter().copied().find_map(|metric| {
+        let (plugin, values) = metric.values(name)?;
+        Some(Named { metric, plugin, values })
+    })
 }
 
 /// What a tag's value may hold, so that no revision breaks a name.
@@ -203,6 +239,22 @@ mod tests {
         let name = DECISIONS.name("", &["checkout", "v2", "split"]);
         assert_eq!(name, "tidegate.decisions.flag=.=checkout;.;variant=.=v2;.;reason=.=split;.;total");
         assert_eq!(DECISIONS.family(), "tidegate_decisions_total");
+    }
+
+    #[test]
+    fn a_name_is_read_as_it_was_written() {
+        for metric in ALL {
+            let values: Vec<&str> = metric.tags.iter().map(|tag| tag.name()).collect();
+            for plugin in ["tidegate", "edge_1"] {
+                let name = metric.name(plugin, &values);
+                let named = read(&name).unwrap();
+                assert_eq!((named.metric.family(), named.plugin), (metric.family(), plugin));
+                assert_eq!(named.values, values, "{name}");
+            }
+        }
+        for strange in ["tidegate.config.stat", "tidegate.guard.standing", "tidegate.guard.flag=.=a;.;odd", "a.b", ""] {
+            assert!(read(strange).is_none(), "{strange}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::path::{Component, Path, PathBuf};
 use support::envoy::{module, repository};
 
 /// The modules of the engine and its door, in the order in which data flows through them.
-const FLOW: [&str; 20] = [
+const FLOW: [&str; 23] = [
     "order",
     "hash",
     "problem",
@@ -25,17 +25,20 @@ const FLOW: [&str; 20] = [
     "share",
     "time",
     "name",
+    "reason",
+    "metric",
     "baggage",
     "standing",
     "config",
     "plan",
     "request",
     "decide",
+    "count",
     "outcome",
     "guard",
     "effect",
     "lifecycle",
-    "metric",
+    "page",
     "filter",
     "cli",
 ];
@@ -44,7 +47,7 @@ const FLOW: [&str; 20] = [
 const LINES: usize = 600;
 
 /// The largest module: what a proxy fetches, and each of its threads compiles.
-const MODULE_BYTES: usize = 384 * 1024;
+const MODULE_BYTES: usize = 416 * 1024;
 
 /// The crates that go into the module, each worth its KiB.
 const CRATES: [&str; 10] =
@@ -194,7 +197,7 @@ fn no_file_names_a_place_outside_of_the_package() {
             if before.is_some_and(|before| !before.is_whitespace() && !"\"'`(".contains(before)) {
                 continue; // the middle of a path that was looked at from its beginning
             }
-            let target = text[at..].split([' ', '\n', '"', '\'', '`', ')', '<']).next().unwrap_or_default();
+            let target = text[at..].split([' ', '\n', '"', '\'', '`', ')', '<', '#']).next().unwrap_or_default();
             let target = target.trim_end_matches([',', '.', ':']);
             if target == DEFINITIONS {
                 continue; // tests that need it say so and pass over it where it is not there

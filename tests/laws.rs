@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tidegate::count::Counts;
 use tidegate::decide::{Reason, decide};
 use tidegate::hash::Salt;
 use tidegate::plan::Plan;
@@ -325,6 +326,8 @@ proptest! {
         let request = Request::new(plan.inputs(), headers.into_iter(), std::iter::empty());
         let decisions = decide(&plan, &request, &Standing::NONE, Timestamp::from_millis(0));
         prop_assert_eq!(decisions.list().len(), flags.len());
+        // What can be decided has a series to be counted in.
+        prop_assert_eq!(Counts::new(&plan).decided(&plan, &decisions, 0).len(), flags.len());
         for (decision, (key, flag)) in decisions.list().iter().zip(&flags) {
             let (variant, reason) = naive(key, flag, user, country);
             prop_assert_eq!(decision.flag().key().as_str(), key);

@@ -147,7 +147,7 @@ fn check_with_promtool(envoy: &Envoy) {
     let said = tool.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     // Envoy writes no help, for any of its metrics; and milliseconds are what its buckets are made for.
-    let ours = said.lines().filter(|line| line.contains("tidegate"));
+    let ours = said.lines().filter(|line| line.starts_with("tidegate"));
     let odd: Vec<&str> =
         ours.filter(|line| !line.contains("no help text") && !line.contains("use base unit \"seconds\"")).collect();
     assert!(odd.is_empty(), "{odd:#?}");
@@ -216,4 +216,56 @@ fn plugins_of_one_proxy_are_told_apart() {
     let ours = [("plugin", "edge_1")];
     assert_eq!(scrape.sum("tidegate_decisions_total", &ours), 3);
     assert_eq!(scrape.sum("tidegate_config_state", &ours), 1);
+}
+
+/// Who asked is in none of what operators see, whatever they ask Envoy for.
+#[test]
+fn no_identity_and_no_token_is_seen_anywhere() {
+    const CANARY: &str = "canary-4711";
+    let mut config = config();
+    config["identity"] = json!([
+        {"unverifiedClaim": "sub"}, {"header": "x-user-id"}, {"cookie": "uid"}, {"query": "user"}
+    ]);
+    config["inspect"] = json!({"header": "x-tidegate-inspect", "equals": "the-word", "page": true});
+    config["dictionary"] = true.into();
+    let envoy = Scene::new(config.to_string()).log_levels("info", "trace").concurrency(2).start();
+    let mut client = envoy.client();
+    let token = |payload: &str| {
+        let part = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, text);
+        format!("Bearer {}.{}.{}", part("{}"), part(payload), part(CANARY))
+    };
+    let asks = |path: &str| Request::get(path).header("x-tidegate-inspect", "the-word");
+    let mut shown = String::new();
+    for path in ["/", "/.tidegate", "/.tidegate.json", "/.tidegate/explain"] {
+        for request in [
+            asks(path).header("authorization", token(&format!(r#"{{"sub": "{CANARY}"}}"#))),
+            asks(path).header("authorization", format!("Bearer {CANARY}.{CANARY}.{CANARY}")),
+            asks(path).header("x-user-id", CANARY),
+            asks(path).header("x-user-id", CANARY).header("x-user-id", CANARY),
+            asks(path).header("cookie", format!("uid={CANARY}; broken{CANARY}; x")),
+            asks(&format!("{path}?user={CANARY}&x=%{CANARY}")),
+            asks(path).header("x-flag-new-nav", CANARY),
+        ] {
+            let response = client.send(&request);
+            let headers = response.headers.iter().map(|(name, value)| format!("{name}: {}", value.escape_ascii()));
+            shown.extend(headers);
+            if path != "/" {
+                shown.push_str(&response.text());
+            }
+        }
+    }
+    seen(&envoy, "tidegate_responses_total", "new-nav", 7);
+    for page in ["/stats", "/stats/prometheus", "/stats?format=json", "/config_dump", "/clusters", "/listeners"] {
+        shown.push_str(&envoy.admin_get(page));
+    }
+    // All that the filter says, at its finest level.
+    let ours = envoy.log().lines().filter(|line| line.contains("wasm log")).collect::<Vec<_>>().join("\n");
+    assert!(ours.contains("is active"), "{ours}");
+    shown.push_str(&ours);
+    assert!(
+        !shown.contains(CANARY),
+        "{}",
+        shown.split(CANARY).next().map_or("", |before| &before[before.len().saturating_sub(300)..])
+    );
+    assert!(!ours.contains("the-word") && !envoy.admin_get("/stats").contains("the-word"));
 }

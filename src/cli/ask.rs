@@ -4,7 +4,7 @@
 //! Bytes all the way, as in the proxy. Never answers a question.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
@@ -340,6 +340,12 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
 pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A clock that never goes back, for how long things take.
+#[expect(clippy::disallowed_methods, reason = "a command runs in its user's time")]
+pub(super) fn clock() -> Instant {
+    Instant::now()
 }
 
 #[cfg(test)]

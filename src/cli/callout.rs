@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::align::Pair;
+use super::exposure::{baseline, share};
 use super::{compare, words};
 use crate::config::{Condition, Config, Exposure, Flag, Rule, Serve, Source, SourceKind, Subject};
 use crate::name::FlagKey;
@@ -94,14 +95,12 @@ pub(super) fn of_flag(
     let mut callouts = Vec::new();
     callouts.extend(reused(was, is));
     let draws = asks_identity(was) && asks_identity(is);
-    let salt = |flag: &Flag| flag.salt.as_ref().map_or_else(|| key.to_string(), ToString::to_string);
-    let redrawn = salt(was) != salt(is);
+    let (old_salt, new_salt) = (compare::salt(key, was), compare::salt(key, is));
+    let redrawn = old_salt != new_salt;
     if draws && redrawn {
         let why = format!(
-            "{} -> {}: everybody is drawn anew, so that people change sides whatever the share, and what was measured \
-             of them begins again",
-            salt(was),
-            salt(is)
+            "{old_salt} -> {new_salt}: everybody is drawn anew, so that people change sides whatever the share, and \
+             what was measured of them begins again"
         );
         callouts.push(CallOut::new(Code::ChangedSalt, why));
     }
@@ -109,9 +108,8 @@ pub(super) fn of_flag(
         callouts.extend(pairs.iter().filter_map(|pair| lowered(pair, is, now)));
     }
     callouts.extend(meaning(was, is));
-    let sources = |config: &Config, flag: &Flag| flag.identity.clone().unwrap_or_else(|| config.identity.clone());
     let own = was.identity.is_some() || is.identity.is_some();
-    if draws && own && !same_sources(&sources(old, was), &sources(new, is)) {
+    if draws && own && !same_sources(compare::sources(old, was), compare::sources(new, is)) {
         callouts.push(CallOut::new(Code::ChangedIdentity, other_identity("this flag")));
     }
     callouts.sort_by_key(|callout| callout.code);
@@ -154,17 +152,6 @@ fn lowered(pair: &Pair<'_>, is: &Flag, now: Timestamp) -> Option<CallOut> {
     Some(CallOut::new(Code::LoweredShare, why))
 }
 
-/// The share of a rule at a time.
-fn share(rule: &Rule, now: Timestamp) -> Ppm {
-    match &rule.exposure {
-        Exposure::Fixed(share) => *share,
-        Exposure::Steps(steps) => {
-            let begun = steps.partition_point(|step| step.at <= now);
-            begun.checked_sub(1).and_then(|last| steps.get(last)).map_or(Ppm::NONE, |step| step.share)
-        }
-    }
-}
-
 /// Whether somebody else takes in whom a rule took in, and serves them the same.
 fn covered(was: &Rule, before: Ppm, is: &Flag, now: Timestamp) -> bool {
     let by_default = is.default.as_ref().or(is.baseline.as_ref());
@@ -175,14 +162,14 @@ fn covered(was: &Rule, before: Ppm, is: &Flag, now: Timestamp) -> bool {
 
 /// Whether a rule serves what a flag without it serves anyhow: to keep people at the baseline takes nobody in.
 fn serves_only(rule: &Rule, flag: &Flag) -> bool {
-    matches!(&rule.serve, Serve::One(variant) if variant.as_str() == compare::baseline(flag))
+    matches!(&rule.serve, Serve::One(variant) if variant.as_str() == baseline(flag))
 }
 
 /// Names that stand for something else than before.
 fn meaning(was: &Flag, is: &Flag) -> Vec<CallOut> {
     let mut callouts = Vec::new();
     let old = compare::effective(was);
-    let (before, after) = (compare::baseline(was), compare::baseline(is));
+    let (before, after) = (baseline(was), baseline(is));
     // Where the old one is gone, that is what is told.
     if before != after && compare::effective(is).iter().any(|(name, _)| name == before) {
         let why = format!("the baseline is {after} where it was {before}: a kill and a rollback now lead there");

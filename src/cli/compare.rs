@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::align::{Pair, align};
 use super::callout::{self, CallOut};
+use super::exposure::baseline;
 use super::words;
 use crate::config::{self, Condition, Config, Exposure, Flag, Guard, Operator, Rule, Step, Variant};
 use crate::name::{FlagKey, OwnedHeader, SegmentName};
@@ -182,7 +183,7 @@ fn changed(
     changes.extend(guards(was.guard.as_ref(), is.guard.as_ref()));
     changes.extend(variants(was, is));
     changes.extend(rules(&pairs));
-    let decides = print(old, key, was).zip(print(new, key, is)).is_none_or(|(was, is)| was != is);
+    let decides = !decides_as(key, (old, was), (new, is));
     if decides {
         changes.extend(through_segments(old, new, was, is));
         if was.identity.is_none() && is.identity.is_none() && old.identity != new.identity {
@@ -220,10 +221,20 @@ fn facts(key: &FlagKey, flag: &Flag) -> Vec<(&'static str, Option<String>)> {
         ("baseline", Some(baseline(flag).to_owned())),
         ("default", text(flag.default.as_ref().map(|text| text as _))),
         ("kill", Some(if flag.kill { "on" } else { "off" }.to_owned())),
-        ("salt", Some(flag.salt.as_ref().map_or(key.as_str(), |salt| salt.as_str()).to_owned())),
+        ("salt", Some(salt(key, flag).to_owned())),
         ("identity", Some(flag.identity.as_deref().map_or_else(|| "that of the config".to_owned(), words::sources))),
         ("guard rearm", text(rearm.map(|text| text as _))),
     ]
+}
+
+/// Where a flag looks for identities.
+pub(super) fn sources<'c>(config: &'c Config, flag: &'c Flag) -> &'c [config::Source] {
+    flag.identity.as_deref().unwrap_or(&config.identity)
+}
+
+/// What a flag draws by.
+pub(super) fn salt<'f>(key: &'f FlagKey, flag: &'f Flag) -> &'f str {
+    flag.salt.as_ref().map_or(key.as_str(), |salt| salt.as_str())
 }
 
 /// A guard that came or went is one change, one that stayed is compared limit by limit.
@@ -271,11 +282,6 @@ fn failures(failures: &config::Failures) -> String {
     let words = [(failures.server_errors, "5xx"), (failures.resets, "reset"), (failures.grpc, "grpc")];
     let words = words.into_iter().filter(|(on, _)| *on).map(|(_, word)| word.to_owned());
     words.chain(failures.codes.iter().map(ToString::to_string)).collect::<Vec<_>>().join(", ")
-}
-
-/// The baseline that a flag has, written or not.
-pub(super) fn baseline(flag: &Flag) -> &str {
-    flag.baseline.as_ref().map_or("off", |name| name.as_str())
 }
 
 /// The variants that a flag has, written or not; the written ones with what they carry.
@@ -418,30 +424,23 @@ fn conditions(field: String, was: Option<&Condition>, is: Option<&Condition>) ->
     vec![Change::known(field, words(was), words(is))]
 }
 
-fn conditions_of(flag: &Flag) -> impl Iterator<Item = &Condition> {
+/// What the rules of a flag ask.
+pub(super) fn conditions_of(flag: &Flag) -> impl Iterator<Item = &Condition> {
     flag.rules.iter().filter_map(|rule| rule.when.as_ref())
 }
 
 /// The segments that a flag's rules ask, and that are not what they were.
 fn through_segments(old: &Config, new: &Config, was: &Flag, is: &Flag) -> Vec<Change> {
     let (before, after) = (asked(old, conditions_of(was)), asked(new, conditions_of(is)));
-    let both = union_of(&before, &after);
-    let changed = both.into_iter().filter(|(_, (was, is))| was.is_some() && is.is_some() && was != is);
+    let changed = before.iter().filter(|(name, was)| after.get(*name).is_some_and(|is| is != *was));
     changed.map(|(name, _)| Change::bare(format!("segment {name}, which its rules ask,"))).collect()
 }
 
-type Segments<'c> = BTreeMap<&'c SegmentName, &'c Condition>;
-
-fn union_of<'c>(
-    old: &Segments<'c>,
-    new: &Segments<'c>,
-) -> BTreeMap<&'c SegmentName, (Option<&'c Condition>, Option<&'c Condition>)> {
-    let keys = old.keys().chain(new.keys());
-    keys.map(|key| (*key, (old.get(*key).copied(), new.get(*key).copied()))).collect()
-}
+/// Segments by name.
+pub(super) type Segments<'c> = BTreeMap<&'c SegmentName, &'c Condition>;
 
 /// The segments that conditions ask, also through other segments.
-fn asked<'c>(config: &'c Config, conditions: impl Iterator<Item = &'c Condition>) -> Segments<'c> {
+pub(super) fn asked<'c>(config: &'c Config, conditions: impl Iterator<Item = &'c Condition>) -> Segments<'c> {
     let known = |name: &SegmentName| {
         let place = config.segments.binary_search_by(|(known, _)| known.cmp(name)).ok()?;
         config.segments.get(place)
@@ -468,7 +467,7 @@ fn asked<'c>(config: &'c Config, conditions: impl Iterator<Item = &'c Condition>
 fn of_config(old: &Config, new: &Config) -> Vec<Change> {
     let text = |prose: &Option<crate::name::Prose>| prose.as_ref().map(ToString::to_string);
     let switch = |on: bool| on.then(|| "on".to_owned());
-    let inspect = |config: &Config| config.inspect.as_ref().map(|inspect| format!("header {}", inspect.header));
+    let inspect = |config: &Config| config.inspect.as_ref().map(words::inspect);
     let telemetry = |config: &Config| {
         let seen = config.telemetry;
         let places = [(seen.access_log, "access log"), (seen.spans, "spans"), (seen.baggage, "baggage")];
@@ -520,6 +519,11 @@ pub(super) fn only(config: &Config, keys: &dyn Fn(&FlagKey) -> bool) -> Config {
 /// The plan of a part of a config; `None` where the part cannot stand alone.
 pub(super) fn plan(config: &Config) -> Option<Plan> {
     Plan::compile(config, &mut Problems::default()).ready()
+}
+
+/// Whether a flag decides in one config as in the other.
+pub(super) fn decides_as(key: &FlagKey, (old, was): (&Config, &Flag), (new, is): (&Config, &Flag)) -> bool {
+    print(old, key, was).zip(print(new, key, is)).is_some_and(|(was, is)| was == is)
 }
 
 /// A number that is the same where a flag decides the same.

@@ -4,12 +4,13 @@
 //! Each kind of debt has a word that stays. What cannot be known from a config, such as when a flag was killed, is
 //! never guessed: the latest date that stands in the flag is taken, and where there is none, that is said.
 
+use super::compare::{asked, conditions_of};
 use super::diagnostic::Severity;
-use super::exposure::{self, baseline, everybody, kind, only, share, stage, times};
+use super::exposure::{self, baseline, everybody, only, share, times};
 use super::finding::Finding;
 use super::screen::count;
 use super::{logic, words};
-use crate::config::{Condition, Config, Exposure, Flag, Kind, Rule, Serve, Stage};
+use crate::config::{Config, Exposure, Flag, Kind, Rule, Serve, Stage};
 use crate::name::FlagKey;
 use crate::share::Ppm;
 use crate::time::{Span, Timestamp};
@@ -109,7 +110,7 @@ impl Look<'_> {
 
     fn expiry(self) -> Option<Finding> {
         let Some(expires) = self.flag.expires else {
-            let kind = kind(self.flag.kind);
+            let kind = words::kind(self.flag.kind);
             return self.is_temporary().then(|| {
                 self.whole(Severity::Warning, "no-expiry", format!("has no date to be gone by, and is of type {kind}"))
             });
@@ -203,7 +204,7 @@ impl Look<'_> {
 
     fn over_stage(self) -> Option<Finding> {
         let stage_is = self.flag.stage?;
-        let (cap, name) = (self.measure.caps.of(stage_is), stage(stage_is));
+        let (cap, name) = (self.measure.caps.of(stage_is), words::stage(stage_is));
         let now = everybody(self.config, self.flag, self.measure.today);
         if now > cap {
             let message = format!("is {name}, and at {now} of everybody: {cap} is the most");
@@ -287,27 +288,10 @@ fn draws(rule: &Rule, at: Timestamp) -> bool {
 
 /// Segments that no rule speaks of, not even through another.
 fn unused_segments(config: &Config) -> Vec<Finding> {
-    let mut used = vec![false; config.segments.len()];
-    let mut open: Vec<&Condition> =
-        config.flags.iter().flat_map(|(_, flag)| &flag.rules).filter_map(|rule| rule.when.as_ref()).collect();
-    while let Some(condition) = open.pop() {
-        match condition {
-            Condition::All(parts) | Condition::Any(parts) => open.extend(parts),
-            Condition::Not(part) => open.push(part),
-            Condition::Test(..) => {}
-            Condition::Segment(name) => {
-                let place = config.segments.iter().position(|(known, _)| known == name);
-                let Some(place) = place else { continue };
-                if let (Some(used @ false), Some((_, inside))) = (used.get_mut(place), config.segments.get(place)) {
-                    *used = true;
-                    open.push(inside);
-                }
-            }
-        }
-    }
-    let unused = config.segments.iter().zip(used).filter(|(_, used)| !used);
+    let used = asked(config, config.flags.iter().flat_map(|(_, flag)| conditions_of(flag)));
+    let unused = config.segments.iter().filter(|(name, _)| !used.contains_key(name));
     unused
-        .map(|((name, _), _)| {
+        .map(|(name, _)| {
             let message = "is used by no rule".to_owned();
             Finding::of_part(Severity::Warning, "unused-segment", "segments", name.as_str(), message)
         })

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::ask::{Ask, When};
 use super::callout::{self, Code};
 use super::compare::Fate;
+use super::diagnostic::{self, Diagnostic};
 use super::difference::Difference;
 use super::git::Past;
 use super::load::load;
@@ -15,7 +16,7 @@ use super::moves::{Side, Survey};
 use super::past::Keys;
 use super::people::Sample;
 use super::screen::{BAD, FAINT, GOOD, Screen, count, paint, thousands};
-use super::{Found, Stop, source, words};
+use super::{Found, Stop, finding, policy, source, words};
 use crate::share::Ppm;
 
 /// Show what changed between two configs, and which users move
@@ -33,6 +34,9 @@ pub(super) struct Args {
     /// What may be called out and is meant; said, and no finding
     #[arg(long, value_name = "CODE", value_enum)]
     allow: Vec<Code>,
+    /// Hold the change to a policy, too: largest step, freezes; `validate --policy` judges what a config is by itself
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<String>,
     #[command(flatten)]
     when: When,
     #[command(flatten)]
@@ -46,13 +50,16 @@ fn percent(text: &str) -> Result<Ppm, String> {
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
+    let policy = args.policy.as_ref().map(|path| policy::load(path, screen)).transpose()?;
     let (old, new) = (load(&args.old, screen)?, load(&args.new, screen)?);
     let survey = Survey { ask: &args.ask, base: args.ask.question()?, ids: args.sample.ids()?, now: args.when.time() };
     let (before, after) =
         (Side { config: &old.config, plan: &old.plan }, Side { config: &new.config, plan: &new.plan });
     let mut difference = Difference::new(before, after, &survey, screen);
     let unknown_past = call_reused_keys(args, &mut difference)?;
-    let findings = findings(args, &difference);
+    let against = policy.map(|policy| policy::judge_change(&policy, &old.config, &new.config, survey.now));
+    let against = against.unwrap_or_default();
+    let findings = findings(args, &difference, &against);
     let found = Found::when(!findings.is_empty());
     if screen.is_json() {
         let mut document = difference.json();
@@ -80,6 +87,8 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
     for one in findings.iter().filter(|one| one.code == "max-moved") {
         screen.line(format!("{} {}", paint(BAD, "max-moved:"), one.why))?;
     }
+    let places: Vec<Diagnostic> = against.iter().map(|one| one.diagnostic(&new.document)).collect();
+    diagnostic::show(screen, &new.document, &places)?;
     let (changed, same) = (difference.comparison.flags.len(), difference.comparison.unchanged);
     let same = thousands(u64::try_from(same).unwrap_or(u64::MAX));
     let number = paint(if findings.is_empty() { GOOD } else { BAD }, count(findings.len(), "finding"));
@@ -111,7 +120,7 @@ struct Finding {
     why: String,
 }
 
-fn findings(args: &Args, difference: &Difference) -> Vec<Finding> {
+fn findings(args: &Args, difference: &Difference, against: &[finding::Finding]) -> Vec<Finding> {
     let meant = |code: Code| args.allow.contains(&code);
     let called = difference.callouts().filter(|(_, callout)| !meant(callout.code));
     let called = called.map(|(flag, callout)| Finding {
@@ -124,5 +133,10 @@ fn findings(args: &Args, difference: &Difference) -> Vec<Finding> {
         let why = format!("{key} moves {}, and {most} are the most", moves.share());
         Some(Finding { code: "max-moved", flag: Some(key.to_string()), why })
     });
-    called.chain(over).collect()
+    let against = against.iter().map(|one| Finding {
+        code: one.code,
+        flag: one.flag.clone(),
+        why: format!("{}: {}", one.path, one.message),
+    });
+    called.chain(over).chain(against).collect()
 }

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 
 use super::logic;
-use crate::config::{Config, Exposure, Flag, Kind, Rule, Serve, Stage};
+use crate::config::{Config, Exposure, Flag, Rule, Serve};
 use crate::share::Ppm;
 use crate::time::Timestamp;
 
-/// The name of the variant that is safe.
+/// The name of the variant that is safe, written or not.
 pub(super) fn baseline(flag: &Flag) -> &str {
     flag.baseline.as_ref().map_or("off", |name| name.as_str())
 }
@@ -80,23 +80,4 @@ pub(super) fn everybody(config: &Config, flag: &Flag, at: Timestamp) -> Ppm {
     }
     let safe = flag.default.as_ref().is_none_or(|name| name.as_str() == baseline(flag));
     Ppm::of(if safe { sum } else { sum.saturating_add(taken.rest().parts()) })
-}
-
-/// The word of a config for a type.
-pub(super) fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Release => "release",
-        Kind::Experiment => "experiment",
-        Kind::Operational => "operational",
-        Kind::KillSwitch => "kill-switch",
-    }
-}
-
-/// The word of a config for a stage.
-pub(super) fn stage(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Experimental => "experimental",
-        Stage::Trusted => "trusted",
-        Stage::Stable => "stable",
-    }
 }

@@ -36,11 +36,11 @@ pub(super) fn load(path: &str, screen: &mut Screen) -> Result<Loaded, Stop> {
 
 /// The one config of a file, whatever it is worth.
 pub(super) fn one(path: &str) -> Result<Document, Stop> {
-    single(path, source::read(path)?)
+    only(path, source::read(path)?)
 }
 
 /// The only config of those that were found.
-pub(super) fn single(path: &str, mut documents: Vec<Document>) -> Result<Document, Stop> {
+pub(super) fn only(path: &str, mut documents: Vec<Document>) -> Result<Document, Stop> {
     match (documents.pop(), documents.len()) {
         (Some(document), 0) => Ok(document),
         (_, more) => {
@@ -69,25 +69,24 @@ pub(super) fn load_all(paths: &[String], screen: &mut Screen) -> Result<Vec<Load
 
 /// A config from what was found in a file.
 pub(super) fn compile(document: Document, screen: &mut Screen) -> Result<Loaded, Stop> {
-    judge(document).map_err(|(document, errors)| {
+    judge(document, false).map_err(|(document, errors)| {
         let texts = errors.iter().map(|one| diagnostic::render(&document, one, screen.is_colored()));
         let texts: Vec<_> = texts.collect();
         texts.into_iter().try_for_each(|text| screen.note(text)).map_or_else(Stop::Unread, |()| Stop::Problems)
     })
 }
 
-/// A config from what was found in a file, or its errors.
+/// A config from what was found in a file, or its errors; like a proxy, it goes on without the fields that are not known
+/// where the reader is not strict.
 #[expect(clippy::result_large_err, reason = "made once a file")]
-pub(super) fn judge(document: Document) -> Result<Loaded, (Document, Vec<Diagnostic>)> {
+pub(super) fn judge(document: Document, strict: bool) -> Result<Loaded, (Document, Vec<Diagnostic>)> {
     let mut problems = Problems::default();
     let config = Config::from_bytes(&document.wire, &mut problems);
-    match Plan::compile(&config, &mut problems) {
-        Compiled::Ready(plan) => Ok(Loaded { document, config, plan }),
-        Compiled::Broken(_) => {
-            // Like a proxy, go on without the fields that are not known.
-            let list = diagnostic::all(&document, &problems, false);
-            let errors = list.into_iter().filter(|one| one.severity == Severity::Error).collect();
-            Err((document, errors))
-        }
+    let compiled = Plan::compile(&config, &mut problems);
+    let mut list = diagnostic::all(&document, &problems, strict);
+    list.retain(|one| one.severity == Severity::Error);
+    match compiled {
+        Compiled::Ready(plan) if list.is_empty() => Ok(Loaded { document, config, plan }),
+        Compiled::Ready(_) | Compiled::Broken(_) => Err((document, list)),
     }
 }

@@ -92,8 +92,8 @@ impl<'h> Configs<'h> {
             Stop::Problems | Stop::Unread(_) => "cannot be read".to_owned(),
         };
         let found = source::within(self.file, text).and_then(|found| source::nth(self.file, self.wanted, found));
-        let document = found.and_then(|found| load::single(self.file, found)).map_err(said)?;
-        load::judge(document).map_err(|(_, errors)| {
+        let document = found.and_then(|found| load::only(self.file, found)).map_err(said)?;
+        load::judge(document, false).map_err(|(_, errors)| {
             let more = match errors.len().saturating_sub(1) {
                 0 => String::new(),
                 more => format!(", and {more} more"),

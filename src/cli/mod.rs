@@ -3,7 +3,7 @@
 //! One file a command, or a folder. What several of them need stands in `screen` (what is shown), `source` and `tree`
 //! (files, with the place of each value), `print` (trees, as text), `diagnostic` (problems, with the lines they are in),
 //! `load` (a config ready to be asked), `ask` (a request, made of options), `people` (many requests, made of identities)
-//! and `case` (requests with what is expected of them). What is said of a config before any request: `logic` (what a
+//! `case` (requests with what is expected of them), `web` (what is asked over the network), and `live` (what changes where it stands). What is said of a config before any request: `logic` (what a
 //! condition can never be), `exposure` (how many get something new) and `finding`. Two configs are compared by
 //! `difference`, out of `compare` (what changed, with `align` for rules), `moves` (who moves) and `callout` (what is
 //! dangerous about it); the past of a file comes from `git` and `past`. Never holds a rule of its own: what is decided
@@ -28,6 +28,7 @@ mod exposure;
 mod finding;
 mod fmt;
 mod git;
+mod live;
 mod load;
 mod log;
 mod logic;
@@ -49,6 +50,8 @@ mod source;
 mod test;
 mod tree;
 mod validate;
+mod watch;
+mod web;
 mod words;
 
 use std::process::ExitCode;
@@ -84,6 +87,7 @@ enum Command {
     Simulate(simulate::Args),
     Test(test::Args),
     Probe(probe::Args),
+    Watch(watch::Args),
 }
 
 impl Command {
@@ -103,6 +107,7 @@ impl Command {
             Self::Simulate(args) => simulate::run(args, screen),
             Self::Test(args) => test::run(args, screen),
             Self::Probe(args) => probe::run(args, screen),
+            Self::Watch(args) => watch::run(args, screen),
         }
     }
 }

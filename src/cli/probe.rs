@@ -5,20 +5,19 @@
 //! shows an identity but those that it has made up, and never what came back but its status and its decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use ureq::Agent;
-use ureq::http::{self, Uri};
-use ureq::tls::TlsConfig;
+use ureq::http;
 
-use super::ask::{Ask, Question, now};
+use super::ask::{Ask, Question, clock, now};
 use super::load::{Loaded, load};
 use super::people::{Ids, Person};
 use super::screen::{BAD, FAINT, GOOD, MAIN, ODD, Rows, Screen, count, paint, thousands};
+use super::web::{Target, agent, span, why};
 use super::{Found, Stop};
-use crate::config::{self, Condition, SourceKind, Subject};
+use crate::config::{self, Condition, Inspect, SourceKind, Subject};
 use crate::decide::{Decisions, decide};
 use crate::effect::{self, INSPECTION, OnResponse};
 use crate::plan::Plan;
@@ -63,28 +62,22 @@ pub(super) struct Args {
     ask: Ask,
 }
 
-fn span(text: &str) -> Result<Span, String> {
-    let due = "must be a time above 0, such as 500ms or 2s";
-    Span::parse(text).ok().filter(|span| span.millis() > 0).ok_or_else(|| due.to_owned())
-}
-
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
-    let target = Target::parse(&args.url)?;
+    let target = Target::parse(&args.url, "http://localhost:10000/api")?;
     let Loaded { plan, config, .. } = load(&args.config, screen)?;
     let mut base = args.ask.question_of(Question::new("GET", &target.host, &target.path))?;
     if base.header("user-agent").is_none() {
         base.headers.push(("user-agent".to_owned(), AGENT.into()));
     }
-    if let Some(inspect) = &plan.inspect
-        && base.header(inspect.header.as_str()).is_none()
+    if let Some((header, key)) = plan.inspect.as_ref().and_then(Inspect::key)
+        && base.header(header).is_none()
     {
-        let key = inspect.equals.as_ref().map_or("1", |key| key.as_str());
-        base.headers.push((inspect.header.as_str().to_owned(), key.into()));
+        base.headers.push((header.to_owned(), key.into()));
     }
-    let agent = agent(args);
     let wait = Duration::from_millis(args.timeout.millis());
+    let agent = agent(wait, args.insecure);
     // Whether anybody is there at all; and the connection that this opens is in no latency.
-    target.send(&agent, &base).map_err(|error| format!("cannot probe {}: {}", args.url, why(&error, wait)))?;
+    send(&target, &agent, &base).map_err(|error| format!("cannot probe {}: {}", args.url, why(&error, wait)))?;
 
     let mut seen = Report::new(&plan, &config, &base, args);
     let mut person = Person::outside(&base, &[&plan]);
@@ -96,7 +89,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
         let question = person.asks(&id);
         let before = Expected::of(&plan, question);
         let begun = clock();
-        match target.send(&agent, question) {
+        match send(&target, &agent, question) {
             Ok(answer) => {
                 // A step of a ramp may have come meanwhile.
                 let after = Expected::of(&plan, question);
@@ -114,11 +107,6 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
         seen.show(screen)?;
     }
     Ok(Found::when(!seen.differences.is_empty() || !seen.failures.is_empty()))
-}
-
-#[expect(clippy::disallowed_methods, reason = "a command runs in its user's time")]
-fn clock() -> Instant {
-    Instant::now()
 }
 
 /// The users to send: the first ones that show a variant of which there are not enough yet.
@@ -145,14 +133,6 @@ fn choose(plan: &Plan, person: &mut Person, ids: &Ids, each: u32) -> Vec<usize> 
     chosen
 }
 
-/// Where to send requests.
-struct Target {
-    /// `http://shop.example:8080`
-    origin: String,
-    host: String,
-    path: String,
-}
-
 /// What came back.
 struct Answer {
     status: u16,
@@ -160,74 +140,21 @@ struct Answer {
     decided: Option<BTreeMap<String, String>>,
 }
 
-impl Target {
-    fn parse(url: &str) -> Result<Self, Stop> {
-        let parsed = url.parse::<Uri>().ok();
-        let parts = parsed.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?, uri)));
-        match parts {
-            Some((scheme @ ("http" | "https"), authority, uri)) if !authority.as_str().contains('@') => Ok(Self {
-                origin: format!("{scheme}://{authority}"),
-                host: authority.to_string(),
-                path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-            }),
-            _ => Err(Stop::Usage(format!("'{url}' is no URL, such as http://localhost:10000/api"))),
-        }
+/// Sends a request as it is.
+fn send(target: &Target, agent: &Agent, question: &Question) -> Result<Answer, ureq::Error> {
+    let part = |name: &str| question.header(name).unwrap_or_default();
+    let uri = [target.origin.as_bytes(), part(":path")].concat();
+    let mut request = http::Request::builder().method(part(":method")).uri(uri.as_slice());
+    request = request.header("host", part(":authority"));
+    for (name, value) in question.headers.iter().filter(|(name, _)| !name.starts_with(':')) {
+        request = request.header(name, value.as_slice());
     }
-
-    fn send(&self, agent: &Agent, question: &Question) -> Result<Answer, ureq::Error> {
-        let part = |name: &str| question.header(name).unwrap_or_default();
-        let uri = [self.origin.as_bytes(), part(":path")].concat();
-        let mut request = http::Request::builder().method(part(":method")).uri(uri.as_slice());
-        request = request.header("host", part(":authority"));
-        for (name, value) in question.headers.iter().filter(|(name, _)| !name.starts_with(':')) {
-            request = request.header(name, value.as_slice());
-        }
-        let mut response = agent.run(request.body(())?)?;
-        let inspection = response.headers().get(INSPECTION).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let decided = inspection.map(|text| members(&text));
-        // A body that is longer, or breaks off, costs a connection and nothing else.
-        let _ = response.body_mut().with_config().limit(ENOUGH).read_to_vec();
-        Ok(Answer { status: response.status().as_u16(), decided })
-    }
-}
-
-/// One that sends what it is given, and nothing of its own.
-fn agent(args: &Args) -> Agent {
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .allow_non_standard_methods(true)
-        .proxy(None)
-        .user_agent("")
-        .accept("")
-        .accept_encoding("")
-        .timeout_global(Some(Duration::from_millis(args.timeout.millis())))
-        .tls_config(TlsConfig::builder().disable_verification(args.insecure).build());
-    config.build().new_agent()
-}
-
-/// Why there is no answer, in one line.
-fn why(error: &ureq::Error, wait: Duration) -> String {
-    const UNKNOWN: &str = "the name of the host cannot be resolved";
-    match error {
-        ureq::Error::Timeout(_) => format!("no answer within {} ms", wait.as_millis()),
-        ureq::Error::HostNotFound => UNKNOWN.to_owned(),
-        ureq::Error::Io(error) => match error.kind() {
-            ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
-            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::UnexpectedEof => {
-                format!("the connection was closed without an answer ({error})")
-            }
-            // Resolvers have no kind of their own.
-            _ if error.to_string().starts_with("failed to lookup address") => UNKNOWN.to_owned(),
-            _ => one_line(&error.to_string()),
-        },
-        other => one_line(&other.to_string()),
-    }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut response = agent.run(request.body(())?)?;
+    let inspection = response.headers().get(INSPECTION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let decided = inspection.map(|text| members(&text));
+    // A body that is longer, or breaks off, costs a connection and nothing else.
+    let _ = response.body_mut().with_config().limit(ENOUGH).read_to_vec();
+    Ok(Answer { status: response.status().as_u16(), decided })
 }
 
 /// `checkout=v2;reason=split, new-nav=on;reason=static`: what is said of each flag, by its key.

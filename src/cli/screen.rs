@@ -111,6 +111,14 @@ impl Screen {
         self.out.flush()
     }
 
+    /// Writes text that moves the cursor, which stays also where colors are not wanted.
+    #[expect(clippy::unused_self, reason = "what is shown belongs to the screen")]
+    pub(super) fn draw(&mut self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
     /// Writes a table.
     pub(super) fn table(&mut self, table: &Rows) -> io::Result<()> {
         let text = table.to_string();

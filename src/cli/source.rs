@@ -130,7 +130,7 @@ pub(super) fn within(file: &str, text: &str) -> Result<Vec<Document>, Stop> {
 }
 
 /// The one document of a file that is no config and carries none, such as a policy.
-pub(super) fn single(path: &str) -> Result<Document, Stop> {
+pub(super) fn document(path: &str) -> Result<Document, Stop> {
     let text: Rc<str> = text(path)?.into();
     let file = if path == "-" { "<stdin>" } else { path };
     let trees = Tree::read(&text, file).map_err(Stop::Broken)?;
@@ -236,7 +236,7 @@ fn lines(text: &str, inner: &str, start: usize) -> Option<Vec<(usize, usize)>> {
 }
 
 /// A tree as the JSON that reaches a proxy.
-fn wire(node: &Node) -> Vec<u8> {
+pub(super) fn wire(node: &Node) -> Vec<u8> {
     // A tree of values can always be written down.
     serde_json::to_vec(node).unwrap_or_default()
 }

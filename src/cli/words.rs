@@ -6,8 +6,8 @@ use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 
 use crate::config::{
-    Condition, Exposure, Kind, Metrics, Operator, Reply, Rule, Serve, Source, SourceKind, Stage, Step, Subject,
-    Throttle,
+    Condition, Exposure, Inspect, Kind, Metrics, Operator, Reply, Rule, Serve, Source, SourceKind, Stage, Step,
+    Subject, Throttle,
 };
 use crate::plan::Flag;
 use crate::problem::Quoted;
@@ -217,6 +217,16 @@ pub(super) fn metrics(metrics: Metrics) -> &'static str {
         Metrics::Counts => "counts",
         Metrics::None => "none",
     }
+}
+
+/// Who may look into a proxy.
+pub(super) fn inspect(inspect: &Inspect) -> String {
+    let header = inspect.header.as_ref().map(|header| {
+        let page = if inspect.page { ", and the page" } else { "" };
+        format!("header {header}{page}")
+    });
+    let port = inspect.port.map(|port| format!("port {port}"));
+    header.into_iter().chain(port).collect::<Vec<_>>().join(", ")
 }
 
 /// The word of a stage.

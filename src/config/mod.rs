@@ -61,13 +61,26 @@ pub struct Telemetry {
     pub baggage: bool,
 }
 
-/// The key that asks for inspection.
+/// Who may look into the proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Inspect {
     /// The request header that asks.
-    pub header: OwnedHeader,
+    pub header: Option<OwnedHeader>,
     /// The value that it must have, if not any.
     pub equals: Option<HeaderValue>,
+    /// Whether who carries the key is shown the page, too.
+    pub page: bool,
+    /// The port of a listener on which everybody is shown the page.
+    pub port: Option<u16>,
+}
+
+impl Inspect {
+    /// The header that asks, with a value that it may have.
+    #[must_use]
+    pub fn key(&self) -> Option<(&str, &str)> {
+        let header = self.header.as_ref()?;
+        Some((header.as_str(), self.equals.as_ref().map_or("1", |value| value.as_str())))
+    }
 }
 
 impl Config {
@@ -157,11 +170,40 @@ fn telemetry(field: &Field<'_>, problems: &mut Problems) -> Telemetry {
 
 fn inspect(field: &Field<'_>, problems: &mut Problems) -> Option<Inspect> {
     let object = field.object(&INSPECT, problems)?;
-    let header = object.required("header", problems);
-    let header = header.and_then(|header| header.parse(problems, OwnedHeader::parse));
-    let equals = object.field("equals").map(|equals| equals.secret(problems, HeaderValue::parse));
+    let port = object.field("port").map(|port| {
+        port.steps(problems, 0, "", 1..=65_535, "must be a whole number from 1 to 65535")
+            .and_then(|port| u16::try_from(port).ok())
+    });
+    // A listener of its own needs no key; whoever has neither asked for nothing.
+    let header = if port.is_some() { object.field("header") } else { object.required("header", problems) };
+    let header = header.map(|header| header.parse(problems, OwnedHeader::parse));
+    let equals = object.field("equals");
+    if let Some(equals) = &equals
+        && header.is_none()
+    {
+        problems.error(&equals.at, "needs header: it is the value of that");
+    }
+    let equals = equals.map(|equals| equals.secret(problems, HeaderValue::parse));
+    let page = object.field("page");
+    if let Some(page) = &page
+        && header.is_none()
+    {
+        problems.error(&page.at, "needs header: it is for who carries the key");
+    }
+    let page = page.and_then(|page| page.boolean(problems)).unwrap_or_default();
+    if page && header.is_some() && equals.is_none() {
+        problems.warning(&field.at.key("page"), "is shown to whoever sends the header: give equals a word of your own");
+    }
     Some(Inspect {
-        header: header?,
+        header: match header {
+            Some(header) => Some(header?),
+            None => None,
+        },
+        page,
+        port: match port {
+            Some(port) => Some(port?),
+            None => None,
+        },
         equals: match equals {
             // A key that could not be read must not become "any value".
             Some(None) => return None,

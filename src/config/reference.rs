@@ -158,10 +158,24 @@ pub static INSPECT: Section = Section {
             "header",
             Shape::HeaderName,
             "header name",
-            NEEDED,
+            "**required**, but beside `port`",
             "The request header that asks. It is not sent on to the upstream.",
         ),
         entry("equals", Shape::HeaderValue, "text", "any value asks", "The value that it must have."),
+        entry(
+            "page",
+            Shape::Boolean,
+            "boolean",
+            "`false`",
+            "Answers a request that carries the key for `/.tidegate` with what this proxy knows of its rollouts.",
+        ),
+        entry(
+            "port",
+            Shape::Whole(1, 65_535),
+            "1 to 65,535",
+            "none",
+            "Does so for everybody who comes by a listener with this port.",
+        ),
     ],
 };
 

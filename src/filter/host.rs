@@ -104,8 +104,9 @@ pub(super) fn apply_to_response(carry: &OnResponse) {
 }
 
 /// Answers the request in the upstream's place.
-pub(super) fn answer(answer: effect::Answer<'_>) {
-    let _ = hostcalls::send_http_response(answer.status, answer.headers, Some(answer.body.as_bytes()));
+pub(super) fn answer(answer: &effect::Answer<'_>) {
+    let body = answer.body.as_bytes();
+    let _ = hostcalls::send_http_response(answer.status, answer.headers.clone(), Some(body));
 }
 
 fn number(path: Vec<&str>) -> Option<u64> {
@@ -120,6 +121,11 @@ pub(super) fn status() -> Option<u64> {
 /// How long it took until the answer began, or to the end where there was none, in nanoseconds.
 pub(super) fn duration() -> u64 {
     number(vec!["response", "backend_latency"]).or_else(|| number(vec!["request", "duration"])).unwrap_or_default()
+}
+
+/// The port of the listener that a request came by.
+pub(super) fn port() -> Option<u64> {
+    number(vec!["destination", "port"])
 }
 
 /// What became of a request that is done. To be asked only when it is.
@@ -203,6 +209,11 @@ pub(super) fn count(id: u32, more: u32) {
 /// Adds a value to a histogram.
 pub(super) fn record(id: u32, value: u64) {
     let _ = hostcalls::record_metric(id, value);
+}
+
+/// The value of a counter or gauge, over all VMs.
+pub(super) fn value(id: u32) -> u64 {
+    hostcalls::get_metric(id).unwrap_or_default()
 }
 
 /// Sets a gauge.

@@ -156,6 +156,11 @@ impl Meters {
         });
     }
 
+    /// What all VMs have counted at a place of the plan's series.
+    pub(super) fn value(&mut self, plan: &Plan, plugin: &str, place: usize) -> u64 {
+        self.id(plan, plugin, place).map_or(0, host::value)
+    }
+
     /// Counts that a flag was rolled back.
     pub(super) fn rolled_back(&self, watch: usize) {
         if let Some(id) = self.watched.get(watch).and_then(|watched| watched.rollbacks) {

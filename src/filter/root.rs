@@ -43,8 +43,11 @@ pub(super) struct Root {
 /// What a request is decided by.
 #[derive(Debug, Default)]
 pub(super) struct Active {
-    plugin: String,
+    pub(super) plugin: String,
     pub(super) plan: Plan,
+    /// What is in force, and since when.
+    pub(super) state: State,
+    pub(super) since: Option<Timestamp>,
     pub(super) worker: RefCell<Worker>,
     pub(super) counts: RefCell<Counts>,
     pub(super) meters: RefCell<Meters>,
@@ -96,7 +99,7 @@ impl RootContext for Root {
             Judgement::Accept(plan, state) => {
                 report(&plugin, &plan, state, &problems);
                 self.plugin = plugin;
-                self.serve(*plan);
+                self.serve(*plan, state);
                 true
             }
         }
@@ -113,13 +116,15 @@ impl RootContext for Root {
 
 impl Root {
     /// Takes a plan into service, with what its guards have decided before.
-    fn serve(&mut self, plan: Plan) {
+    fn serve(&mut self, plan: Plan, state: State) {
         let now = host::now();
         let worker = Worker::new(&plan, now, &mut host::Shared { plugin: &self.plugin });
         let (counts, meters) = (Counts::new(&plan), Meters::new(&plan, &self.plugin));
         self.active = Rc::new(Active {
             plugin: self.plugin.clone(),
             plan,
+            state,
+            since: Some(now),
             worker: worker.into(),
             counts: counts.into(),
             meters: meters.into(),
@@ -137,7 +142,9 @@ impl Root {
             meters.show(plan, &mut worker, &mut counts, now);
         }
         ALL.with_borrow_mut(|all| {
-            all.iter().for_each(|active| active.tell());
+            for active in all.iter() {
+                active.tell();
+            }
             // Those that nobody else holds have no request left, and no root.
             all.retain(|active| Rc::strong_count(active) > 1);
         });

@@ -8,13 +8,14 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use super::host;
 use super::root::Active;
+use super::{host, page};
 use crate::count::{Served, times};
 use crate::decide::decide;
 use crate::effect::{self, OnResponse};
 use crate::guard::Entry;
 use crate::outcome::Answer;
+use crate::page::Page;
 use crate::request::Request;
 use crate::standing::Standing;
 use crate::time::Timestamp;
@@ -44,6 +45,10 @@ impl HttpContext for Stream {
         let headers = host::request_headers();
         let seen = headers.iter().map(|(name, value)| (&**name, &**value));
         let request = Request::new(inputs, seen, inputs.properties().map(host::property));
+        if let Some(asked) = Page::asked(plan, &request, host::port) {
+            page::answer(asked, &self.active, &headers);
+            return Action::Pause;
+        }
         let now = if plan.needs_time() { host::now() } else { Timestamp::from_millis(0) };
         // No callback runs inside another one, so that nobody else has borrowed it.
         let mut worker = worker.try_borrow_mut().ok();
@@ -58,7 +63,7 @@ impl HttpContext for Stream {
         self.on_response = OnResponse::new(plan, &request, &decisions);
         host::keep(&effect::on_stream(plan, &decisions));
         if let Some(answer) = effect::reply(plan, &request, &decisions) {
-            host::answer(answer);
+            host::answer(&answer);
             return Action::Pause;
         }
         self.entries = worker.map(|mut worker| worker.served(&decisions)).unwrap_or_default();

@@ -9,7 +9,7 @@ use core::fmt;
 use super::bits::Share;
 use super::tally::Tally;
 use super::verdict::{Breach, Limits, SAMPLE, Verdict, judge};
-use super::window::{Measure, UNIT, Windows};
+use super::window::{Count, Measure, UNIT, Windows};
 use super::worker::Happened;
 use crate::config::Action;
 use crate::outcome::Bins;
@@ -109,6 +109,21 @@ impl Ledger {
     #[must_use]
     pub fn stand(&self) -> Stand {
         Stand { phase: self.phase, steps: self.steps, slow: self.slow, ..Stand::default() }
+    }
+
+    /// When its phase began.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// By comparison: what the variant and the baseline did in at most so many of the last seconds, and in how many.
+    pub fn lately(&self, seconds: u64) -> impl Iterator<Item = (u64, Count, Count)> {
+        let longest = move |windows: &Windows| {
+            let window = windows.up_to(seconds).last();
+            window.map(|(length, cell)| (length, cell.variant.sum(), cell.baseline.sum())).unwrap_or_default()
+        };
+        self.windows.iter().map(longest)
     }
 
     /// Adds what a worker has counted.

@@ -93,6 +93,16 @@ impl Arm {
     pub fn requests(&self) -> u32 {
         self.0.iter().map(|group| group.requests).fold(0, u32::saturating_add)
     }
+
+    /// What happened to all of them.
+    #[must_use]
+    pub fn sum(&self) -> Count {
+        self.0.iter().fold(Count::default(), |sum, group| Count {
+            requests: sum.requests.saturating_add(group.requests),
+            failed: sum.failed.saturating_add(group.failed),
+            slow: sum.slow.saturating_add(group.slow),
+        })
+    }
 }
 
 /// The two sides of a comparison over some length of time.

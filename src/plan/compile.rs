@@ -35,7 +35,7 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
     let watches = watches(config, &mut flags, &at, problems);
     let (owned, shared_headers) = compiler.owned(&flags, &at, problems);
     let inspect_slot = config.inspect.as_ref().and_then(|inspect| {
-        let name = HeaderName::parse(inspect.header.as_str()).ok()?;
+        let name = HeaderName::parse(inspect.header.as_ref()?.as_str()).ok()?;
         Some(compiler.inputs.slot(Input::Header(name)))
     });
     let fitting = |variant: &Variant| variant.reply.as_ref().is_some_and(|reply| !reply.forms.is_empty());
@@ -63,7 +63,7 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
     };
     plan.series = Series::new(&plan);
     let together = plan.series.together(&plan).count();
-    if together > 0 {
+    if together > 0 && problems.errors().is_empty() {
         let most =
             format_args!("make more than {MOST} series of metrics: {together} of them are counted as one, `{OTHER}`");
         problems.warning(&at, most);
@@ -234,7 +234,8 @@ impl Compiler<'_> {
         let read = self.inputs.headers();
         let looked_at: Vec<&[u8]> =
             order::of(read.iter().map(String::as_bytes)).into_iter().map(|(name, _)| name).collect();
-        let inspected = self.config.inspect.as_ref().map(|inspect| inspect.header.as_str().replace('_', "-"));
+        let inspected = self.config.inspect.as_ref().and_then(|inspect| inspect.header.as_ref());
+        let inspected = inspected.map(|header| header.as_str().replace('_', "-"));
         let mut shared = false;
         for same in order.chunk_by(|(one, _), (two, _)| one == two) {
             let mut same = same.iter().filter_map(|(_, place)| writers.get(*place));
@@ -269,8 +270,9 @@ impl Compiler<'_> {
                 }
             }
         }
-        if let Some((inspect, folded)) = self.config.inspect.as_ref().zip(inspected) {
-            let (header, at) = (&inspect.header, FieldPath::ROOT);
+        let header = self.config.inspect.as_ref().and_then(|inspect| inspect.header.as_ref());
+        if let Some((header, folded)) = header.zip(inspected) {
+            let at = FieldPath::ROOT;
             let at = at.key("inspect");
             if folded == DICTIONARY {
                 problems.error(&at.key("header"), format_args!("may not be {DICTIONARY}, the dictionary of all flags"));

@@ -182,7 +182,8 @@ impl Flag {
     }
 
     /// The share of identities that one of its rules draws at this time, as far as kill and guard let it.
-    pub(crate) fn exposure(&self, rule: &Rule, now: Timestamp, stand: &Stand) -> Ppm {
+    #[must_use]
+    pub fn exposure(&self, rule: &Rule, now: Timestamp, stand: &Stand) -> Ppm {
         let back = self.kill || stand.phase == Phase::RolledBack;
         if back { Ppm::NONE } else { rule.share(now, stand, self.baseline) }
     }

@@ -216,7 +216,7 @@ impl Series {
 
     /// Whether a flag has series of its own.
     #[must_use]
-    pub(crate) fn is_own(&self, flag: usize) -> bool {
+    pub fn is_own(&self, flag: usize) -> bool {
         matches!(self.flags.get(flag), Some(Of::Own(_)))
     }
 

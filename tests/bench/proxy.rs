@@ -61,6 +61,15 @@ fn seen(telemetry: &Value) -> String {
     config.to_string()
 }
 
+/// The same with this for the metrics of every flag.
+fn counted(flags: usize, metrics: &str) -> String {
+    let mut config: Value = serde_json::from_str(&config(flags)).unwrap();
+    for flag in config["flags"].as_object_mut().unwrap().values_mut() {
+        flag["metrics"] = metrics.into();
+    }
+    config.to_string()
+}
+
 /// The same job in Lua: the same hash, the same headers, the same spellings of forged headers removed. Its own
 /// 64-bit integers, salts prepared once, one look over the headers.
 fn lua(flags: usize) -> String {
@@ -162,6 +171,9 @@ fn main() {
         ("Tidegate, routing flag + 1", Scene::new(config(2))),
         ("Tidegate, routing flag + 19", Scene::new(config(20))),
         ("Tidegate, routing flag + 199", Scene::new(config(200))),
+        ("... + 19, metrics: none", Scene::new(counted(20, "none"))),
+        ("... + 19, metrics: counts", Scene::new(counted(20, "counts"))),
+        ("... + 19, metrics: all", Scene::new(counted(20, "all"))),
         ("Tidegate, + 1, for access logs", Scene::new(seen(&json!({"accessLog": true})))),
         ("Tidegate, + 1, for spans", Scene::new(seen(&json!({"spans": true})))),
         ("Tidegate, + 1, in baggage", Scene::new(seen(&json!({"baggage": true})))),

@@ -3,11 +3,13 @@
 //!
 //! Never changes what is asked: a part of a command that it does not know is an error.
 
+use super::past;
 use super::stage;
 use super::support::envoy::{Envoy, repository};
 use super::support::http::{Client, Request};
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
@@ -68,6 +70,7 @@ impl Shell {
                 self.stage = None;
                 String::new()
             }
+            command if command.starts_with("tidegate ") => self.tidegate(command),
             curl if curl.starts_with("curl ") => {
                 let (status, output) = self.curl(curl);
                 assert_eq!(status, 200, "{curl}");
@@ -95,20 +98,38 @@ impl Shell {
         }
     }
 
+    /// What the command says to whoever stands in the repository, in what `make up` has made of it, or, to be told of
+    /// the past, in a repository of flags.
+    fn tidegate(&self, command: &str) -> String {
+        if command.starts_with("tidegate log ") {
+            let flags = past::repository();
+            return tidegate(past::command("sh", flags.path()).args(["-c", command]));
+        }
+        if let Some((_, file)) = command.split_once(" --svg ") {
+            return drawing(command, file);
+        }
+        let Some((envoy, folder)) = &self.stage else {
+            return tidegate(Command::new("sh").args(["-c", command]).current_dir(repository()));
+        };
+        let command = command.replace("localhost:10000", &format!("localhost:{}", envoy.port("ingress")));
+        tidegate(Command::new("sh").args(["-c", &command]).current_dir(folder.path()))
+    }
+
     /// The request of a curl line, sent by the harness because curl may be absent; what follows it is for the shell.
     fn curl(&self, command: &str) -> (u16, String) {
         let (curl, filter) = command.split_once(" | ").unwrap_or((command, "cat"));
         let mut request = Request::get("/").host("localhost:10000");
-        let (mut with_head, mut admin) = (false, false);
+        let (mut with_head, mut listener) = (false, "ingress");
         let mut words = words(curl).into_iter().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
                 "-s" | "localhost:10000" | "-o/dev/null" => {}
                 "-sD-" => with_head = true,
                 "-X" => request.method = words.next().unwrap(),
-                page if page.starts_with("localhost:9901/") => {
-                    admin = true;
-                    request.path = page.trim_start_matches("localhost:9901").into();
+                page if page.starts_with("localhost:9901/") || page.starts_with("localhost:10003/") => {
+                    let (host, path) = page.split_once('/').unwrap();
+                    listener = if host == "localhost:9901" { "admin" } else { "inspection" };
+                    request.path = format!("/{path}").into();
                 }
                 "-H" => {
                     let header = words.next().unwrap();
@@ -119,7 +140,8 @@ impl Shell {
             }
         }
         let envoy = &self.stage.as_ref().expect("the page has started an Envoy").0;
-        let mut client = if admin { Client::new(envoy.admin_port()) } else { envoy.client() };
+        let port = if listener == "admin" { envoy.admin_port() } else { envoy.port(listener) };
+        let mut client = Client::new(port);
         let response = client.send(&request);
         let text = if with_head {
             let line = |(name, value): &(String, Vec<u8>)| format!("{name}: {}\n", String::from_utf8_lossy(value));
@@ -136,6 +158,33 @@ impl Shell {
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         (response.status, String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap())
     }
+}
+
+/// What the command prints, whether it finds something or not.
+fn tidegate(shell: &mut Command) -> String {
+    let built = Path::new(env!("CARGO_BIN_EXE_tidegate")).parent().expect("a binary lies in a folder");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path =
+        std::env::join_paths([built.to_owned()].into_iter().chain(std::env::split_paths(&path))).expect("a path");
+    let output = shell.env("PATH", path).env("NO_COLOR", "1").output().expect("a shell can be started");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{shell:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Draws aside, and holds the picture that the page shows to what was drawn; `TIDEGATE_BLESS=1` takes it.
+fn drawing(command: &str, file: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let aside = folder.path().join("drawn.svg");
+    let command = command.replace(file, &aside.to_string_lossy());
+    let output = tidegate(Command::new("sh").args(["-c", &command]).current_dir(repository()));
+    let (shown, drawn) = (repository().join(file), fs::read_to_string(aside).unwrap());
+    if std::env::var_os("TIDEGATE_BLESS").is_some() {
+        fs::write(shown, drawn).unwrap();
+    } else {
+        assert!(fs::read_to_string(shown).unwrap() == drawn, "{file} is not what is drawn now");
+    }
+    output
 }
 
 pub(super) fn run(command: &mut Command) -> String {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use tidegate::count::Counts;
 use tidegate::decide::decide;
 use tidegate::guard::{Entry, Store, Worker};
 use tidegate::outcome::Answer;
@@ -284,6 +285,8 @@ impl Cluster {
         let mut worker = side.worker.borrow_mut();
         let decisions = decide(&side.plan, &request, worker.standing(now), now);
         let entries = worker.served(&decisions);
+        let counted = Counts::new(&side.plan).decided(&side.plan, &decisions, 0);
+        assert_eq!(counted.len(), decisions.list().len(), "what can be decided has a series to be counted in");
         drop(worker);
         let decision = decisions.find(&self.flag).expect("the flag matches");
         let variant = decision.variant().name().as_str().to_owned();

@@ -387,12 +387,12 @@ fn ready(admin_file: &Path) -> Option<(u16, BTreeMap<String, u16>)> {
     Some((admin, ports))
 }
 
-/// A shell that kills Envoy and removes its files when this program ends without having done so: the pipe that it
+/// A shell that kills a process and removes its files when this program ends without having done so: the pipe that it
 /// reads from is then closed. It lets a Ctrl-C in the terminal pass, which reaches all three.
-fn guard(envoy: u32, dir: &Path) -> Child {
+pub fn guard(process: u32, dir: &Path) -> Child {
     let script = r#"trap "" INT TERM HUP; read -r _; kill -9 "$1"; rm -rf "$2""#;
     let mut command = Command::new("sh");
-    command.args(["-c", script, "guard", &envoy.to_string()]).arg(dir);
+    command.args(["-c", script, "guard", &process.to_string()]).arg(dir);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("a shell can be started")
 }

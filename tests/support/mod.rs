@@ -29,6 +29,7 @@ pub mod host;
 pub mod http;
 pub mod invalid;
 pub mod istio;
+pub mod prometheus;
 pub mod scene;
 pub mod scrape;
 pub mod simulate;

@@ -12,16 +12,16 @@ use serde_json::json;
 
 use super::super::Stop;
 use super::super::ask::{self, Question};
-use super::super::diagnostic::{self, Diagnostic, Severity, nearest};
-use super::super::load::Loaded;
+use super::super::diagnostic::{Diagnostic, Severity, nearest};
+use super::super::load::{self, Loaded};
 use super::super::source::{self, Document};
 use super::super::tree::{Key, Places, Tree, Value};
 use super::{Case, Expect, Said, Suite};
-use crate::config::{Config, Node};
+use crate::config::{Inspect, Node};
 use crate::decide::Reason;
 use crate::effect::INSPECTION;
-use crate::plan::{Compiled, Plan};
-use crate::problem::{FieldPath, Problems, Quoted};
+use crate::plan::Plan;
+use crate::problem::{FieldPath, Quoted};
 use crate::time::Timestamp;
 
 /// What asks for inspection where a config that stands inside has no key of its own.
@@ -234,11 +234,10 @@ impl Reader<'_> {
             Some(request) => self.request(request, &at.key("request"))?,
             None => Question::new("GET", "shop.example", "/"),
         };
-        if let Some(inspect) = loaded.and_then(|loaded| loaded.config.inspect.as_ref()) {
-            let key = inspect.header.as_str();
+        let inspect = loaded.and_then(|loaded| loaded.config.inspect.as_ref());
+        if let Some((key, value)) = inspect.and_then(Inspect::key) {
             // A request that comes with the header shows what becomes of it.
             if !question.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(key)) {
-                let value = inspect.equals.as_ref().map_or("1", |value| value.as_str());
                 question.headers.push((key.to_owned(), value.as_bytes().to_vec()));
             }
         }
@@ -407,24 +406,16 @@ fn inside(tree: &Tree, around: &Document) -> Document {
             entries.push(("inspect".into(), Node::Map(vec![("header".into(), Node::Text(KEY.into()))])));
         }
     }
-    let wire = source::json(&node).to_string().into_bytes();
-    Document { wire, places: tree.places(), ..around.clone() }
+    Document { wire: source::wire(&node), places: tree.places(), ..around.clone() }
 }
 
 /// The config of a document, with every problem noted under this name; a field that is not known is one.
 fn compile(document: Document, name: &str, read: &mut Read) -> Option<Loaded> {
-    let mut problems = Problems::default();
-    let config = Config::from_bytes(&document.wire, &mut problems);
-    let compiled = Plan::compile(&config, &mut problems);
-    let mut list = diagnostic::all(&document, &problems, true);
-    list.retain(|one| one.severity == Severity::Error);
-    if !list.is_empty() {
+    let judged = load::judge(document, true).map_err(|(document, mut list)| {
         for one in list.iter_mut().filter(|one| !name.is_empty() && one.path != name) {
             one.path = format!("{name}.{}", one.path);
         }
         read.problems.push((document, list));
-        return None;
-    }
-    let Compiled::Ready(plan) = compiled else { return None };
-    Some(Loaded { document, config, plan })
+    });
+    judged.ok()
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::freeze::{Freeze, Offset, Weekly};
 use crate::cli::debt::Caps;
-use crate::cli::exposure::kind;
+use crate::cli::words;
 use crate::config::read::{Field, Limit, Object, word};
 use crate::config::reference::{Entry, Section};
 use crate::config::shape::{self, NEEDED, Shape};
@@ -276,7 +276,7 @@ fn by_type<T>(
     let Some(object) = field.object(section, problems) else { return found };
     found.every = object.field(EVERY).and_then(|field| read(&field, problems));
     for one in KINDS {
-        let value = object.field(kind(one)).and_then(|field| read(&field, problems));
+        let value = object.field(words::kind(one)).and_then(|field| read(&field, problems));
         found.own.extend(value.map(|value| (one, value)));
     }
     found
@@ -352,7 +352,7 @@ fn rest(object: &Object<'_>, problems: &mut Problems) -> (Option<Box<str>>, Opti
     let reason = object.required("reason", problems).and_then(|field| {
         field.parse(problems, |text| crate::name::Prose::parse_some(text).map(|prose| prose.as_str().into()))
     });
-    let words = KINDS.map(|one| (kind(one), one));
+    let words = KINDS.map(|one| (words::kind(one), one));
     let types = object.field("types").map_or(Some(KINDS.to_vec()), |field| {
         field.each(problems, LIST, |item, problems| item.parse(problems, |text| word(text, &words)))
     });

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 
 use super::format::{Needed, Policy};
 use super::freeze::Freeze;
+use crate::cli::compare::{asked, conditions_of, decides_as, salt, sources};
 use crate::cli::diagnostic::{Severity, nearest};
-use crate::cli::exposure::{away, baseline, everybody, kind, only, share, stage, times};
+use crate::cli::exposure::{away, baseline, everybody, only, share, times};
 use crate::cli::finding::Finding;
 use crate::cli::screen::count;
 use crate::cli::{logic, words};
-use crate::config::{Condition, Config, Exposure, Flag, Match, Rule, Step};
+use crate::config::{Config, Exposure, Flag, Match, Rule, Step};
 use crate::decide::condition::glob;
 use crate::name::FlagKey;
 use crate::share::Ppm;
@@ -44,7 +45,8 @@ pub(in crate::cli) fn judge_change(policy: &Policy, old: &Config, new: &Config, 
         if let Some(freeze) = look.freeze(now) {
             let what = match before {
                 None => Some("is new"),
-                Some(before) if look.decides_as((old, before)) || look.only_goes_back((old, before)) => None,
+                Some(before) if decides_as(key, (old, before), (new, flag)) => None,
+                Some(before) if look.only_goes_back((old, before)) => None,
                 Some(_) => Some("changes"),
             };
             found.extend(what.map(|what| look.whole("policy/freeze", format!("{what} in a freeze: {freeze}"))));
@@ -111,7 +113,7 @@ impl<'c> Look<'c> {
         if patterns.iter().any(|pattern| fits(pattern)) {
             return None;
         }
-        let type_is = kind(self.flag.kind);
+        let type_is = words::kind(self.flag.kind);
         let message = format!("is of type {type_is}, whose keys look like {}", patterns.join(" or "));
         Some(self.whole("policy/name", message))
     }
@@ -120,7 +122,7 @@ impl<'c> Look<'c> {
         let needed: BTreeSet<Needed> = self.policy.required.both(self.flag.kind).flatten().copied().collect();
         let missing: Vec<&str> = needed.into_iter().filter(|field| !self.has(*field)).map(Needed::name).collect();
         (!missing.is_empty()).then(|| {
-            let message = format!("must have {}, as it is of type {}", missing.join(", "), kind(self.flag.kind));
+            let message = format!("must have {}, as it is of type {}", missing.join(", "), words::kind(self.flag.kind));
             self.whole("policy/required", message)
         })
     }
@@ -181,8 +183,10 @@ impl<'c> Look<'c> {
             (share > cap).then_some((at, share))
         })?;
         let when = if at == self.now { String::new() } else { format!(" from {} on", words::time(at)) };
-        let message =
-            format!("is {}, and gives something new to {over} of everybody{when}: {cap} is the most", stage(stage_is));
+        let message = format!(
+            "is {}, and gives something new to {over} of everybody{when}: {cap} is the most",
+            words::stage(stage_is)
+        );
         Some(self.at("policy/stage", "stage", message))
     }
 
@@ -222,7 +226,8 @@ impl<'c> Look<'c> {
         let mut found = Vec::new();
         // People whom other draws take are other people: what they had before was nothing.
         let anew = before.is_some_and(|before| {
-            before.salt != self.flag.salt || sources(old, before) != sources(self.config, self.flag)
+            salt(self.key, before) != salt(self.key, self.flag)
+                || sources(old, before) != sources(self.config, self.flag)
         });
         let was = before.filter(|_| !anew).map_or(Ppm::NONE, |before| everybody(old, before, self.now));
         let is = everybody(self.config, self.flag, self.now);
@@ -255,12 +260,6 @@ impl<'c> Look<'c> {
         found
     }
 
-    /// Whether the flag decides as the one before it did.
-    fn decides_as(self, (old, before): (&Config, &Flag)) -> bool {
-        let flag = self.flag;
-        flag.kill == before.kill && flag.rules == before.rules && self.is_same_but_rules((old, before))
-    }
-
     /// Whether all is equal but what the rules say, and whether the flag is killed.
     fn is_same_but_rules(self, (old, before): (&Config, &Flag)) -> bool {
         let flag = self.flag;
@@ -269,9 +268,9 @@ impl<'c> Look<'c> {
             flag.route == before.route && flag.rescue == before.rescue && flag.header == before.header,
             flag.variants == before.variants,
             flag.baseline == before.baseline && flag.default == before.default,
-            flag.salt == before.salt && sources(self.config, flag) == sources(old, before),
+            salt(self.key, flag) == salt(self.key, before) && sources(self.config, flag) == sources(old, before),
             flag.guard == before.guard,
-            segments(self.config, flag) == segments(old, before),
+            asked(self.config, conditions_of(flag)) == asked(old, conditions_of(before)),
         ];
         parts.into_iter().all(|same| same)
     }
@@ -304,33 +303,6 @@ impl<'c> Look<'c> {
             && self.is_same_but_rules((old, before))
             && pairs().all(lowers)
     }
-}
-
-/// Where a flag looks for identities.
-fn sources<'c>(config: &'c Config, flag: &'c Flag) -> &'c [crate::config::Source] {
-    flag.identity.as_deref().unwrap_or(&config.identity)
-}
-
-/// The segments that the rules of a flag speak of, by name, with those that these speak of.
-fn segments<'c>(config: &'c Config, flag: &'c Flag) -> BTreeSet<(&'c str, String)> {
-    let mut found = BTreeSet::new();
-    let mut open: Vec<&Condition> = flag.rules.iter().filter_map(|rule| rule.when.as_ref()).collect();
-    while let Some(condition) = open.pop() {
-        match condition {
-            Condition::All(parts) | Condition::Any(parts) => open.extend(parts),
-            Condition::Not(part) => open.push(part),
-            Condition::Test(..) => {}
-            Condition::Segment(name) => {
-                let segment = config.segments.iter().find(|(known, _)| known == name);
-                if let Some((name, inside)) = segment
-                    && found.insert((name.as_str(), format!("{inside:?}")))
-                {
-                    open.push(inside);
-                }
-            }
-        }
-    }
-    found
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ pub(super) fn load(path: &str, screen: &mut Screen) -> Result<Policy, Stop> {
 
 /// A policy, and what is wrong with it. A field that is not known is an error: it would not be enforced.
 fn read(path: &str) -> Result<(Document, Policy, Vec<Diagnostic>), Stop> {
-    let document = source::single(path)?;
+    let document = source::document(path)?;
     let node = serde_json::from_slice::<Node>(&document.wire)
         .map_err(|error| Stop::Broken(format!("{}: is {error}", document.file)))?;
     let mut problems = Problems::default();

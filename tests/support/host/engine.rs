@@ -13,6 +13,7 @@ pub(super) use wasmtime::{
 
 /// An engine; a metered one counts what a module does.
 #[cfg(not(fuzzing))]
+#[allow(clippy::unnecessary_wraps, reason = "the other one can fail")]
 pub(super) fn engine(metered: bool) -> Result<Engine, Error> {
     Ok(Engine::new(wasmi::Config::default().consume_fuel(metered)))
 }

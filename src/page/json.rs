@@ -1,0 +1,94 @@
+//! Writes JSON: a comma where one is due, and text that cannot break out of its quotes.
+//!
+//! Small on purpose: it goes into the module. Never writes what is not finite, because it takes whole numbers alone.
+
+use core::fmt::{Display, Write};
+
+/// JSON that is being written.
+#[derive(Debug, Default)]
+pub(super) struct Json(String);
+
+impl Json {
+    /// All that was written.
+    pub(super) fn finish(self) -> String {
+        self.0
+    }
+
+    /// A map with what `inside` writes.
+    pub(super) fn map(&mut self, inside: impl FnOnce(&mut Self)) {
+        self.around('{', '}', inside);
+    }
+
+    /// A list with what `inside` writes.
+    pub(super) fn list(&mut self, inside: impl FnOnce(&mut Self)) {
+        self.around('[', ']', inside);
+    }
+
+    /// A key of a map; its value comes next.
+    pub(super) fn key(&mut self, name: &str) -> &mut Self {
+        self.text(name);
+        self.0.push(':');
+        self
+    }
+
+    /// Text.
+    pub(super) fn text(&mut self, text: &str) {
+        self.border();
+        self.0.push('"');
+        for c in text.chars() {
+            // Writing to a string cannot fail. `<` would let a page end its script.
+            let _ = match c {
+                '"' | '\\' => write!(self.0, "\\{c}"),
+                c if c < ' ' || c == '<' || c == '\u{7f}' => write!(self.0, "\\u{:04x}", u32::from(c)),
+                c => write!(self.0, "{c}"),
+            };
+        }
+        self.0.push('"');
+    }
+
+    /// A number or a boolean; `null` if there is none.
+    pub(super) fn plain(&mut self, value: Option<impl Display>) {
+        self.border();
+        let _ = match value {
+            Some(value) => write!(self.0, "{value}"),
+            None => self.0.write_str("null"),
+        };
+    }
+
+    fn around(&mut self, open: char, close: char, inside: impl FnOnce(&mut Self)) {
+        self.border();
+        self.0.push(open);
+        inside(self);
+        self.0.push(close);
+    }
+
+    /// What stands between a value and the one before it.
+    fn border(&mut self) {
+        if !self.0.is_empty() && !self.0.ends_with(['{', '[', ':']) {
+            self.0.push(',');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let mut json = Json::default();
+        json.map(|json| {
+            json.key("a\"b").text("<\u{1}\\:{");
+            json.key("list").list(|json| {
+                json.plain(Some(1));
+                json.plain(None::<u64>);
+                json.list(|_| ());
+                json.map(|json| json.key("x").plain(Some(true)));
+            });
+            json.key("end").text("");
+        });
+        let text = json.finish();
+        assert_eq!(text, r#"{"a\"b":"\u003c\u0001\\:{","list":[1,null,[],{"x":true}],"end":""}"#);
+        assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
+    }
+}
