@@ -5,7 +5,9 @@
 //! that keeps a generated one.
 
 use core::fmt::Write;
+use std::borrow::Cow;
 
+use crate::baggage::{self, BAGGAGE};
 use crate::decide::{Decision, Decisions};
 use crate::name::item;
 use crate::plan::{DICTIONARY, Plan};
@@ -14,7 +16,7 @@ use crate::request::Request;
 /// The response header of inspection.
 pub const INSPECTION: &str = "x-tidegate";
 
-/// The longest inspection header and dictionary, in bytes: proxies and servers refuse headers of more than 8 KiB.
+/// The longest inspection header, dictionary and filter state, in bytes: proxies and servers refuse headers of more than 8 KiB.
 const HEADER_MAX: usize = 4 * 1024;
 
 /// One change to a request's headers or route.
@@ -26,6 +28,8 @@ pub enum Effect<'e> {
     Set(&'e str, &'e str),
     /// Make this the only value of the dictionary header.
     Dictionary(String),
+    /// Make this the only value of the baggage header.
+    Baggage(Vec<u8>),
     /// Look the route up again: a header that routes may match has changed.
     ClearRoute,
 }
@@ -38,6 +42,12 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
     let mut effects = Vec::with_capacity(list.len().saturating_mul(2).saturating_add(forged.len()).saturating_add(2));
     // A twin of an owned header cannot be replaced by writing the header, so what was forged goes first.
     effects.extend(forged.iter().map(|name| Effect::Remove(name)));
+    // Of a request that could not be read, nobody knows what its baggage is.
+    let tells = plan.telemetry.baggage && !request.method().is_empty();
+    let baggage = if tells { baggage(plan, request, list) } else { None };
+    if baggage.is_some() && !request.baggage().is_empty() {
+        effects.push(Effect::Remove(BAGGAGE));
+    }
     let mut routes = !forged.is_empty();
     for decision in list {
         routes |= decision.flag().routes;
@@ -53,10 +63,41 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
     if plan.dictionary && !list.is_empty() {
         effects.push(Effect::Dictionary(join(list, |decision, text| text.push_str(&decision.variant().member))));
     }
+    effects.extend(baggage.filter(|value| !value.is_empty()).map(Effect::Baggage));
     if routes {
         effects.push(Effect::ClearRoute);
     }
     effects
+}
+
+/// The baggage as it goes on, if it changes.
+fn baggage(plan: &Plan, request: &Request<'_>, list: &[Decision<'_>]) -> Option<Vec<u8>> {
+    let ours = list.iter().map(|decision| (decision.flag().key().as_str(), decision.variant().name().as_str()));
+    let owned = |key: &[u8]| plan.flags.binary_search_by(|flag| flag.key().as_str().as_bytes().cmp(key)).is_ok();
+    baggage::rewritten(request.baggage(), ours, owned)
+}
+
+/// What the request's filter state has to hold, for access logs and spans: names, to which Envoy adds `wasm.` in front,
+/// and values.
+#[must_use]
+pub fn on_stream<'e>(plan: &'e Plan, decisions: &'e Decisions<'_>) -> Vec<(&'static str, Cow<'e, str>)> {
+    let list = decisions.list();
+    let mut states = Vec::new();
+    if plan.telemetry.access_log && !list.is_empty() {
+        states.push(("tidegate", Cow::Owned(join(list, |decision, text| told(decision, None, text)))));
+    }
+    if plan.telemetry.spans
+        && let Some(decision) = list.iter().find(|decision| decision.flag().routes)
+    {
+        let version = plan.revision().map(|revision| ("tidegate.version", revision.as_str()));
+        let parts = [
+            ("tidegate.key", decision.flag().key().as_str()),
+            ("tidegate.variant", decision.variant().name().as_str()),
+            ("tidegate.reason", decision.reason().open_feature()),
+        ];
+        states.extend(parts.into_iter().chain(version).map(|(name, value)| (name, Cow::Borrowed(value))));
+    }
+    states
 }
 
 /// The headers of the request as the effects leave them: what is not touched as it was and in its order, what is
@@ -68,17 +109,18 @@ pub fn rewritten<'e>(headers: &'e [(String, Vec<u8>)], effects: &'e [Effect<'_>]
     let gone = |name: &str| removed.clone().any(|gone| gone.eq_ignore_ascii_case(name));
     // Whatever a client sent under a name that is written has been removed by an effect of its own.
     let kept = headers.iter().filter(|(name, _)| !gone(name)).map(|(name, value)| (name.as_str(), value.as_slice()));
-    let written = effects.iter().filter_map(Effect::written).map(|(name, value)| (name, value.as_bytes()));
+    let written = effects.iter().filter_map(Effect::written);
     kept.chain(written).collect()
 }
 
 impl Effect<'_> {
     /// The header that is written, and its value.
     #[must_use]
-    pub fn written(&self) -> Option<(&str, &str)> {
+    pub fn written(&self) -> Option<(&str, &[u8])> {
         match self {
-            Self::Set(name, value) => Some((name, value)),
-            Self::Dictionary(value) => Some((DICTIONARY, value)),
+            Self::Set(name, value) => Some((name, value.as_bytes())),
+            Self::Dictionary(value) => Some((DICTIONARY, value.as_bytes())),
+            Self::Baggage(value) => Some((BAGGAGE, value)),
             Self::Remove(_) | Self::ClearRoute => None,
         }
     }
@@ -131,7 +173,8 @@ impl OnResponse {
     pub fn new(plan: &Plan, request: &Request<'_>, decisions: &Decisions<'_>) -> Self {
         Self {
             cookie: decisions.cookie().map(crate::decide::Cookie::header),
-            inspection: asks(plan, request).then(|| join(decisions.list(), inspect)),
+            inspection: asks(plan, request)
+                .then(|| join(decisions.list(), |decision, text| told(decision, decision.exposure(), text))),
         }
     }
 
@@ -154,12 +197,13 @@ fn same(key: &[u8], sent: &[u8]) -> bool {
     key.len() == sent.len() && key.iter().zip(sent).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
-/// `checkout=v2;reason=split;exposure=12345`
-fn inspect(decision: &Decision<'_>, text: &mut String) {
+/// `checkout=v2;reason=split;exposure=12345`; the exposure only for who has the key: with the salts of many flags it
+/// would come close to an identity.
+fn told(decision: &Decision<'_>, exposure: Option<u32>, text: &mut String) {
     let name = item(decision.variant().name().as_str());
     // Writing to a string cannot fail.
     let _ = write!(text, "{}={name};reason={}", decision.flag().key(), decision.reason().code());
-    if let Some(exposure) = decision.exposure() {
+    if let Some(exposure) = exposure {
         let _ = write!(text, ";exposure={exposure}");
     }
     if decision.missed_draw() && decision.reason() != crate::decide::Reason::NoIdentity {

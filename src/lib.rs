@@ -7,9 +7,10 @@
 //!
 //! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`effect`]; then the way back:
 //! [`outcome`], [`guard`], [`standing`]. The values that they are made of stand in [`hash`], [`share`], [`decimal`],
-//! [`time`], [`name`] and [`reason`]. What becomes of a push is said by [`lifecycle`]; what is counted stands in
-//! [`metric`], and [`count`] counts it; [`page`] shows it. There are two doors, and neither holds a rule: `filter` is the
-//! one to Envoy, in the wasm build only; [`cli`] is the one for people, with the feature of its name.
+//! [`time`], [`name`] and [`reason`]; what every hop can see, in [`baggage`]. What becomes of a push is said by
+//! [`lifecycle`]; what is counted stands in [`metric`], and [`count`] counts it; [`page`] shows it. There are two doors,
+//! and neither holds a rule: `filter` is the one to Envoy, in the wasm build only; [`cli`] is the one for people, with the
+//! feature of its name.
 //!
 //! # Invariants
 //!
@@ -19,6 +20,7 @@
 //! - The same config and identity give the same decision in every worker, proxy, restart and build.
 //! - An identity never leaves the engine: not in headers, not in logs, not in errors.
 
+pub mod baggage;
 pub mod config;
 pub mod count;
 pub mod decide;

@@ -121,8 +121,9 @@ impl OwnedHeader {
     /// Says which character or length is wrong, or that the header carries the request itself.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         // To own a header is to take it from every client: none of these can be missed by a request.
-        const NOT_OURS: [&str; 27] = [
+        const NOT_OURS: [&str; 28] = [
             "authorization",
+            "baggage",
             "connection",
             "content-length",
             "content-type",

@@ -54,6 +54,7 @@ pub struct Request<'r> {
     path: &'r [u8],
     values: Box<[Value<'r>]>,
     forged: Vec<&'r str>,
+    baggage: Vec<&'r [u8]>,
 }
 
 impl<'r> Request<'r> {
@@ -70,6 +71,7 @@ impl<'r> Request<'r> {
             path: b"",
             values: vec![Value::Absent; inputs.slots()].into(),
             forged: Vec::new(),
+            baggage: Vec::new(),
         };
         let mut query: &[u8] = b"";
         for (name, value) in headers {
@@ -80,6 +82,7 @@ impl<'r> Request<'r> {
                 _ => inputs.header(name.as_bytes(), |place| match place {
                     Place::Owned => request.forged.push(name),
                     Place::Cookies => request.cookies(inputs, value),
+                    Place::Baggage => request.baggage.push(value),
                     // Blanks around a value are none of it; HTTP/1.1 codecs take them off, those of HTTP/2 do not.
                     Place::Slot(slot) => request.add(slot, Cow::Borrowed(value.trim_ascii())),
                 }),
@@ -126,6 +129,12 @@ impl<'r> Request<'r> {
     #[must_use]
     pub fn forged(&self) -> &[&'r str] {
         &self.forged
+    }
+
+    /// The values of all `baggage` headers, if the plan adds to them.
+    #[must_use]
+    pub(crate) fn baggage(&self) -> &[&'r [u8]] {
+        &self.baggage
     }
 
     /// The value of an input.

@@ -37,7 +37,7 @@ const STATUSES: std::ops::RangeInclusive<u32> = 0..=12;
 
 fn calls() -> impl Iterator<Item = &'static Call> {
     static FOREIGN_CALL: Call = FOREIGN;
-    static ALL: [Call; 16] = CALLS;
+    static ALL: [Call; 17] = CALLS;
     ALL.iter().chain([&FOREIGN_CALL])
 }
 
@@ -71,6 +71,7 @@ fn everything(flags: usize) -> String {
     all.insert("drawn".into(), json!({"rules": [{"percent": 50, "serve": "on"}], "guard": {"errors": {"max": 5}}}));
     json!({
         "version": 1, "revision": "everything", "unheard-of": 1, "inspect": {"header": "x-look"},
+        "telemetry": {"accessLog": true, "spans": true, "baggage": true},
         "identity": [{"header": "x-user"}, {"generate": {"cookie": "tg_id", "maxAge": "30d"}}],
         "flags": all,
     })
@@ -87,6 +88,8 @@ fn visit() -> Exchange {
         .header("x-flag-checkout", "forged")
         .header("x_flag_checkout", "forged")
         .header("x-upstream-version", "forged")
+        .header("baggage", b"a=\xff")
+        .header("baggage", "tidegate.checkout=forged")
         .property(&["source", "address"], "10.0.0.1:4711")
         .response_header("x-theirs", "stays")
         .response_header("set-cookie", "theirs=1")
@@ -279,6 +282,10 @@ fn goes_on(outcome: &Outcome, healthy: &Outcome, exchange: &Headers, about: &str
             // A flag that was decided otherwise, because a part of the request could not be read, is no fault.
             let decided = seen.len() == 1 && ["on", "off", "v1", "v2"].contains(&&*String::from_utf8_lossy(&seen[0]));
             assert!(seen.is_empty() || seen == sent || seen == good || decided, "{about}: {name}: {seen:?}");
+        } else if name == "baggage" {
+            // What others put there stays; ours is of what was decided.
+            let kept: &[u8] = if sent.is_empty() { b"tidegate." } else { b"a=\xff,tidegate." };
+            assert!(seen == sent || seen.len() == 1 && seen[0].starts_with(kept), "{about}: {seen:?}");
         } else {
             assert_eq!(seen, sent, "{about}: {name}");
         }

@@ -210,7 +210,11 @@ fn natively(plan: &Plan, headers: &Fields, claims: &Claims) -> Expected {
     let mut carried = Vec::new();
     carried.extend(carry.cookie.map(|cookie| ("set-cookie".to_owned(), cookie.into_bytes())));
     carried.extend(carry.inspection.map(|text| (INSPECTION.to_owned(), text.into_bytes())));
-    Expected { version: route.map_or("v1", |(_, value)| value).to_owned(), upstream, carried }
+    Expected {
+        version: route.map_or_else(|| "v1".into(), |(_, value)| String::from_utf8_lossy(value).into_owned()),
+        upstream,
+        carried,
+    }
 }
 
 /// Headers without an order among different names, so that two lists can be compared.

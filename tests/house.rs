@@ -17,7 +17,7 @@ use std::path::{Component, Path, PathBuf};
 use support::envoy::{module, repository};
 
 /// The modules of the engine and its door, in the order in which data flows through them.
-const FLOW: [&str; 22] = [
+const FLOW: [&str; 23] = [
     "order",
     "hash",
     "problem",
@@ -27,6 +27,7 @@ const FLOW: [&str; 22] = [
     "name",
     "reason",
     "metric",
+    "baggage",
     "standing",
     "config",
     "plan",

@@ -115,6 +115,7 @@ fn places(section: &Section) -> &'static [&'static str] {
         "A source of identity" => &["identity[].", "flags.*.identity[]."],
         "`generate`" => &["identity[].generate."],
         "`inspect`" => &["inspect."],
+        "`telemetry`" => &["telemetry."],
         "A flag" => &["flags.*."],
         "`match`" => &["flags.*.match."],
         "`route`" => &["flags.*.route."],

@@ -25,7 +25,8 @@ use tempfile::TempDir;
 const ENVOY_FILTER: &str = "envoyfilter.yaml";
 const WASM_PLUGIN: &str = "wasmplugin.yaml";
 const ROUTES: &str = "routes.yaml";
-const MANIFESTS: [&str; 3] = [ENVOY_FILTER, WASM_PLUGIN, ROUTES];
+const TELEMETRY: &str = "telemetry.yaml";
+const MANIFESTS: [&str; 4] = [ENVOY_FILTER, WASM_PLUGIN, ROUTES, TELEMETRY];
 
 /// Where the routes of a host lead, and what the flag says there.
 const HOST: &str = "www.shop.example";
@@ -61,7 +62,7 @@ fn every_field_of_a_manifest_is_caught_when_it_is_misspelt() {
 }
 
 /// Maps whose keys are the author's own words.
-const NAMES: [&str; 3] = ["headers", "labels", "matchLabels"];
+const NAMES: [&str; 4] = ["customTags", "headers", "labels", "matchLabels"];
 
 /// What no schema of Istio describes: Kubernetes checks the first one, Envoy and the filter the others.
 const OPAQUE: [&str; 3] = ["metadata", "pluginConfig", "value"];

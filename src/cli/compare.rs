@@ -468,12 +468,19 @@ fn of_config(old: &Config, new: &Config) -> Vec<Change> {
     let text = |prose: &Option<crate::name::Prose>| prose.as_ref().map(ToString::to_string);
     let switch = |on: bool| on.then(|| "on".to_owned());
     let inspect = |config: &Config| config.inspect.as_ref().map(words::inspect);
+    let telemetry = |config: &Config| {
+        let seen = config.telemetry;
+        let places = [(seen.access_log, "access log"), (seen.spans, "spans"), (seen.baggage, "baggage")];
+        let on: Vec<&str> = places.iter().filter(|(on, _)| *on).map(|(_, place)| *place).collect();
+        (!on.is_empty()).then(|| on.join(", "))
+    };
     let sources = |config: &Config| (!config.identity.is_empty()).then(|| words::sources(&config.identity));
     let mut changes: Vec<Change> = [
         Change::new("revision", text(&old.revision), text(&new.revision)),
         Change::new("identity", sources(old), sources(new)),
         Change::new("dictionary", switch(old.dictionary), switch(new.dictionary)),
         Change::new("inspect", inspect(old), inspect(new)),
+        Change::new("telemetry", telemetry(old), telemetry(new)),
     ]
     .into_iter()
     .flatten()

@@ -10,9 +10,10 @@ use super::ask::{Ask, Question, When};
 use super::load::{Loaded, load};
 use super::screen::{FAINT, GOOD, MAIN, ODD, Screen, paint};
 use super::{Found, Stop, words};
+use crate::baggage::BAGGAGE;
 use crate::config::{self, Operator};
 use crate::decide::{Decision, Turn, Witness, decide_before};
-use crate::effect::{self, INSPECTION, OnResponse};
+use crate::effect::{self, Effect, INSPECTION, OnResponse};
 use crate::plan::{Flag, Plan, Subject};
 use crate::share::Ppm;
 use crate::standing::Standing;
@@ -71,6 +72,7 @@ pub(super) struct Explained {
     written: Vec<(String, String)>,
     removed: Vec<String>,
     looks_up_route: bool,
+    filter_state: BTreeMap<String, String>,
     reply: Option<u32>,
     cookie: Option<String>,
     inspection: Option<String>,
@@ -125,6 +127,9 @@ pub(super) fn explain(loaded: &Loaded, question: &Question, now: Timestamp) -> E
     let effects = effect::on_request(plan, &request, &decisions);
     let carry = OnResponse::new(plan, &request, &decisions);
     let reply = effect::reply(plan, &request, &decisions).map(|answer| answer.status);
+    let emptied =
+        effects.contains(&Effect::Remove(BAGGAGE)) && !effects.iter().any(|one| matches!(one, Effect::Baggage(_)));
+    let gone = emptied.then_some(BAGGAGE);
     let missed = |flag: &&Flag| decisions.find(flag.key().as_str()).is_none();
     let passed =
         plan.flags().iter().filter(missed).map(|flag| (flag.key().to_string(), words::unmatched(flag, &request)));
@@ -133,11 +138,15 @@ pub(super) fn explain(loaded: &Loaded, question: &Question, now: Timestamp) -> E
         passed: passed.collect(),
         written: effects
             .iter()
-            .filter_map(effect::Effect::written)
-            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+            .filter_map(Effect::written)
+            .map(|(n, v)| (n.to_owned(), String::from_utf8_lossy(v).into_owned()))
             .collect(),
-        removed: request.forged().iter().map(ToString::to_string).collect(),
-        looks_up_route: effects.contains(&effect::Effect::ClearRoute),
+        removed: request.forged().iter().copied().chain(gone).map(str::to_owned).collect(),
+        looks_up_route: effects.contains(&Effect::ClearRoute),
+        filter_state: effect::on_stream(plan, &decisions)
+            .into_iter()
+            .map(|(name, value)| (format!("wasm.{name}"), value.into_owned()))
+            .collect(),
         reply,
         cookie: carry.cookie,
         inspection: carry.inspection,
@@ -295,6 +304,10 @@ impl Explained {
                 screen.line(paint(FAINT, "the route is looked up again"))?;
             }
         }
+        for (name, value) in &self.filter_state {
+            let place = paint(FAINT, "in the filter state");
+            screen.line(format!("{} {name}: {value}   {place}", paint(GOOD, "+")))?;
+        }
         let cookie = self.cookie.iter().map(|cookie| ("set-cookie", cookie));
         for (name, value) in cookie.chain(self.inspection.iter().map(|text| (INSPECTION, text))) {
             screen.line(format!("{} {name}: {value}   {}", paint(GOOD, "+"), paint(FAINT, "on the response")))?;
@@ -313,6 +326,7 @@ impl Explained {
                 removed: &self.removed,
                 clears_route: self.looks_up_route,
             },
+            filter_state: &self.filter_state,
             response: Response {
                 reply: self.reply,
                 set_cookie: self.cookie.as_deref(),
@@ -329,6 +343,9 @@ pub(super) struct Document<'e> {
     flags: Vec<&'e Told>,
     not_decided: Vec<Passed<'e>>,
     upstream: Upstream<'e>,
+    /// What access logs and spans can show.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    filter_state: &'e BTreeMap<String, String>,
     response: Response<'e>,
 }
 

@@ -22,7 +22,7 @@ pub use node::Node;
 use crate::name::{FlagKey, HeaderValue, OwnedHeader, Prose, SegmentName};
 use crate::problem::{FieldPath, Problems};
 use read::{Field, Limit};
-use reference::{CONFIG, INSPECT};
+use reference::{CONFIG, INSPECT, TELEMETRY};
 
 /// The largest config, in bytes.
 pub const MAX_BYTES: usize = 512 * 1024;
@@ -46,6 +46,19 @@ pub struct Config {
     pub dictionary: bool,
     /// What a request must carry to be told the decisions.
     pub inspect: Option<Inspect>,
+    /// Where others get to see the decisions.
+    pub telemetry: Telemetry,
+}
+
+/// Where others get to see the decisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Telemetry {
+    /// In the filter state, all of them, for access logs.
+    pub access_log: bool,
+    /// In the filter state, that of the flag that routes, part by part, for the tags of spans.
+    pub spans: bool,
+    /// In the request's baggage, for every hop behind this one.
+    pub baggage: bool,
 }
 
 /// Who may look into the proxy.
@@ -142,8 +155,17 @@ impl Config {
         if let Some(field) = object.field("inspect") {
             config.inspect = inspect(&field, problems);
         }
+        if let Some(field) = object.field("telemetry") {
+            config.telemetry = telemetry(&field, problems);
+        }
         config
     }
+}
+
+fn telemetry(field: &Field<'_>, problems: &mut Problems) -> Telemetry {
+    let Some(object) = field.object(&TELEMETRY, problems) else { return Telemetry::default() };
+    let mut on = |name| object.field(name).and_then(|field| field.boolean(problems)).unwrap_or_default();
+    Telemetry { access_log: on("accessLog"), spans: on("spans"), baggage: on("baggage") }
 }
 
 fn inspect(field: &Field<'_>, problems: &mut Problems) -> Option<Inspect> {

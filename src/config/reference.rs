@@ -17,9 +17,9 @@ const CLAIM: Shape = Shape::Either(&[Shape::Claim, Shape::List(&Shape::Claim)]);
 const HEADERS: Shape = Shape::Named { key: &Shape::HeaderName, value: &Shape::HeaderValue };
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 17] = [
-    &CONFIG, &SOURCE, &GENERATE, &INSPECT, &FLAG, &MATCH, &ROUTE, &VARIANT, &LIMIT, &REPLY, &RULE, &STEP, &SPLIT,
-    &GUARD, &ERRORS, &LATENCY, &CONDITION,
+pub static SECTIONS: [&Section; 18] = [
+    &CONFIG, &SOURCE, &GENERATE, &INSPECT, &TELEMETRY, &FLAG, &MATCH, &ROUTE, &VARIANT, &LIMIT, &REPLY, &RULE, &STEP,
+    &SPLIT, &GUARD, &ERRORS, &LATENCY, &CONDITION,
 ];
 
 /// What the fields of a section have to do with each other; a condition has a grammar of its own.
@@ -76,6 +76,13 @@ pub static CONFIG: Section = Section {
             "map",
             "off",
             "Tells a request that carries the key what was decided and why, in the response header `x-tidegate`.",
+        ),
+        entry(
+            "telemetry",
+            Shape::Map(&TELEMETRY),
+            "map",
+            "off",
+            "Lets access logs, spans and the services behind the proxy see what was decided. Never who asked.",
         ),
     ],
 };
@@ -168,6 +175,34 @@ pub static INSPECT: Section = Section {
             "1 to 65,535",
             "none",
             "Does so for everybody who comes by a listener with this port.",
+        ),
+    ],
+};
+
+/// Where others get to see the decisions.
+pub static TELEMETRY: Section = Section {
+    title: "`telemetry`",
+    fields: &[
+        entry(
+            "accessLog",
+            Shape::Boolean,
+            "boolean",
+            "`false`",
+            "Keeps all decisions of a request, with their reasons, for `%FILTER_STATE(wasm.tidegate:PLAIN)%`.",
+        ),
+        entry(
+            "spans",
+            Shape::Boolean,
+            "boolean",
+            "`false`",
+            "Keeps the routing flag's decision for tags: `wasm.tidegate.key`, `.variant`, `.reason` and `.version`.",
+        ),
+        entry(
+            "baggage",
+            Shape::Boolean,
+            "boolean",
+            "`false`",
+            "Adds each decision to the W3C `baggage` of the request: `tidegate.checkout=v2`.",
         ),
     ],
 };

@@ -4,6 +4,7 @@
 //! a panic takes down every request of the worker. A call that fails leaves things as they were: the request goes
 //! on. Never read a request header in the response phase: the SDK panics there, too.
 
+use std::borrow::Cow;
 use std::time::{Duration, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
@@ -76,10 +77,18 @@ pub(super) fn apply(effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) -> u3
 fn apply_one(effect: &Effect<'_>) -> bool {
     match effect {
         Effect::Remove(name) => hostcalls::remove_map_value(MapType::HttpRequestHeaders, name).is_ok(),
-        Effect::Set(..) | Effect::Dictionary(_) => effect.written().is_none_or(|(name, value)| {
-            hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value.as_bytes())).is_ok()
+        Effect::Set(..) | Effect::Dictionary(_) | Effect::Baggage(_) => effect.written().is_none_or(|(name, value)| {
+            hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value)).is_ok()
         }),
         Effect::ClearRoute => hostcalls::call_foreign_function("clear_route_cache", None).is_ok(),
+    }
+}
+
+/// Keeps values in the request's filter state, under `wasm.` and their names.
+pub(super) fn keep(states: &[(&str, Cow<'_, str>)]) {
+    for (name, value) in states {
+        // One segment: Envoy joins several by a NUL, which nothing that reads filter state can write.
+        let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
     }
 }
 

@@ -61,6 +61,7 @@ impl HttpContext for Stream {
             self.served = counts.decided(plan, &decisions, request.forged().len());
         }
         self.on_response = OnResponse::new(plan, &request, &decisions);
+        host::keep(&effect::on_stream(plan, &decisions));
         if let Some(answer) = effect::reply(plan, &request, &decisions) {
             host::answer(&answer);
             return Action::Pause;

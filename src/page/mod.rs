@@ -278,8 +278,11 @@ pub fn explain(transcript: &Transcript, decisions: &Decisions<'_>, effects: &[Ef
             }
         });
         json.key("upstream").map(|json| {
-            let written = effects.iter().filter_map(Effect::written);
-            written.for_each(|(name, value)| json.key(name).text(value));
+            // Most of a baggage is not ours, and may say who somebody is.
+            let ours = effects.iter().filter(|effect| !matches!(effect, Effect::Baggage(_)));
+            for (name, value) in ours.filter_map(Effect::written) {
+                json.key(name).text(core::str::from_utf8(value).unwrap_or_default());
+            }
         });
     });
     json.finish()

@@ -6,6 +6,7 @@
 use core::hash::{Hash, Hasher};
 use fnv::FnvHasher;
 
+use crate::baggage::BAGGAGE;
 use crate::config::ClaimPath;
 use crate::name::{HeaderName, OwnedHeader, ParameterName};
 
@@ -53,7 +54,7 @@ pub struct Inputs {
 impl Inputs {
     /// Nothing is looked at; these headers, and all that flags have by themselves, are owned.
     pub(super) fn inert(owned: &[OwnedHeader]) -> Self {
-        let mut inputs = Interner::default().finish(owned);
+        let mut inputs = Interner::default().finish(owned, false);
         inputs.headers.all_flags = true;
         inputs
     }
@@ -112,6 +113,8 @@ pub enum Place {
     Owned,
     /// It holds the cookies.
     Cookies,
+    /// It holds the baggage.
+    Baggage,
     /// Its value is looked at.
     Slot(Slot),
 }
@@ -166,7 +169,7 @@ impl HeaderTable {
             let Some((known, place)) = self.entries.get(number) else { return };
             let same = match place {
                 Place::Owned => known.len() == name.len() && known.iter().zip(name).all(|(a, b)| fold(*a) == fold(*b)),
-                Place::Cookies | Place::Slot(_) => known.eq_ignore_ascii_case(name),
+                Place::Cookies | Place::Baggage | Place::Slot(_) => known.eq_ignore_ascii_case(name),
             };
             if same {
                 visit(*place);
@@ -254,7 +257,7 @@ impl Interner {
         HeaderName::parse(name).ok().map(|name| self.slot(Input::Header(name)))
     }
 
-    pub(super) fn finish(self, owned: &[OwnedHeader]) -> Inputs {
+    pub(super) fn finish(self, owned: &[OwnedHeader], baggage: bool) -> Inputs {
         let slots = u16::try_from(self.inputs.len()).unwrap_or(u16::MAX);
         let mut inputs = Inputs { slots, ..Inputs::default() };
         let mut entries: Vec<(Box<[u8]>, Place)> = Vec::new();
@@ -280,6 +283,9 @@ impl Interner {
         }
         if !cookies.is_empty() {
             entries.push((Box::from(&b"cookie"[..]), Place::Cookies));
+        }
+        if baggage {
+            entries.push((BAGGAGE.as_bytes().into(), Place::Baggage));
         }
         inputs.headers = HeaderTable::new(entries);
         inputs.cookies = cookies.into();
@@ -309,7 +315,7 @@ mod tests {
         let mut interner = Interner::default();
         let read = interner.slot(Input::Header(HeaderName::parse("x-user_id").unwrap()));
         interner.slot(Input::Cookie(ParameterName::parse("uid").unwrap()));
-        let inputs = interner.finish(&owned);
+        let inputs = interner.finish(&owned, false);
         let places = |name: &str| {
             let mut places = Vec::new();
             inputs.header(name.as_bytes(), |place| places.push(place));
@@ -328,7 +334,7 @@ mod tests {
     #[test]
     fn a_full_table_still_ends_every_search() {
         let names: Vec<OwnedHeader> = (0..2_000).map(|n| OwnedHeader::parse(&format!("x-{n}")).unwrap()).collect();
-        let inputs = Interner::default().finish(&names);
+        let inputs = Interner::default().finish(&names, false);
         let mut found = 0;
         (0..4_000).for_each(|n| inputs.header(format!("X_{n}").as_bytes(), |_| found += 1));
         assert_eq!(found, 2_000);

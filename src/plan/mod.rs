@@ -21,7 +21,7 @@ pub use reply::Reply;
 pub use series::Series;
 pub use watch::{Judged, Watch};
 
-use crate::config::{Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step};
+use crate::config::{Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step, Telemetry};
 use crate::hash::Salt;
 use crate::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
 use crate::problem::Problems;
@@ -62,6 +62,7 @@ pub struct Plan {
     pub(crate) dictionary: bool,
     pub(crate) inspect: Option<Inspect>,
     pub(crate) inspect_slot: Option<Slot>,
+    pub(crate) telemetry: Telemetry,
     /// Whether two flags can write one header, so that the first must be kept.
     pub(crate) shared_headers: bool,
     /// Whether a decision depends on the time.

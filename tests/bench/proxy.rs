@@ -54,6 +54,13 @@ fn guarded() -> String {
     config.to_string()
 }
 
+/// The routing flag and another one, with what others get to see of them.
+fn seen(telemetry: &Value) -> String {
+    let mut config: Value = serde_json::from_str(&config(2)).unwrap();
+    config["telemetry"] = telemetry.clone();
+    config.to_string()
+}
+
 /// The same with this for the metrics of every flag.
 fn counted(flags: usize, metrics: &str) -> String {
     let mut config: Value = serde_json::from_str(&config(flags)).unwrap();
@@ -167,6 +174,9 @@ fn main() {
         ("... + 19, metrics: none", Scene::new(counted(20, "none"))),
         ("... + 19, metrics: counts", Scene::new(counted(20, "counts"))),
         ("... + 19, metrics: all", Scene::new(counted(20, "all"))),
+        ("Tidegate, + 1, for access logs", Scene::new(seen(&json!({"accessLog": true})))),
+        ("Tidegate, + 1, for spans", Scene::new(seen(&json!({"spans": true})))),
+        ("Tidegate, + 1, in baggage", Scene::new(seen(&json!({"baggage": true})))),
     ];
     let cells: Vec<(&str, Envoy)> =
         cells.into_iter().map(|(name, scene)| (name, scene.silent_upstreams().edit(elsewhere).start())).collect();

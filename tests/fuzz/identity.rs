@@ -85,7 +85,7 @@ fn check_effects(message: &Message<'_>, effects: &[Effect<'_>]) {
         match effect {
             Effect::Remove(name) => {
                 assert!(message.headers.iter().any(|(sent, _)| sent == name), "{name} was never sent");
-                assert!(owned(name), "{name} is not ours to take");
+                assert!(owned(name) || *name == "baggage", "{name} is not ours to take");
             }
             Effect::Set(name, value) => {
                 assert!(WRITTEN.get(*name).is_some_and(|values| values.contains(*value)), "{name}: {value}");
@@ -98,6 +98,7 @@ fn check_effects(message: &Message<'_>, effects: &[Effect<'_>]) {
                     assert!(known.contains(&value), "{text}");
                 }
             }
+            Effect::Baggage(value) => check_baggage(message, value),
             Effect::ClearRoute => {}
         }
     }
@@ -105,12 +106,29 @@ fn check_effects(message: &Message<'_>, effects: &[Effect<'_>]) {
     let left = upstream(message.headers.iter().copied(), effects);
     let left_by_engine = rewritten(&sent, effects);
     assert!(left.iter().map(|(name, value)| (&**name, &**value)).eq(left_by_engine), "written at once it is other");
-    let written: Vec<(&str, &str)> = effects.iter().filter_map(Effect::written).collect();
+    let written: Vec<(&str, &[u8])> = effects.iter().filter_map(Effect::written).collect();
     for (name, value) in left {
         if owned(&name) {
-            let ours = written.iter().any(|(ours, text)| *ours == name && text.as_bytes() == value);
+            let ours = written.iter().any(|(ours, text)| *ours == name && *text == value);
             assert!(ours, "{name} went through with {}", value.escape_ascii());
         }
+    }
+}
+
+/// What is added to a baggage comes last and is of the config; what stands before it came with the request.
+fn check_baggage(message: &Message<'_>, value: &[u8]) {
+    let sent = message.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("baggage"));
+    let mut sent = sent.flat_map(|(_, value)| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let mut added = false;
+    for member in value.split(|byte| *byte == b',') {
+        let text = member.strip_prefix(b"tidegate.").and_then(|member| std::str::from_utf8(member).ok());
+        let ours = text.and_then(|text| text.split_once('=')).is_some_and(|(key, variant)| {
+            let flag = PLAN.flags().iter().find(|flag| flag.key().as_str() == key);
+            flag.is_some() && ["on", "off", "a", "b", "c", "v1", "v2", "v3", "v4"].contains(&variant)
+        });
+        let came = !ours && sent.any(|sent| sent == member);
+        added |= ours;
+        assert!(ours || came && !added, "{} is neither sent nor ours", member.escape_ascii());
     }
 }
 

@@ -91,7 +91,7 @@ pub fn upstream<'h>(
         }
         if let Some((name, value)) = effect.written() {
             headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-            headers.push((name.to_owned(), value.as_bytes().to_vec()));
+            headers.push((name.to_owned(), value.to_vec()));
         }
     }
     headers

@@ -15,7 +15,7 @@ pub struct Call {
 /// Beyond these answers there are two more. 6, invalid memory access, needs pointers that lead out of the VM's memory,
 /// or a VM that can allocate no more; ours are those of live Rust values. 10, internal failure, is also the answer to
 /// any call that an operator has forbidden by `capability_restriction_config`: what traps then, traps on purpose.
-pub const CALLS: [Call; 16] = [
+pub const CALLS: [Call; 17] = [
     Call { name: "proxy_log", survived: &[0], answers: &[0], because: "2 is for a level that does not exist" },
     Call {
         name: "proxy_get_current_time_nanoseconds",
@@ -64,6 +64,12 @@ pub const CALLS: [Call; 16] = [
         survived: &[0],
         answers: &[0],
         because: "2 is for a map that is not there in this phase; removed is only in the request phase",
+    },
+    Call {
+        name: "proxy_set_property",
+        survived: &[0],
+        answers: &[0],
+        because: "1 is for a context without a request, 2 for a property that was declared read-only; ours is neither",
     },
     Call { name: "proxy_get_shared_data", survived: &[0, 1], answers: &[0, 1], because: "a key is there or not" },
     Call {

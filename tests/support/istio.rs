@@ -36,7 +36,10 @@ pub fn schemas() -> Option<Schemas> {
     for definition in serde_saphyr::from_multiple::<Value>(&text).expect("the definitions are YAML") {
         let spec = &definition["spec"];
         let kind = &spec["names"]["kind"];
-        if !["DestinationRule", "EnvoyFilter", "VirtualService", "WasmPlugin"].map(Value::from).contains(kind) {
+        if !["DestinationRule", "EnvoyFilter", "Telemetry", "VirtualService", "WasmPlugin"]
+            .map(Value::from)
+            .contains(kind)
+        {
             continue; // compiling all of them takes as long as the rest of this file
         }
         for version in spec["versions"].as_array().expect("a definition has versions") {

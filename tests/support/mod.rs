@@ -23,6 +23,7 @@
 
 pub mod case;
 pub mod cluster;
+pub mod collector;
 pub mod envoy;
 pub mod host;
 pub mod http;

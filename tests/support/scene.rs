@@ -54,6 +54,8 @@ pub struct Scene {
     plugin: Value,
     vm_id: String,
     access_log: Option<String>,
+    fields: Value,
+    clusters: Vec<Value>,
     log_levels: (String, String),
     faults: bool,
     edits: Vec<fn(&mut Value)>,
@@ -94,6 +96,8 @@ impl Scene {
             plugin: json!({"name": FILTER, "root_id": FILTER}),
             vm_id: String::new(),
             access_log: None,
+            fields: json!({}),
+            clusters: Vec::new(),
             log_levels: ("warning".to_owned(), "info".to_owned()),
             faults: false,
             edits: Vec::new(),
@@ -171,6 +175,18 @@ impl Scene {
         self
     }
 
+    /// Sets fields of the ingress's connection manager. Envoy runs in [`Envoy::dir`]: paths may be relative to that.
+    pub fn fields(mut self, fields: Value) -> Self {
+        self.fields = fields;
+        self
+    }
+
+    /// Adds a cluster that is no version of the upstream.
+    pub fn cluster(mut self, cluster: Value) -> Self {
+        self.clusters.push(cluster);
+        self
+    }
+
     /// The levels of Envoy's log and of the filter's: `warning` and `info` unless said otherwise.
     pub fn log_levels(mut self, envoy: &str, filter: &str) -> Self {
         self.log_levels = (envoy.to_owned(), filter.to_owned());
@@ -237,7 +253,7 @@ impl Scene {
             "stats_config": {"stats_tags": tags.collect::<Value>()},
             "static_resources": {
                 "listeners": ingress.chain(upstreams).collect::<Value>(),
-                "clusters": clusters.collect::<Value>(),
+                "clusters": clusters.chain(self.clusters.iter().cloned()).collect::<Value>(),
             },
         })
     }
@@ -252,6 +268,9 @@ impl Scene {
         }
         let mut manager = manager("ingress", filters, &routes);
         manager["use_remote_address"] = true.into();
+        for (field, value) in self.fields.as_object().into_iter().flatten() {
+            manager[field] = value.clone();
+        }
         if let Some(format) = &self.access_log {
             manager["access_log"] = json!([{"name": "file", "typed_config": {
                 "@type": format!("{TYPES}.extensions.access_loggers.file.v3.FileAccessLog"),

@@ -5,7 +5,7 @@
 
 use crate::config::reference::{
     CONDITION, CONFIG, ERRORS, FLAG, GENERATE, GUARD, INSPECT, LATENCY, LIMIT, MATCH, REPLY, ROUTE, RULE, SOURCE,
-    SPLIT, STEP, Section, VARIANT,
+    SPLIT, STEP, Section, TELEMETRY, VARIANT,
 };
 
 /// What kind of map stands in a place; a list is of the kind of its items.
@@ -45,6 +45,7 @@ impl Shape {
             (title, "segments") if title == CONFIG.title => Self::Named(&CONDITION),
             (title, "flags") if title == CONFIG.title => Self::Named(&FLAG),
             (title, "inspect") if title == CONFIG.title => Self::Fields(&INSPECT),
+            (title, "telemetry") if title == CONFIG.title => Self::Fields(&TELEMETRY),
             (title, "identity") if title == CONFIG.title || title == FLAG.title => Self::Fields(&SOURCE),
             (title, "generate") if title == SOURCE.title => Self::Fields(&GENERATE),
             (title, "match") if title == FLAG.title => Self::Fields(&MATCH),
