@@ -41,7 +41,8 @@ fn raw(header: &[u8]) {
         assert_eq!(scheme.to_ascii_lowercase(), b"bearer ");
         assert_eq!(token.split(|byte| *byte == b'.').count(), 3, "a token has three parts");
     }
-    agree(header, payload.as_ref());
+    // A request's values have no blanks around them: the engine sees to that before it looks for a token.
+    agree(header, token_payload(header.trim_ascii()).as_ref());
 }
 
 /// The bytes are the payload.
