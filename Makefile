@@ -36,7 +36,7 @@ help: ## Show this list
 	@echo "  ENVOY=/path/to/envoy uses that Envoy instead of fetching one."
 
 demo: wasm envoy ## See the main job in one run: headers, split, ramp, kill; then clean up
-	@$(CARGO) run --locked --quiet --example demo
+	@$(CARGO) run --locked --quiet --package tidegate-demo
 
 up: wasm envoy ## Leave the demo's Envoy running, with curl lines to try
 	@bash envoy/up.sh $(ENVOY_VERSION)
@@ -45,25 +45,25 @@ down: ## Stop what `make up` has started
 	@bash envoy/down.sh
 
 test: wasm setup ## Run all tests: unit, cases, laws, and end to end in real Envoys
-	$(CARGO) test --locked
+	$(CARGO) test --locked --workspace
 
 fuzz: wasm ## Run the fuzz targets (nightly Rust; RUNS=10000000 FUZZ=token makes a long run of one)
 	@sh tests/fuzz/run.sh $(RUNS) $(FUZZ)
 
 bench: wasm envoy ## Measure a decision, and what the filter adds to Envoy's CPU time
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --package tidegate-tests
 
 detect: wasm envoy ## Measure in a real Envoy how fast bad versions are taken back, and that equal ones stay
-	$(CARGO) test --locked --test rollback -- --ignored --nocapture --test-threads 1
+	$(CARGO) test --locked --package tidegate-tests --test envoy rollback -- --ignored --nocapture --test-threads 1
 
 simulate: ## Print how often a guard errs, and how fast it finds a bad version, DAYS=1000
-	@DAYS=$(DAYS) $(CARGO) bench --locked --bench guards
+	@DAYS=$(DAYS) $(CARGO) bench --locked --package tidegate-tests --bench guards
 
 storm: wasm envoy ## Push 200 KB ten times a second under load, SECONDS_LONG=60
-	$(CARGO) test --locked --test endurance storm -- --ignored --nocapture
+	$(CARGO) test --locked --package tidegate-tests --test envoy endurance::storm -- --ignored --nocapture
 
 soak: wasm envoy ## Load one Envoy steadily and watch its memory, SECONDS_LONG=300
-	$(CARGO) test --locked --test endurance soak -- --ignored --nocapture
+	$(CARGO) test --locked --package tidegate-tests --test envoy endurance::soak -- --ignored --nocapture
 
 reproduce: toolchain ## Build the module in two folders and compare the two
 	@sh envoy/reproduce.sh
@@ -73,13 +73,13 @@ audit: ## Check licences, sources and advisories of all crates, and list them (c
 
 lint: toolchain ## Check formatting, lints on both targets, and documentation
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) clippy --locked --lib --release --no-default-features --target $(TARGET) -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --package tidegate-filter --release --target $(TARGET) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 wasm: toolchain ## Build the filter module, target/tidegate.wasm
-	RUSTFLAGS="$(REMAP) $(SMALL)" $(CARGO) build --locked --lib --release --no-default-features --target $(TARGET)
-	@$(CARGO) run --locked --quiet --example trim -- $(OUT)/$(TARGET)/release/tidegate.wasm $(OUT)/tidegate.wasm
+	RUSTFLAGS="$(REMAP) $(SMALL)" $(CARGO) build --locked --package tidegate-filter --release --target $(TARGET)
+	@$(CARGO) run --locked --quiet --package xtask --bin trim -- $(OUT)/$(TARGET)/release/tidegate.wasm $(OUT)/tidegate.wasm
 
 setup: toolchain envoy envoy-oldest ## Get what is missing: the Rust target, the Envoys for demo and tests
 

@@ -19,15 +19,11 @@
     reason = "a driver like the tests, whose harness it shares"
 )]
 
-#[path = "../../tests/support/envoy.rs"]
-mod envoy;
-#[path = "../../tests/support/http.rs"]
-mod http;
 mod page;
-mod stage;
 
-use envoy::{ENVOY, Envoy, Pushed};
-use http::{Client, Request, Response};
+use kit::envoy::{ENVOY, Envoy, Pushed};
+use kit::http::{Client, Request, Response};
+use kit::stage;
 use page::{Page, grouped, percent};
 use serde_json::Value;
 use std::io;

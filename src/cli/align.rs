@@ -4,7 +4,7 @@
 //! The pairs that are alike the most, in order; what is left over and stands on both sides has been moved. Never says
 //! what differs inside of a pair.
 
-use crate::config::Rule;
+use tidegate_engine::config::Rule;
 
 /// A rule before and after, each with its number; one of them may be missing.
 #[derive(Clone, Copy, Debug)]
@@ -109,8 +109,8 @@ fn find_moved(pairs: Vec<Pair<'_>>) -> Vec<Pair<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::problem::Problems;
+    use tidegate_engine::config::Config;
+    use tidegate_engine::problem::Problems;
 
     fn rules(text: &str) -> Vec<Rule> {
         let config = format!(r#"{{"version": 1, "flags": {{"f": {{"rules": {text}}}}}}}"#);

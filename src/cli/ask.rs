@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 
 use super::Stop;
 use super::source;
-use crate::plan::{Inputs, Property};
-use crate::request::{Request, host_address, host_claim};
-use crate::time::Timestamp;
+use tidegate_engine::plan::{Inputs, Property};
+use tidegate_engine::request::{Request, host_address, host_claim};
+use tidegate_engine::value::time::Timestamp;
 
 /// A request, said in options.
 #[derive(Clone, Debug, Default, clap::Args)]

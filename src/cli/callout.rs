@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::align::Pair;
 use super::exposure::{baseline, share};
 use super::{compare, words};
-use crate::config::{Condition, Config, Exposure, Flag, Rule, Serve, Source, SourceKind, Subject};
-use crate::name::FlagKey;
-use crate::share::Ppm;
-use crate::time::{Span, Timestamp};
+use tidegate_engine::config::{Condition, Config, Exposure, Flag, Rule, Serve, Source, SourceKind, Subject};
+use tidegate_engine::value::name::FlagKey;
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::{Span, Timestamp};
 
 /// What is called out. Stable: scripts and pull requests name them. Add, never rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -177,8 +177,9 @@ fn meaning(was: &Flag, is: &Flag) -> Vec<CallOut> {
     }
     for (name, variant) in compare::effective(is) {
         let Some((_, before)) = old.iter().find(|(known, _)| *known == name) else { continue };
-        let value =
-            |variant: Option<&crate::config::Variant>| variant.map_or_else(|| name.clone(), |v| v.value.to_string());
+        let value = |variant: Option<&tidegate_engine::config::Variant>| {
+            variant.map_or_else(|| name.clone(), |v| v.value.to_string())
+        };
         let (before_value, after_value) = (value(*before), value(variant));
         if before_value != after_value {
             let why = format!(

@@ -11,11 +11,11 @@ use super::align::{Pair, align};
 use super::callout::{self, CallOut};
 use super::exposure::baseline;
 use super::words;
-use crate::config::{self, Condition, Config, Exposure, Flag, Guard, Operator, Rule, Step, Variant};
-use crate::name::{FlagKey, OwnedHeader, SegmentName};
-use crate::plan::{Compiled, Plan};
-use crate::problem::Problems;
-use crate::time::Timestamp;
+use tidegate_engine::config::{self, Condition, Config, Exposure, Flag, Guard, Operator, Rule, Step, Variant};
+use tidegate_engine::plan::{Compiled, Plan};
+use tidegate_engine::problem::Problems;
+use tidegate_engine::value::name::{FlagKey, OwnedHeader, SegmentName};
+use tidegate_engine::value::time::Timestamp;
 
 /// What changed between two configs.
 #[derive(Debug)]
@@ -201,8 +201,9 @@ fn changed(
 fn facts(key: &FlagKey, flag: &Flag) -> Vec<(&'static str, Option<String>)> {
     let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(", "));
     let text = |text: Option<&dyn ToString>| text.map(ToString::to_string);
-    let path =
-        |path: &crate::name::PathPrefix| if path.as_str().is_empty() { "/".to_owned() } else { path.to_string() };
+    let path = |path: &tidegate_engine::value::name::PathPrefix| {
+        if path.as_str().is_empty() { "/".to_owned() } else { path.to_string() }
+    };
     let rearm = flag.guard.as_ref().and_then(|guard| guard.rearm.as_ref());
     vec![
         ("type", Some(words::kind(flag.kind).to_owned())),
@@ -264,7 +265,7 @@ fn limits(guard: &Guard) -> [(&'static str, Option<String>); 9] {
         format!("{}x", text.trim_end_matches('0').trim_end_matches('.'))
     };
     let retry = guard.retry_after.map(words::span);
-    let share = |share: Option<crate::share::Ppm>| share.map(|share| share.to_string());
+    let share = |share: Option<tidegate_engine::value::share::Ppm>| share.map(|share| share.to_string());
     [
         ("action", Some(action.to_owned())),
         ("window", Some(words::span(guard.window))),
@@ -465,7 +466,7 @@ pub(super) fn asked<'c>(config: &'c Config, conditions: impl Iterator<Item = &'c
 }
 
 fn of_config(old: &Config, new: &Config) -> Vec<Change> {
-    let text = |prose: &Option<crate::name::Prose>| prose.as_ref().map(ToString::to_string);
+    let text = |prose: &Option<tidegate_engine::value::name::Prose>| prose.as_ref().map(ToString::to_string);
     let switch = |on: bool| on.then(|| "on".to_owned());
     let inspect = |config: &Config| config.inspect.as_ref().map(words::inspect);
     let telemetry = |config: &Config| {

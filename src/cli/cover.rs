@@ -12,12 +12,12 @@ use super::people::{Ids, Person};
 use super::recipe::{Needs, Recipes, give, in_turn, is_sendable, merge};
 use super::screen::count;
 use super::words;
-use crate::config::Subject;
-use crate::decide::decide;
-use crate::plan::{Flag, Plan, Rule, Serve, VariantId};
-use crate::share::Ppm;
-use crate::standing::{Stand, Standing};
-use crate::time::Timestamp;
+use tidegate_engine::config::Subject;
+use tidegate_engine::decide::decide;
+use tidegate_engine::decide::standing::{Stand, Standing};
+use tidegate_engine::plan::{Flag, Plan, Rule, Serve, VariantId};
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::Timestamp;
 
 /// How many ways to a variant are looked at, and how many that lead there are kept.
 const TRIED: usize = 64;
@@ -472,7 +472,7 @@ fn serves(rule: &Rule, variant: VariantId) -> bool {
 #[allow(clippy::arithmetic_side_effects, reason = "a test that goes wrong stops")]
 mod tests {
     use super::*;
-    use crate::cli::source;
+    use crate::source;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -525,8 +525,8 @@ mod tests {
             flags.iter().enumerate().map(|(place, flag)| (format!("f{place}"), flag.clone())).collect();
         let config = json!({"version": 1, "identity": [{"header": "x-user"}], "flags": flags});
         let document = source::within("config", &config.to_string()).unwrap().remove(0);
-        let mut problems = crate::problem::Problems::default();
-        let config = crate::config::Config::from_bytes(&document.wire, &mut problems);
+        let mut problems = tidegate_engine::problem::Problems::default();
+        let config = tidegate_engine::config::Config::from_bytes(&document.wire, &mut problems);
         let plan = Plan::compile(&config, &mut problems).ready().unwrap_or_else(|| panic!("{problems}"));
         Loaded { document, config, plan }
     }

@@ -10,10 +10,10 @@ use super::exposure::{self, baseline, everybody, only, share, times};
 use super::finding::Finding;
 use super::screen::count;
 use super::{logic, words};
-use crate::config::{Config, Exposure, Flag, Kind, Rule, Serve, Stage};
-use crate::name::FlagKey;
-use crate::share::Ppm;
-use crate::time::{Span, Timestamp};
+use tidegate_engine::config::{Config, Exposure, Flag, Kind, Rule, Serve, Stage};
+use tidegate_engine::value::name::FlagKey;
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::{Span, Timestamp};
 
 const DAY: i64 = 86_400_000;
 

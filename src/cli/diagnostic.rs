@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::screen::Screen;
 use super::source::Document;
-use crate::config::Node;
-use crate::config::reference::SECTIONS;
-use crate::problem::{Problem, Problems};
+use tidegate_engine::config::Node;
+use tidegate_engine::config::reference::SECTIONS;
+use tidegate_engine::problem::{Problem, Problems};
 
 /// How many lines are shown before and behind the one that is meant.
 const AROUND: usize = 1;

@@ -17,7 +17,7 @@ use super::past::Keys;
 use super::people::Sample;
 use super::screen::{BAD, FAINT, GOOD, Screen, count, paint, thousands};
 use super::{Found, Stop, finding, policy, source, words};
-use crate::share::Ppm;
+use tidegate_engine::value::share::Ppm;
 
 /// Show what changed between two configs, and which users move
 #[derive(Debug, clap::Args)]

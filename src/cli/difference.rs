@@ -12,7 +12,7 @@ use super::callout::CallOut;
 use super::compare::{Comparison, Fate, FlagChange, compare};
 use super::moves::{self, Moves, Side, Survey};
 use super::screen::{BAD, FAINT, GOOD, MAIN, ODD, Screen, paint, thousands};
-use crate::name::FlagKey;
+use tidegate_engine::value::name::FlagKey;
 
 /// What changed, and who moves.
 #[derive(Debug)]

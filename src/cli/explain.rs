@@ -10,14 +10,14 @@ use super::ask::{Ask, Question, When};
 use super::load::{Loaded, load};
 use super::screen::{FAINT, GOOD, MAIN, ODD, Screen, paint};
 use super::{Found, Stop, words};
-use crate::baggage::BAGGAGE;
-use crate::config::{self, Operator};
-use crate::decide::{Decision, Turn, Witness, decide_before};
-use crate::effect::{self, Effect, INSPECTION, OnResponse};
-use crate::plan::{Flag, Plan, Subject};
-use crate::share::Ppm;
-use crate::standing::Standing;
-use crate::time::Timestamp;
+use tidegate_engine::config::{self, Operator};
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::decide::{Decision, Turn, Witness, decide_before};
+use tidegate_engine::output::baggage::BAGGAGE;
+use tidegate_engine::output::effect::{self, Effect, INSPECTION, OnResponse};
+use tidegate_engine::plan::{Flag, Plan, Subject};
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::Timestamp;
 
 /// Show what becomes of one request: each flag, each rule, the headers that leave
 #[derive(Debug, clap::Args)]

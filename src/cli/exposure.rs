@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::logic;
-use crate::config::{Config, Exposure, Flag, Rule, Serve};
-use crate::share::Ppm;
-use crate::time::Timestamp;
+use tidegate_engine::config::{Config, Exposure, Flag, Rule, Serve};
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::Timestamp;
 
 /// The name of the variant that is safe, written or not.
 pub(super) fn baseline(flag: &Flag) -> &str {

@@ -5,7 +5,7 @@
 
 use super::diagnostic::{self, Diagnostic, Severity};
 use super::source::Document;
-use crate::problem::FieldPath;
+use tidegate_engine::problem::FieldPath;
 
 /// One thing that was found.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::Stop;
-use crate::time::Timestamp;
+use tidegate_engine::value::time::Timestamp;
 
 /// A file as it was: `REV:path`, which is no file here.
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@ use super::Stop;
 use super::diagnostic::{self, Diagnostic, Severity};
 use super::screen::Screen;
 use super::source::{self, Document};
-use crate::config::Config;
-use crate::plan::{Compiled, Plan};
-use crate::problem::Problems;
+use tidegate_engine::config::Config;
+use tidegate_engine::plan::{Compiled, Plan};
+use tidegate_engine::problem::Problems;
 
 /// A config, as it was written and as it decides.
 #[derive(Debug)]

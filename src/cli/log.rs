@@ -19,8 +19,8 @@ use super::past::Keys;
 use super::people::Ids;
 use super::screen::{BAD, FAINT, MAIN, ODD, Screen, paint};
 use super::{Found, Stop, source, words};
-use crate::config::Config;
-use crate::plan::Plan;
+use tidegate_engine::config::Config;
+use tidegate_engine::plan::Plan;
 
 /// Show who changed which flag when, and which users it moved, from git
 #[derive(Debug, clap::Args)]

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::words;
-use crate::config::{Condition, Config, Flag, Match, Operator, Rule, Subject};
-use crate::decide::condition::test;
+use tidegate_engine::config::{Condition, Config, Flag, Match, Operator, Rule, Subject};
+use tidegate_engine::decide::condition::test;
 
 /// How many ways to be true are looked through.
 const MOST: usize = 512;
@@ -250,7 +250,7 @@ fn in_match(subject: &Subject, value: &[u8], matches: &Match) -> bool {
             matches.methods.is_empty() || matches.methods.iter().any(|method| method.as_str().as_bytes() == value)
         }
         Subject::Host => {
-            let fits = |pattern: &crate::name::HostPattern| match pattern.wildcard() {
+            let fits = |pattern: &tidegate_engine::value::name::HostPattern| match pattern.wildcard() {
                 Some(domain) => value.strip_suffix(domain.as_bytes()).is_some_and(|front| front.ends_with(b".")),
                 None => pattern.as_str().as_bytes() == value,
             };
@@ -327,14 +327,14 @@ fn no_number(must: &[&Literal<'_>], must_not: &[&Literal<'_>]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::{Reason, decide};
-    use crate::plan::Plan;
-    use crate::problem::Problems;
-    use crate::request::Request;
-    use crate::standing::Standing;
-    use crate::time::Timestamp;
     use proptest::prelude::*;
     use serde_json::{Value, json};
+    use tidegate_engine::decide::standing::Standing;
+    use tidegate_engine::decide::{Reason, decide};
+    use tidegate_engine::plan::Plan;
+    use tidegate_engine::problem::Problems;
+    use tidegate_engine::request::Request;
+    use tidegate_engine::value::time::Timestamp;
 
     const HEADERS: [Option<&str>; 9] =
         [None, Some("a"), Some("ab"), Some("abc"), Some("b"), Some("4"), Some("5"), Some("5.5"), Some("10.1.2.3")];

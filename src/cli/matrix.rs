@@ -11,7 +11,7 @@ use super::cover::{Cover, Gap, Row, cover};
 use super::load::{Loaded, load};
 use super::screen::{FAINT, MAIN, ODD, Screen, count, paint};
 use super::{Found, Stop, words};
-use crate::time::Timestamp;
+use tidegate_engine::value::time::Timestamp;
 
 /// What is to be listed, in options.
 #[derive(Debug, clap::Args)]
@@ -81,7 +81,7 @@ impl Matrix<'_> {
     }
 
     /// The flag and the variant at a place.
-    fn name(&self, (flag, variant): (usize, crate::plan::VariantId)) -> Option<(&str, &str)> {
+    fn name(&self, (flag, variant): (usize, tidegate_engine::plan::VariantId)) -> Option<(&str, &str)> {
         let flag = self.loaded.plan.flags().get(flag)?;
         Some((flag.key().as_str(), flag.variant(variant)?.name().as_str()))
     }

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use super::ask::{Ask, Question};
 use super::compare::{self, Comparison};
 use super::people::{Ids, Person};
-use crate::config::{Config, Match};
-use crate::decide::decide;
-use crate::name::FlagKey;
-use crate::plan::{Flag, Plan};
-use crate::share::Ppm;
-use crate::standing::Standing;
-use crate::time::Timestamp;
+use tidegate_engine::config::{Config, Match};
+use tidegate_engine::decide::decide;
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::plan::{Flag, Plan};
+use tidegate_engine::value::name::FlagKey;
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::Timestamp;
 
 /// How many identities are shown of those that move one way.
 const SAMPLE: usize = 3;
@@ -182,7 +182,7 @@ fn taken(survey: &Survey<'_>, sides: &[(Option<&Match>, Option<&Flag>); 2]) -> Q
         ":authority",
         said_host,
         |matches| {
-            let host = |host: &crate::name::HostPattern| match host.wildcard() {
+            let host = |host: &tidegate_engine::value::name::HostPattern| match host.wildcard() {
                 Some(domain) => format!("www.{domain}"),
                 None => host.to_string(),
             };
@@ -194,8 +194,9 @@ fn taken(survey: &Survey<'_>, sides: &[(Option<&Match>, Option<&Flag>); 2]) -> Q
         ":path",
         said_path,
         |matches| {
-            let path =
-                |path: &crate::name::PathPrefix| if path.as_str().is_empty() { "/" } else { path.as_str() }.to_owned();
+            let path = |path: &tidegate_engine::value::name::PathPrefix| {
+                if path.as_str().is_empty() { "/" } else { path.as_str() }.to_owned()
+            };
             matches.paths.iter().map(path).collect()
         },
         |flag, value| flag.matches.takes_path(value.split(|byte| *byte == b'?').next().unwrap_or_default()),

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::git::{History, Revision};
 use super::{source, words};
-use crate::config::Config;
-use crate::problem::Problems;
+use tidegate_engine::config::Config;
+use tidegate_engine::problem::Problems;
 
 /// The keys that a file had, by the name of each of its texts, read when first asked for.
 pub(super) struct Keys<'h> {

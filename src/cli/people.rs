@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use super::Stop;
 use super::ask::Question;
 use super::source;
-use crate::config::{ClaimPath, SourceKind};
-use crate::plan::{Plan, Source};
+use tidegate_engine::config::{ClaimPath, SourceKind};
+use tidegate_engine::plan::{Plan, Source};
 
 /// Who is asked about.
 #[derive(Clone, Debug)]

@@ -5,39 +5,10 @@
 
 use std::fmt::Write as _;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Number;
-
-use crate::config::Node;
+use tidegate_engine::config::Node;
 
 /// How wide a line of JSON may be before what is in it gets lines of its own.
 const WIDTH: usize = 100;
-
-impl Serialize for Node {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Null => serializer.serialize_unit(),
-            Self::Bool(value) => serializer.serialize_bool(*value),
-            Self::Number(text) => number(text).serialize(serializer),
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::List(items) => serializer.collect_seq(items),
-            Self::Map(entries) => {
-                let mut map = serializer.serialize_map(Some(entries.len()))?;
-                entries.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
-                map.end()
-            }
-        }
-    }
-}
-
-/// The number of a tree's text, which may be the bits of a double.
-fn number(text: &str) -> Option<Number> {
-    if let Some(bits) = text.strip_prefix("0x") {
-        return Number::from_f64(f64::from_bits(u64::from_str_radix(bits, 16).ok()?));
-    }
-    let whole = text.parse::<u64>().map(Number::from).or_else(|_| text.parse::<i64>().map(Number::from));
-    whole.ok().or_else(|| Number::from_f64(text.parse().ok()?))
-}
 
 /// A tree as YAML.
 pub(super) fn yaml(node: &Node) -> Result<String, String> {

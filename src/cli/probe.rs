@@ -17,13 +17,13 @@ use super::people::{Ids, Person};
 use super::screen::{BAD, FAINT, GOOD, MAIN, ODD, Rows, Screen, count, paint, thousands};
 use super::web::{Target, agent, span, why};
 use super::{Found, Stop};
-use crate::config::{self, Condition, Inspect, SourceKind, Subject};
-use crate::decide::{Decisions, decide};
-use crate::effect::{self, INSPECTION, OnResponse};
-use crate::plan::Plan;
-use crate::request::Request;
-use crate::standing::Standing;
-use crate::time::Span;
+use tidegate_engine::config::{self, Condition, Inspect, SourceKind, Subject};
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::decide::{Decisions, decide};
+use tidegate_engine::output::effect::{self, INSPECTION, OnResponse};
+use tidegate_engine::plan::Plan;
+use tidegate_engine::request::Request;
+use tidegate_engine::value::time::Span;
 
 /// What a server may log of us.
 const AGENT: &str = concat!("tidegate-probe/", env!("CARGO_PKG_VERSION"));

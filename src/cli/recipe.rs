@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use super::ask::Question;
 use super::people::{is_sent, put};
-use crate::config::{Condition, Config, Operator, Source, SourceKind, Subject};
-use crate::decide::condition::test;
+use tidegate_engine::config::{Condition, Config, Operator, Source, SourceKind, Subject};
+use tidegate_engine::decide::condition::test;
 
 /// What a request must have, by what a condition looks at; `None` where it must not be there.
 pub(super) type Needs = BTreeMap<Subject, Option<Vec<u8>>>;
@@ -285,7 +285,7 @@ pub(super) fn give(question: &mut Question, needs: &Needs) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::Problems;
+    use tidegate_engine::problem::Problems;
 
     #[test]
     fn a_way_makes_its_condition_true() {
@@ -308,7 +308,7 @@ mod tests {
                 format!(r#"{{"version": 1, "flags": {{"a": {{"rules": [{{"when": {condition}, "serve": "on"}}]}}}}}}"#);
             let mut problems = Problems::default();
             let config = Config::from_bytes(json.as_bytes(), &mut problems);
-            let plan = crate::plan::Plan::compile(&config, &mut problems).ready().expect(condition);
+            let plan = tidegate_engine::plan::Plan::compile(&config, &mut problems).ready().expect(condition);
             let recipes = Recipes::new(&config);
             let when = config.flags[0].1.rules[0].when.as_ref().unwrap();
             for wanted in [true, false] {
@@ -318,8 +318,13 @@ mod tests {
                     let mut question = Question::new("GET", "shop.example", "/");
                     give(&mut question, &needs);
                     let seen = question.seen(plan.inputs());
-                    let now = crate::time::Timestamp::from_millis(0);
-                    let decisions = crate::decide::decide(&plan, &seen, &crate::standing::Standing::NONE, now);
+                    let now = tidegate_engine::value::time::Timestamp::from_millis(0);
+                    let decisions = tidegate_engine::decide::decide(
+                        &plan,
+                        &seen,
+                        &tidegate_engine::decide::standing::Standing::NONE,
+                        now,
+                    );
                     let on = decisions.list()[0].variant().name().as_str() == "on";
                     assert_eq!(on, wanted, "{condition} with {needs:?}");
                 }

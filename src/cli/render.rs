@@ -9,9 +9,9 @@ use super::screen::Screen;
 use super::source::Document;
 use super::tree::Tree;
 use super::{Found, Stop, diagnostic, load, print};
-use crate::config::Node;
-use crate::plan::Plan;
-use crate::problem::Quoted;
+use tidegate_engine::config::Node;
+use tidegate_engine::plan::Plan;
+use tidegate_engine::problem::Quoted;
 
 const WASM_PLUGIN: &str = include_str!("../../envoy/istio/wasmplugin.yaml");
 const ENVOY_FILTER: &str = include_str!("../../envoy/istio/envoyfilter.yaml");

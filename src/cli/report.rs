@@ -12,7 +12,7 @@ use super::finding::Finding;
 use super::load::{Loaded, load_all};
 use super::screen::{FAINT, GOOD, MAIN, ODD, Screen, count, paint};
 use super::{Found, Stop, ask, policy, words};
-use crate::time::{Span, Timestamp};
+use tidegate_engine::value::time::{Span, Timestamp};
 
 /// Show flag debt: what has expired, is finished, can never match, or has no owner
 #[derive(Debug, clap::Args)]

@@ -12,8 +12,8 @@ use std::rc::Rc;
 use super::Stop;
 use super::git::Past;
 use super::tree::{Places, Tree, Value};
-use crate::config::Node;
-use crate::problem::FieldPath;
+use tidegate_engine::config::Node;
+use tidegate_engine::problem::FieldPath;
 
 /// A config, in the bytes in which a proxy would get it.
 #[derive(Clone, Debug)]

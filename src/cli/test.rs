@@ -122,7 +122,7 @@ fn check(suite: &Suite, case: &Case) -> Option<Failure> {
     let mut wrong = Vec::new();
     for mismatch in differences {
         let flags = loaded.plan.flags();
-        let writes = |flag: &&crate::plan::Flag| {
+        let writes = |flag: &&tidegate_engine::plan::Flag| {
             let mut headers = flag.variants.iter().flat_map(|variant| &variant.writes);
             headers.any(|(header, _)| header.as_str().eq_ignore_ascii_case(&mismatch.name))
         };

@@ -10,8 +10,8 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use crate::config::Node;
-use crate::problem::FieldPath;
+use tidegate_engine::config::Node;
+use tidegate_engine::problem::FieldPath;
 
 /// A value, and the bytes of the file that it takes up.
 #[derive(Clone, Debug)]

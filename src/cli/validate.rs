@@ -9,10 +9,10 @@ use super::diagnostic::{self, Diagnostic, Severity};
 use super::screen::{GOOD, Screen, count, paint};
 use super::source::{self, Document};
 use super::{Found, Stop, ask, policy};
-use crate::config::Config;
-use crate::plan::Plan;
-use crate::problem::Problems;
-use crate::time::Timestamp;
+use tidegate_engine::config::Config;
+use tidegate_engine::plan::Plan;
+use tidegate_engine::problem::Problems;
+use tidegate_engine::value::time::Timestamp;
 
 /// Check configs, by themselves or inside of WasmPlugin, TrafficExtension, EnvoyFilter and Envoy's own files
 #[derive(Debug, clap::Args)]

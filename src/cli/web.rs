@@ -11,7 +11,7 @@ use ureq::http::Uri;
 use ureq::tls::TlsConfig;
 
 use super::Stop;
-use crate::time::Span;
+use tidegate_engine::value::time::Span;
 
 /// Where to send requests.
 #[derive(Debug)]

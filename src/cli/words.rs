@@ -5,15 +5,15 @@
 use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 
-use crate::config::{
+use tidegate_engine::config::{
     Condition, Exposure, Inspect, Kind, Metrics, Operator, Reply, Rule, Serve, Source, SourceKind, Stage, Step,
     Subject, Throttle,
 };
-use crate::plan::Flag;
-use crate::problem::Quoted;
-use crate::request::Request;
-use crate::share::Ppm;
-use crate::time::{Span, Timestamp};
+use tidegate_engine::plan::Flag;
+use tidegate_engine::problem::Quoted;
+use tidegate_engine::request::Request;
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::{Span, Timestamp};
 
 /// How many values of a list are shown.
 const MOST: usize = 5;
@@ -149,7 +149,7 @@ pub(super) fn serve(serve: &Serve) -> String {
     match serve {
         Serve::One(variant) => variant.to_string(),
         Serve::Split(parts) => {
-            let part = |part: &crate::config::Split| format!("{} {}", part.variant, part.weight);
+            let part = |part: &tidegate_engine::config::Split| format!("{} {}", part.variant, part.weight);
             format!("a draw of {}", parts.iter().map(part).collect::<Vec<_>>().join(" : "))
         }
     }

@@ -10,14 +10,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
 
-use crate::effect::{self, Effect, INSPECTION, OnResponse, rewritten};
-use crate::guard::Store;
-use crate::lifecycle::Accepted;
-use crate::metric::Kind;
-use crate::outcome::Answer;
-use crate::plan::Property;
-use crate::request::{host_address, host_claim};
-use crate::time::Timestamp;
+use tidegate_engine::output::effect::{self, Effect, INSPECTION, OnResponse, rewritten};
+use tidegate_engine::plan::Property;
+use tidegate_engine::request::{host_address, host_claim};
+use tidegate_engine::value::time::Timestamp;
+use tidegate_proxy::guard::Store;
+use tidegate_proxy::lifecycle::Accepted;
+use tidegate_proxy::metrics::catalogue::Kind;
+use tidegate_proxy::outcome::Answer;
 
 /// The request's headers, in order, with Envoy's pseudo-headers.
 pub(super) fn request_headers() -> Vec<(String, Vec<u8>)> {

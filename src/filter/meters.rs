@@ -1,4 +1,4 @@
-//! Hands counts and the state of things to the host, under the names of [`metric`](crate::metric).
+//! Hands counts and the state of things to the host, under the names of [`metric`](tidegate_proxy::metrics::catalogue).
 //!
 //! The host forgets no name that it was ever given, so each is given once in the life of a VM, counters only when
 //! there is something to count. Never runs for a request, but to sort the time of its answer into a bucket.
@@ -6,12 +6,13 @@
 use std::cell::RefCell;
 
 use super::host;
-use crate::count::Counts;
-use crate::guard::Worker;
-use crate::guard::worker::Report;
-use crate::metric::{self, Kind, Metric};
-use crate::plan::Plan;
-use crate::time::Timestamp;
+use tidegate_engine::plan::Plan;
+use tidegate_engine::value::time::Timestamp;
+use tidegate_proxy::guard::Worker;
+use tidegate_proxy::guard::worker::Report;
+use tidegate_proxy::metrics::catalogue::{self, Kind, Metric};
+use tidegate_proxy::metrics::count::Counts;
+use tidegate_proxy::metrics::series::Series;
 
 /// How many names one VM gives to the host, whatever configs come: with each change of a flag's name come new ones.
 const NAMES: usize = 20_000;
@@ -77,8 +78,7 @@ impl Gauge {
 
 impl Meters {
     /// The metrics of a plan. What is left of the plugin's config before it is set to 0.
-    pub(super) fn new(plan: &Plan, plugin: &str) -> Self {
-        let series = plan.series();
+    pub(super) fn new(plan: &Plan, series: &Series, plugin: &str) -> Self {
         let mut meters = Self { ids: vec![None; series.places()], ..Self::default() };
         for (place, known) in meters.ids.iter_mut().enumerate() {
             // Times are given to the host as they come.
@@ -92,10 +92,10 @@ impl Meters {
             let name = |metric: &Metric| flag.map(|flag| metric.name(plugin, &[flag]));
             let counter = |metric| name(metric).and_then(|name| id(&name, Kind::Counter));
             meters.watched.push(Watched {
-                standing: Gauge { id: name(&metric::STANDING).and_then(|name| id(&name, Kind::Gauge)), shown: None },
-                rollbacks: counter(&metric::ROLLBACKS),
-                throttled: counter(&metric::THROTTLED),
-                rescued: counter(&metric::RESCUED),
+                standing: Gauge { id: name(&catalogue::STANDING).and_then(|name| id(&name, Kind::Gauge)), shown: None },
+                rollbacks: counter(&catalogue::ROLLBACKS),
+                throttled: counter(&catalogue::THROTTLED),
+                rescued: counter(&catalogue::RESCUED),
             });
         }
         for (place, flag) in plan.flags().iter().enumerate().filter(|(place, _)| series.is_own(*place)) {
@@ -105,8 +105,8 @@ impl Meters {
                 meters.rules.push(Ramp {
                     flag: place,
                     rule,
-                    exposure: Gauge::new(&name(&metric::EXPOSURE)),
-                    step: (!one.steps().is_empty()).then(|| Gauge::new(&name(&metric::STEP))),
+                    exposure: Gauge::new(&name(&catalogue::EXPOSURE)),
+                    step: (!one.steps().is_empty()).then(|| Gauge::new(&name(&catalogue::STEP))),
                 });
             }
         }
@@ -130,11 +130,11 @@ impl Meters {
     }
 
     /// The host's number for what is counted at a place of the plan's series.
-    fn id(&mut self, plan: &Plan, plugin: &str, place: usize) -> Option<u32> {
+    fn id(&mut self, plan: &Plan, series: &Series, plugin: &str, place: usize) -> Option<u32> {
         let known = self.ids.get_mut(place)?;
         if known.is_none() {
-            let kind = plan.series().metric(place)?.kind;
-            *known = id(&plan.series().name(plan, plugin, place)?, kind);
+            let kind = series.metric(place)?.kind;
+            *known = id(&series.name(plan, plugin, place)?, kind);
         }
         *known
     }
@@ -148,17 +148,17 @@ impl Meters {
     }
 
     /// Hands all counts to the host.
-    pub(super) fn tell(&mut self, plan: &Plan, plugin: &str, counts: &mut Counts) {
+    pub(super) fn tell(&mut self, plan: &Plan, series: &Series, plugin: &str, counts: &mut Counts) {
         counts.take(|place, count| {
-            if let Some(id) = self.id(plan, plugin, place) {
+            if let Some(id) = self.id(plan, series, plugin, place) {
                 host::count(id, count);
             }
         });
     }
 
     /// What all VMs have counted at a place of the plan's series.
-    pub(super) fn value(&mut self, plan: &Plan, plugin: &str, place: usize) -> u64 {
-        self.id(plan, plugin, place).map_or(0, host::value)
+    pub(super) fn value(&mut self, plan: &Plan, series: &Series, plugin: &str, place: usize) -> u64 {
+        self.id(plan, series, plugin, place).map_or(0, host::value)
     }
 
     /// Counts that a flag was rolled back.
@@ -204,8 +204,8 @@ pub(super) fn revision(plugin: &str, revision: &str) {
     thread_local! {
         static SEEN: RefCell<Vec<(String, u32)>> = const { RefCell::new(Vec::new()) };
     }
-    let name = |revision: &str| metric::REVISION.name(plugin, &[revision]);
-    let (this, any) = (name(&metric::plain(revision)), name("\0"));
+    let name = |revision: &str| catalogue::REVISION.name(plugin, &[revision]);
+    let (this, any) = (name(&catalogue::plain(revision)), name("\0"));
     let Some((before, after)) = any.split_once('\0') else { return };
     SEEN.with_borrow_mut(|seen| {
         if seen.len() < REVISIONS

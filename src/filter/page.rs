@@ -4,19 +4,19 @@
 
 use super::host;
 use super::root::Active;
-use crate::decide::decide_before;
-use crate::effect::{Answer, on_request};
-use crate::guard::Store;
-use crate::guard::ledger::Ledger;
-use crate::page::{self, Known, Page, Transcript};
-use crate::plan::Watch;
-use crate::request::Request;
-use crate::standing::Standing;
+use tidegate_engine::decide::decide_before;
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::output::effect::{Answer, on_request};
+use tidegate_engine::plan::Watch;
+use tidegate_engine::request::Request;
+use tidegate_proxy::admin::{self, Known, Page, Transcript};
+use tidegate_proxy::guard::Store;
+use tidegate_proxy::guard::ledger::Ledger;
 
 /// Answers a request with a page.
 pub(super) fn answer(page: Page, active: &Active, headers: &[(String, Vec<u8>)]) {
     let body = match page {
-        Page::Look => page::look().to_owned(),
+        Page::Look => admin::look().to_owned(),
         Page::Data => data(active),
         Page::Explain => explain(active, headers),
     };
@@ -24,7 +24,7 @@ pub(super) fn answer(page: Page, active: &Active, headers: &[(String, Vec<u8>)])
 }
 
 fn data(active: &Active) -> String {
-    let Active { plugin, plan, state, since, worker, meters, .. } = active;
+    let Active { plugin, plan, series, state, since, worker, meters, .. } = active;
     let mut shared = host::Shared { plugin };
     let mut ledger = |watch: &Watch| {
         let bytes = shared.read(&watch.key).0?;
@@ -37,13 +37,14 @@ fn data(active: &Active) -> String {
     let none = Standing::NONE;
     let known = Known {
         plan,
+        series,
         state: *state,
         since: *since,
         now,
         standing: worker.as_mut().map_or(&none, |worker| worker.standing(now)),
         ledgers,
         events: &String::from_utf8_lossy(&events),
-        number: &|place| meters.try_borrow_mut().map_or(0, |mut meters| meters.value(plan, plugin, place)),
+        number: &|place| meters.try_borrow_mut().map_or(0, |mut meters| meters.value(plan, series, plugin, place)),
     };
     known.data()
 }
@@ -51,7 +52,7 @@ fn data(active: &Active) -> String {
 fn explain(active: &Active, headers: &[(String, Vec<u8>)]) -> String {
     let Active { plan, worker, .. } = active;
     let path = headers.iter().find(|(name, _)| name == ":path").map_or(&[][..], |(_, value)| value);
-    let asked = page::asked_for(path);
+    let asked = admin::asked_for(path);
     let seen = headers.iter().map(|(name, value)| {
         let other = asked.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
         (&**name, other.unwrap_or(value))
@@ -64,5 +65,5 @@ fn explain(active: &Active, headers: &[(String, Vec<u8>)]) -> String {
     let standing = worker.as_mut().map_or(&none, |worker| worker.standing(now));
     let mut transcript = Transcript::default();
     let decisions = decide_before(&mut transcript, plan, &request, standing, now);
-    page::explain(&transcript, &decisions, &on_request(plan, &request, &decisions))
+    admin::explain(&transcript, &decisions, &on_request(plan, &request, &decisions))
 }

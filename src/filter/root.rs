@@ -1,4 +1,4 @@
-//! Takes configs in, as [`lifecycle`](crate::lifecycle) judges them, and makes visible what is in force.
+//! Takes configs in, as [`lifecycle`](tidegate_proxy::lifecycle) judges them, and makes visible what is in force.
 //!
 //! A push that Envoy hands over is a new root context in the same VM; the old one serves until its last request
 //! is done. Never stops traffic: a proxy that has never had a good config passes requests on undecided.
@@ -14,13 +14,14 @@ use proxy_wasm::types::ContextType;
 use super::host;
 use super::meters::{self, Meters, gauge};
 use super::stream::Stream;
-use crate::count::Counts;
-use crate::guard::Worker;
-use crate::lifecycle::{Accepted, Judgement, State, judge_bad};
-use crate::metric;
-use crate::plan::{Compiled, Plan};
-use crate::problem::Problems;
-use crate::time::Timestamp;
+use tidegate_engine::plan::{Compiled, Plan};
+use tidegate_engine::problem::Problems;
+use tidegate_engine::value::time::Timestamp;
+use tidegate_proxy::guard::Worker;
+use tidegate_proxy::lifecycle::{Accepted, Judgement, State, judge_bad};
+use tidegate_proxy::metrics::catalogue;
+use tidegate_proxy::metrics::count::Counts;
+use tidegate_proxy::metrics::series::Series;
 
 /// How many warnings about one config are logged: each of them is a line of Envoy's log, from each of its threads.
 const WARNINGS: usize = 50;
@@ -45,6 +46,7 @@ pub(super) struct Root {
 pub(super) struct Active {
     pub(super) plugin: String,
     pub(super) plan: Plan,
+    pub(super) series: Series,
     /// What is in force, and since when.
     pub(super) state: State,
     pub(super) since: Option<Timestamp>,
@@ -89,8 +91,8 @@ impl RootContext for Root {
             }
             Compiled::Broken(inert) => judge(&plugin, &bytes, inert),
         };
-        gauge(&plugin, &metric::REFUSED, u64::from(!problems.errors().is_empty()));
-        gauge(&plugin, &metric::PROBLEMS, u64::try_from(problems.count()).unwrap_or(u64::MAX));
+        gauge(&plugin, &catalogue::REFUSED, u64::from(!problems.errors().is_empty()));
+        gauge(&plugin, &catalogue::PROBLEMS, u64::try_from(problems.count()).unwrap_or(u64::MAX));
         match judgement {
             Judgement::Refuse => {
                 error!("config: refused, the one before it stays in force: {}", problems.one_line());
@@ -119,10 +121,12 @@ impl Root {
     fn serve(&mut self, plan: Plan, state: State) {
         let now = host::now();
         let worker = Worker::new(&plan, now, &mut host::Shared { plugin: &self.plugin });
-        let (counts, meters) = (Counts::new(&plan), Meters::new(&plan, &self.plugin));
+        let series = Series::new(&plan);
+        let (counts, meters) = (Counts::new(&series), Meters::new(&plan, &series, &self.plugin));
         self.active = Rc::new(Active {
             plugin: self.plugin.clone(),
             plan,
+            series,
             state,
             since: Some(now),
             worker: worker.into(),
@@ -154,7 +158,7 @@ impl Root {
 impl Active {
     fn tell(&self) {
         if let (Ok(mut counts), Ok(mut meters)) = (self.counts.try_borrow_mut(), self.meters.try_borrow_mut()) {
-            meters.tell(&self.plan, &self.plugin, &mut counts);
+            meters.tell(&self.plan, &self.series, &self.plugin, &mut counts);
         }
     }
 }
@@ -193,10 +197,10 @@ fn report(plugin: &str, plan: &Plan, state: State, problems: &Problems) {
     }
     let count = u64::try_from(flags).unwrap_or(u64::MAX);
     // A double, which is what metrics are stored as, holds 53 bits.
-    gauge(plugin, &metric::FINGERPRINT, if state == State::Inert { 0 } else { print & 0xffff_ffff_ffff });
-    gauge(plugin, &metric::FLAGS, count);
-    gauge(plugin, &metric::SERIES, u64::try_from(plan.series().count()).unwrap_or(u64::MAX));
-    gauge(plugin, &metric::SINCE, u64::try_from(host::now().millis()).unwrap_or_default().wrapping_div(1_000));
-    gauge(plugin, &metric::STATE, state.code());
+    gauge(plugin, &catalogue::FINGERPRINT, if state == State::Inert { 0 } else { print & 0xffff_ffff_ffff });
+    gauge(plugin, &catalogue::FLAGS, count);
+    gauge(plugin, &catalogue::SERIES, u64::try_from(Series::new(plan).count()).unwrap_or(u64::MAX));
+    gauge(plugin, &catalogue::SINCE, u64::try_from(host::now().millis()).unwrap_or_default().wrapping_div(1_000));
+    gauge(plugin, &catalogue::STATE, state.code());
     meters::revision(plugin, if state == State::Inert { "none" } else { revision });
 }

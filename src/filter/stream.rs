@@ -10,15 +10,15 @@ use proxy_wasm::types::Action;
 
 use super::root::Active;
 use super::{host, page};
-use crate::count::{Served, times};
-use crate::decide::decide;
-use crate::effect::{self, OnResponse};
-use crate::guard::Entry;
-use crate::outcome::Answer;
-use crate::page::Page;
-use crate::request::Request;
-use crate::standing::Standing;
-use crate::time::Timestamp;
+use tidegate_engine::decide::decide;
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::output::effect::{self, OnResponse};
+use tidegate_engine::request::Request;
+use tidegate_engine::value::time::Timestamp;
+use tidegate_proxy::admin::Page;
+use tidegate_proxy::guard::Entry;
+use tidegate_proxy::metrics::count::{Served, times};
+use tidegate_proxy::outcome::Answer;
 
 /// One request under the plan that was active when it came.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let Active { plan, worker, counts, .. } = &*self.active;
+        let Active { plan, series, worker, counts, .. } = &*self.active;
         let inputs = plan.inputs();
         let headers = host::request_headers();
         let seen = headers.iter().map(|(name, value)| (&**name, &**value));
@@ -58,7 +58,7 @@ impl HttpContext for Stream {
         };
         let mut counts = counts.try_borrow_mut().ok();
         if let Some(counts) = &mut counts {
-            self.served = counts.decided(plan, &decisions, request.forged().len());
+            self.served = counts.decided(series, &decisions, request.forged().len());
         }
         self.on_response = OnResponse::new(plan, &request, &decisions);
         host::keep(&effect::on_stream(plan, &decisions));
@@ -85,8 +85,8 @@ impl HttpContext for Stream {
         if self.served.is_empty() && self.entries.is_empty() {
             return;
         }
-        let Active { plan, worker, counts, meters, .. } = &*self.active;
-        let mut times = times(plan, &self.served).peekable();
+        let Active { plan, series, worker, counts, meters, .. } = &*self.active;
+        let mut times = times(series, &self.served).peekable();
         // Only what somebody needs is asked for.
         let answer = if self.entries.is_empty() {
             let nanos = if times.peek().is_some() { host::duration() } else { 0 };
@@ -98,7 +98,7 @@ impl HttpContext for Stream {
             meters.time(times, answer.nanos);
         }
         if let Ok(mut counts) = counts.try_borrow_mut() {
-            counts.answered(plan, &self.served, answer.code);
+            counts.answered(series, &self.served, answer.code);
         }
         if !self.entries.is_empty()
             && let Ok(mut worker) = worker.try_borrow_mut()

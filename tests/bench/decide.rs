@@ -13,14 +13,14 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
-use tidegate::decide::decide;
-use tidegate::effect::{OnResponse, on_request};
-use tidegate::guard::{Store, Worker};
-use tidegate::outcome::Answer;
-use tidegate::plan::Plan;
-use tidegate::request::Request;
-use tidegate::standing::Standing;
-use tidegate::time::Timestamp;
+use tidegate_engine::decide::decide;
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::output::effect::{OnResponse, on_request};
+use tidegate_engine::plan::Plan;
+use tidegate_engine::request::Request;
+use tidegate_engine::value::time::Timestamp;
+use tidegate_proxy::guard::{Store, Worker};
+use tidegate_proxy::outcome::Answer;
 
 const HEADERS: [(&str, &[u8]); 12] = [
     (":authority", b"shop.example"),

@@ -12,15 +12,12 @@
     reason = "a simulation prints, and tells how long it takes"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use support::simulate::{DAY, Faults, Times, Traffic, all, find, limits, watch};
-use tidegate::guard::verdict::Limits;
-use tidegate::guard::window::Measure;
+use kit::simulate::{DAY, Faults, Times, Traffic, all, find, limits, watch};
+use tidegate_proxy::guard::verdict::Limits;
+use tidegate_proxy::guard::window::Measure;
 
 /// Requests a second, and the percentage that gets the new version.
 const ROWS: [(u32, u32); 7] = [(10, 10), (100, 5), (100, 10), (100, 50), (1_000, 1), (1_000, 5), (1_000, 50)];

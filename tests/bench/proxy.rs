@@ -18,17 +18,14 @@
     reason = "a benchmark prints, and stops when it cannot go on"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use kit::envoy::{Envoy, Pushed};
+use kit::http::Request;
+use kit::scene::Scene;
 use serde_json::{Value, json};
-use support::envoy::{Envoy, Pushed};
-use support::http::Request;
-use support::scene::Scene;
 
 const ROUNDS: usize = 11;
 const REQUESTS: usize = 10_000;

@@ -7,11 +7,11 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
-use tidegate::decide::decide;
-use tidegate::plan::Plan;
-use tidegate::request::Request;
-use tidegate::standing::Standing;
-use tidegate::time::Timestamp;
+use tidegate_engine::decide::decide;
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::plan::Plan;
+use tidegate_engine::request::Request;
+use tidegate_engine::value::time::Timestamp;
 
 const OPERATORS: [&str; 10] =
     ["equals", "in", "startsWith", "endsWith", "contains", "exists", "cidr", "semver", "number", "glob"];

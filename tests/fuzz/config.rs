@@ -1,14 +1,14 @@
 //! Any bytes as a config: read and compiled without a panic, with problems that fit a log line, and to a plan that
 //! does not depend on how the same config was written.
 
-use tidegate::config::Node;
-use tidegate::decide::decide;
-use tidegate::effect::on_request;
-use tidegate::plan::{Compiled, Plan};
-use tidegate::problem::{Problem, Problems};
-use tidegate::request::Request;
-use tidegate::standing::Standing;
-use tidegate::time::Timestamp;
+use tidegate_engine::config::Node;
+use tidegate_engine::decide::decide;
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::output::effect::on_request;
+use tidegate_engine::plan::{Compiled, Plan};
+use tidegate_engine::problem::{Problem, Problems};
+use tidegate_engine::request::Request;
+use tidegate_engine::value::time::Timestamp;
 
 /// The longest message that is bearable in a log.
 const LONGEST: usize = 16 * 1024;

@@ -8,12 +8,12 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use tidegate::decide::decide;
-use tidegate::effect::{Effect, INSPECTION, OnResponse, on_request};
-use tidegate::lifecycle::State;
-use tidegate::metric::{self, Metric};
-use tidegate::plan::{Compiled, Plan};
-use tidegate::standing::Standing;
+use tidegate_engine::decide::decide;
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::output::effect::{Effect, INSPECTION, OnResponse, on_request};
+use tidegate_engine::plan::{Compiled, Plan};
+use tidegate_proxy::lifecycle::State;
+use tidegate_proxy::metrics::catalogue::{self, Metric};
 
 use super::host::{Exchange, Headers, Host, Module};
 use super::identity::CONFIG;
@@ -44,9 +44,9 @@ pub fn check(bytes: &[u8]) {
             Compiled::Ready(plan) => (State::Active, plan.fingerprint() & 0xffff_ffff_ffff),
             Compiled::Broken(_) => (State::Inert, 0),
         };
-        assert_eq!(gauge(&metric::STATE), state.code());
-        assert_eq!(gauge(&metric::FINGERPRINT), print, "the module has another plan");
-        assert_eq!(gauge(&metric::PROBLEMS), problems.errors().len() as u64);
+        assert_eq!(gauge(&catalogue::STATE), state.code());
+        assert_eq!(gauge(&catalogue::FINGERPRINT), print, "the module has another plan");
+        assert_eq!(gauge(&catalogue::PROBLEMS), problems.errors().len() as u64);
         for (_, line) in host.logs() {
             assert!(!line.contains(char::is_control), "a log line breaks: {line:?}");
         }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use tidegate::config::ClaimPath;
-use tidegate::decide::{Decisions, decide};
-use tidegate::effect::{Effect, OnResponse, on_request, rewritten};
-use tidegate::hash::Salt;
-use tidegate::plan::Plan;
-use tidegate::request::{Request, claim, host_address, host_claim, token_payload};
-use tidegate::standing::Standing;
+use tidegate_engine::config::ClaimPath;
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::decide::{Decisions, decide};
+use tidegate_engine::output::effect::{Effect, OnResponse, on_request, rewritten};
+use tidegate_engine::plan::Plan;
+use tidegate_engine::request::{Request, claim, host_address, host_claim, token_payload};
+use tidegate_engine::value::hash::Salt;
 
 use super::message::{Message, upstream};
 

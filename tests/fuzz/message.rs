@@ -3,10 +3,10 @@
 //! What only Envoy knows stands under names of our own: `@claim.sub`, `@peer`, `@address`, `@proxy`, and `@now` in
 //! milliseconds. A line without a colon is left out. Values are any bytes but a line break.
 
-use tidegate::effect::Effect;
-use tidegate::plan::{Plan, Property};
-use tidegate::request::{Request, host_address, host_claim};
-use tidegate::time::Timestamp;
+use tidegate_engine::output::effect::Effect;
+use tidegate_engine::plan::{Plan, Property};
+use tidegate_engine::request::{Request, host_address, host_claim};
+use tidegate_engine::value::time::Timestamp;
 
 #[derive(Clone, Debug, Default)]
 pub struct Message<'b> {

@@ -20,11 +20,15 @@
 pub mod condition;
 pub mod config;
 pub mod differential;
-#[path = "../support/host/mod.rs"]
+#[cfg(fuzzing)]
+#[path = "../kit/host/mod.rs"]
 mod host;
 pub mod identity;
 mod message;
 pub mod token;
+
+#[cfg(not(fuzzing))]
+use kit::host;
 
 /// What a target does with its bytes.
 pub type Check = fn(&[u8]);

@@ -5,12 +5,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use std::sync::LazyLock;
-use tidegate::config::{ClaimPath, Node};
-use tidegate::decide::decide;
-use tidegate::plan::Plan;
-use tidegate::request::{Request, claim, token_payload};
-use tidegate::standing::Standing;
-use tidegate::time::Timestamp;
+use tidegate_engine::config::{ClaimPath, Node};
+use tidegate_engine::decide::decide;
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::plan::Plan;
+use tidegate_engine::request::{Request, claim, token_payload};
+use tidegate_engine::value::time::Timestamp;
 
 /// The longest token that is looked at.
 const LONGEST: usize = 16 * 1024;

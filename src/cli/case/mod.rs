@@ -20,11 +20,11 @@ use super::ask::Question;
 use super::diagnostic;
 use super::load::Loaded;
 use super::source;
-use crate::decide::{Decision, Reason, decide};
-use crate::effect::{self, INSPECTION, OnResponse, rewritten};
-use crate::plan::Plan;
-use crate::standing::Standing;
-use crate::time::Timestamp;
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::decide::{Decision, Reason, decide};
+use tidegate_engine::output::effect::{self, INSPECTION, OnResponse, rewritten};
+use tidegate_engine::plan::Plan;
+use tidegate_engine::value::time::Timestamp;
 
 /// Cases under one config.
 #[derive(Debug)]

@@ -17,12 +17,12 @@ use super::super::load::{self, Loaded};
 use super::super::source::{self, Document};
 use super::super::tree::{Key, Places, Tree, Value};
 use super::{Case, Expect, Said, Suite};
-use crate::config::{Inspect, Node};
-use crate::decide::Reason;
-use crate::effect::INSPECTION;
-use crate::plan::Plan;
-use crate::problem::{FieldPath, Quoted};
-use crate::time::Timestamp;
+use tidegate_engine::config::{Inspect, Node};
+use tidegate_engine::decide::Reason;
+use tidegate_engine::output::effect::INSPECTION;
+use tidegate_engine::plan::Plan;
+use tidegate_engine::problem::{FieldPath, Quoted};
+use tidegate_engine::value::time::Timestamp;
 
 /// What asks for inspection where a config that stands inside has no key of its own.
 const KEY: &str = "x-tidegate-inspect";
@@ -34,17 +34,17 @@ const EXPECT: [&str; 5] = ["decide", "flags", "upstream", "response", "inspectio
 
 /// What a case file turned out to be.
 #[derive(Debug, Default)]
-pub(in crate::cli) struct Read {
-    pub(in crate::cli) suites: Vec<Suite>,
-    pub(in crate::cli) problems: Vec<(Document, Vec<Diagnostic>)>,
+pub(crate) struct Read {
+    pub(crate) suites: Vec<Suite>,
+    pub(crate) problems: Vec<(Document, Vec<Diagnostic>)>,
     /// What could not be read at all, in the words of who tried.
-    pub(in crate::cli) broken: Vec<String>,
+    pub(crate) broken: Vec<String>,
     /// How many timelines there are: they need a filter that lives.
-    pub(in crate::cli) timelines: usize,
+    pub(crate) timelines: usize,
 }
 
 /// The suites in the text of a case file.
-pub(in crate::cli) fn within(file: &str, text: &str) -> Result<Read, Stop> {
+pub(crate) fn within(file: &str, text: &str) -> Result<Read, Stop> {
     let text: Rc<str> = text.into();
     let mut read = Read::default();
     for tree in Tree::read(&text, file).map_err(Stop::Broken)? {

@@ -20,9 +20,9 @@ use super::screen::{BAD, FAINT, GOOD, MAIN, Screen, count, paint};
 use super::source::{self, Document};
 use super::tree::Tree;
 use super::{Found, Stop};
-use crate::config::Node;
 use order::{ROOT, Shape};
 use read::Sheet;
+use tidegate_engine::config::Node;
 
 /// Write configs in their one canonical form; comments stay, and so does what is decided
 ///
@@ -152,7 +152,7 @@ fn node(document: &Document) -> Node {
 }
 
 fn fingerprint(document: &Document) -> Option<u64> {
-    let plan = crate::plan::Plan::from_bytes(&document.wire).0.ready()?;
+    let plan = tidegate_engine::plan::Plan::from_bytes(&document.wire).0.ready()?;
     Some(plan.fingerprint())
 }
 

@@ -3,7 +3,7 @@
 //! The order is that of the reference, so that a config is read as the reference is. What has a name that the author
 //! gave, such as a flag, keeps the author's order. Never judges a field: one that is not known comes last.
 
-use crate::config::reference::{
+use tidegate_engine::config::reference::{
     CONDITION, CONFIG, ERRORS, FLAG, GENERATE, GUARD, INSPECT, LATENCY, LIMIT, MATCH, REPLY, ROUTE, RULE, SOURCE,
     SPLIT, STEP, Section, TELEMETRY, VARIANT,
 };
@@ -97,7 +97,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::{ROOT, Shape};
-    use crate::config::reference::SECTIONS;
+    use tidegate_engine::config::reference::SECTIONS;
 
     fn walk(shape: Shape, seen: &mut BTreeSet<&'static str>) {
         match shape {

@@ -8,7 +8,7 @@ use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span, Struct
 
 use super::super::diagnostic::position;
 use super::super::tree::{Tree, Value as Read};
-use crate::config::Node;
+use tidegate_engine::config::Node;
 
 /// A comment, from `#` to the end of its line.
 #[derive(Clone, Debug)]

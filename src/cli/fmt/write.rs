@@ -6,7 +6,7 @@
 use super::super::tree::{Tree, Value as Read};
 use super::order::{ROOT, Shape, Truth};
 use super::read::{Container, Entry, Remark, Sheet, Value};
-use crate::config::Node;
+use tidegate_engine::config::Node;
 
 /// How far a line in brackets may reach.
 const WIDTH: usize = 100;

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::format::Policy;
-use crate::cli::load::Loaded;
+use crate::load::Loaded;
 
 /// A line of a CODEOWNERS file, and what stands behind it.
 #[derive(Debug)]

@@ -5,15 +5,15 @@
 use std::collections::BTreeMap;
 
 use super::freeze::{Freeze, Offset, Weekly};
-use crate::cli::debt::Caps;
-use crate::cli::words;
-use crate::config::read::{Field, Limit, Object, word};
-use crate::config::reference::{Entry, Section};
-use crate::config::shape::{self, NEEDED, Shape};
-use crate::config::{Kind, Node};
-use crate::problem::{FieldPath, Problems, Wrong};
-use crate::share::Ppm;
-use crate::time::{Span, Timestamp};
+use crate::debt::Caps;
+use crate::words;
+use tidegate_engine::config::read::{Field, Limit, Object, word};
+use tidegate_engine::config::reference::{Entry, Section};
+use tidegate_engine::config::shape::{self, NEEDED, Shape};
+use tidegate_engine::config::{Kind, Node};
+use tidegate_engine::problem::{FieldPath, Problems, Wrong};
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::{Span, Timestamp};
 
 const LIST: Limit = Limit::new(100, "entries");
 const OWNERS: Limit = Limit::new(1_000, "owners");
@@ -30,7 +30,7 @@ const fn entry(name: &'static str, takes: &'static str, without: &'static str, a
 }
 
 /// All kinds of maps in a policy.
-pub(in crate::cli) static SECTIONS: [&Section; 7] = [&POLICY, &NAMES, &REQUIRED, &LIVES, &CAPS, &FREEZE, &WEEKLY];
+pub(crate) static SECTIONS: [&Section; 7] = [&POLICY, &NAMES, &REQUIRED, &LIVES, &CAPS, &FREEZE, &WEEKLY];
 
 static POLICY: Section = Section {
     title: "A policy",
@@ -125,7 +125,7 @@ static WEEKLY: Section = Section {
 
 /// What configs must keep.
 #[derive(Debug, Default)]
-pub(in crate::cli) struct Policy {
+pub(crate) struct Policy {
     pub(super) names: ByType<Vec<Box<str>>>,
     pub(super) required: ByType<Vec<Needed>>,
     pub(super) lives: ByType<Span>,
@@ -247,7 +247,7 @@ impl Policy {
     }
 
     /// The shares that stages may have.
-    pub(in crate::cli) fn caps(&self) -> Caps {
+    pub(crate) fn caps(&self) -> Caps {
         self.caps.unwrap_or_default()
     }
 
@@ -350,7 +350,9 @@ fn weekly(field: &Field<'_>, problems: &mut Problems) -> Option<Freeze> {
 /// The reason of a freeze, and the types that it holds for.
 fn rest(object: &Object<'_>, problems: &mut Problems) -> (Option<Box<str>>, Option<Vec<Kind>>) {
     let reason = object.required("reason", problems).and_then(|field| {
-        field.parse(problems, |text| crate::name::Prose::parse_some(text).map(|prose| prose.as_str().into()))
+        field.parse(problems, |text| {
+            tidegate_engine::value::name::Prose::parse_some(text).map(|prose| prose.as_str().into())
+        })
     });
     let words = KINDS.map(|one| (words::kind(one), one));
     let types = object.field("types").map_or(Some(KINDS.to_vec()), |field| {

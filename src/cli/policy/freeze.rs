@@ -4,10 +4,10 @@
 
 use core::fmt;
 
-use crate::cli::words;
-use crate::config::Kind;
-use crate::problem::{Quoted, Wrong};
-use crate::time::Timestamp;
+use crate::words;
+use tidegate_engine::config::Kind;
+use tidegate_engine::problem::{Quoted, Wrong};
+use tidegate_engine::value::time::Timestamp;
 
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const DAY: i64 = 1_440;

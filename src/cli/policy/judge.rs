@@ -6,20 +6,20 @@ use std::collections::BTreeSet;
 
 use super::format::{Needed, Policy};
 use super::freeze::Freeze;
-use crate::cli::compare::{asked, conditions_of, decides_as, salt, sources};
-use crate::cli::diagnostic::{Severity, nearest};
-use crate::cli::exposure::{away, baseline, everybody, only, share, times};
-use crate::cli::finding::Finding;
-use crate::cli::screen::count;
-use crate::cli::{logic, words};
-use crate::config::{Config, Exposure, Flag, Match, Rule, Step};
-use crate::decide::condition::glob;
-use crate::name::FlagKey;
-use crate::share::Ppm;
-use crate::time::{Span, Timestamp};
+use crate::compare::{asked, conditions_of, decides_as, salt, sources};
+use crate::diagnostic::{Severity, nearest};
+use crate::exposure::{away, baseline, everybody, only, share, times};
+use crate::finding::Finding;
+use crate::screen::count;
+use crate::{logic, words};
+use tidegate_engine::config::{Config, Exposure, Flag, Match, Rule, Step};
+use tidegate_engine::decide::condition::glob;
+use tidegate_engine::value::name::FlagKey;
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::{Span, Timestamp};
 
 /// What in a config breaks a policy.
-pub(in crate::cli) fn judge(policy: &Policy, config: &Config, now: Timestamp) -> Vec<Finding> {
+pub(crate) fn judge(policy: &Policy, config: &Config, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
     for (key, flag) in &config.flags {
         let look = Look { policy, config, key, flag, now };
@@ -37,7 +37,7 @@ pub(in crate::cli) fn judge(policy: &Policy, config: &Config, now: Timestamp) ->
 /// largest step, and changes in a freeze. What the new config breaks by itself is found by [`judge`].
 ///
 /// In a freeze, a flag may still be killed, and shares may be lowered: both lead back to what was safe.
-pub(in crate::cli) fn judge_change(policy: &Policy, old: &Config, new: &Config, now: Timestamp) -> Vec<Finding> {
+pub(crate) fn judge_change(policy: &Policy, old: &Config, new: &Config, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
     for (key, flag) in &new.flags {
         let before = find(old, key);
@@ -129,8 +129,9 @@ impl<'c> Look<'c> {
 
     fn has(self, field: Needed) -> bool {
         let Flag { stage, owner, description, created, expires, matches, salt, identity, guard, .. } = self.flag;
-        let says =
-            |prose: &Option<crate::name::Prose>| prose.as_ref().is_some_and(|text| !text.as_str().trim().is_empty());
+        let says = |prose: &Option<tidegate_engine::value::name::Prose>| {
+            prose.as_ref().is_some_and(|text| !text.as_str().trim().is_empty())
+        };
         match field {
             Needed::Stage => stage.is_some(),
             Needed::Owner => says(owner),
@@ -308,9 +309,9 @@ impl<'c> Look<'c> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Node;
-    use crate::problem::Problems;
     use serde_json::{Value, json};
+    use tidegate_engine::config::Node;
+    use tidegate_engine::problem::Problems;
 
     const POLICY: &str = r#"{"version": 1, "largestStep": "25%", "freezes": [
         {"from": "2026-12-19", "to": "2027-01-04", "reason": "Peak season", "types": ["release"]}]}"#;

@@ -18,9 +18,9 @@ use super::load::load_all;
 use super::screen::{GOOD, Screen, count, paint};
 use super::source::{self, Document};
 use super::{Found, Stop};
-use crate::config::Node;
-use crate::problem::Problems;
 use approve::Line;
+use tidegate_engine::config::Node;
+use tidegate_engine::problem::Problems;
 
 /// Check a policy: names, stages, steps, freezes, owners; or write CODEOWNERS by it
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@
 
 use super::course::{Course, Ramp};
 use super::figure::float;
-use crate::time::Timestamp;
+use tidegate_engine::value::time::Timestamp;
 
 /// The size of a chart, in characters, without its axes.
 const WIDTH: i64 = 64;

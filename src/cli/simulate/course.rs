@@ -9,15 +9,15 @@ use indicatif::ProgressBar;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::tally::{CHUNK, chunk, placed};
-use crate::cli::ask::Question;
-use crate::cli::people::{Ids, Person};
-use crate::config::{Config, Exposure, Flag};
-use crate::decide::decide;
-use crate::name::FlagKey;
-use crate::plan::Plan;
-use crate::problem::Problems;
-use crate::standing::Standing;
-use crate::time::{Span, Timestamp};
+use crate::ask::Question;
+use crate::people::{Ids, Person};
+use tidegate_engine::config::{Config, Exposure, Flag};
+use tidegate_engine::decide::decide;
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::plan::Plan;
+use tidegate_engine::problem::Problems;
+use tidegate_engine::value::name::FlagKey;
+use tidegate_engine::value::time::{Span, Timestamp};
 
 /// What becomes of all ramps.
 #[derive(Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ impl Ramps {
 
 impl Group {
     fn ramps(&self) -> Vec<Ramp> {
-        let ramp = |flag: &crate::plan::Flag| {
+        let ramp = |flag: &tidegate_engine::plan::Flag| {
             let moment = |at: &Timestamp| Moment { at: *at, counts: vec![0; flag.variants.len()] };
             Ramp {
                 flag: flag.key().to_string(),

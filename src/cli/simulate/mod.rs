@@ -18,12 +18,12 @@ use super::people::{Ids, Person, Sample};
 use super::screen::{FAINT, MAIN, ODD, Rows, Screen, paint, thousands};
 use super::words::{moment, unmatched};
 use super::{Found, Stop};
-use crate::plan::{Compiled, Plan};
-use crate::problem::Problems;
-use crate::time::{Span, Timestamp};
 use course::{Course, Ramp, Ramps};
 use figure::{Pair, Share, percent, rounded};
 use tally::{FlagTally, Tally};
+use tidegate_engine::plan::{Compiled, Plan};
+use tidegate_engine::problem::Problems;
+use tidegate_engine::value::time::{Span, Timestamp};
 
 /// How many pairs of flags are shown to people.
 const PAIRS: usize = 10;
@@ -416,7 +416,12 @@ mod tests {
         for ((one, two), counted) in tally.pairs() {
             let due = (0..ids.len()).filter(|place| {
                 let request = person.asks(&ids.id(*place)).seen(loaded.plan.inputs());
-                let decisions = crate::decide::decide(&loaded.plan, &request, &crate::standing::Standing::NONE, now);
+                let decisions = tidegate_engine::decide::decide(
+                    &loaded.plan,
+                    &request,
+                    &tidegate_engine::decide::standing::Standing::NONE,
+                    now,
+                );
                 let moved = |place: usize| {
                     let flag = &loaded.plan.flags()[place];
                     decisions.find(flag.key().as_str()).is_some_and(|decision| decision.served() != flag.baseline)

@@ -13,9 +13,9 @@ use plotters::prelude::*;
 use super::chart::{mark, ticks, top};
 use super::course::{Course, Ramp};
 use super::figure::{Share, float};
-use crate::cli::screen::thousands;
-use crate::cli::words::moment;
-use crate::time::Timestamp;
+use crate::screen::thousands;
+use crate::words::moment;
+use tidegate_engine::value::time::Timestamp;
 
 /// The size of a panel.
 const WIDTH: u32 = 960;

@@ -7,11 +7,11 @@
 use indicatif::ProgressBar;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use crate::cli::people::{Ids, Person};
-use crate::decide::{Decision, Reason, decide};
-use crate::plan::{Flag, Plan, VariantId};
-use crate::standing::Standing;
-use crate::time::Timestamp;
+use crate::people::{Ids, Person};
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::decide::{Decision, Reason, decide};
+use tidegate_engine::plan::{Flag, Plan, VariantId};
+use tidegate_engine::value::time::Timestamp;
 
 /// How many identities stand in one word of bits, and how many words make the work of one thread at a time.
 const BITS: usize = 64;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::stats::{Config, Counts, FlagId, Gauges, Stats, Times, What};
-use crate::time::Timestamp;
+use tidegate_engine::value::time::Timestamp;
 
 /// All proxies over time.
 #[derive(Debug)]
@@ -325,7 +325,7 @@ fn changes(before: &Stats, now: &Stats, tell: &mut impl FnMut(Option<&String>, C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::ask::clock;
+    use crate::ask::clock;
 
     fn id() -> FlagId {
         FlagId { plugin: "tidegate".to_owned(), key: "nav".to_owned() }

@@ -18,10 +18,10 @@ use super::live::Live;
 use super::screen::{MAIN, Screen, paint};
 use super::web::{agent, span};
 use super::{Found, Stop};
-use crate::standing::Phase;
-use crate::time::Span;
 use course::{Course, Look};
 use stats::{Source, Stats};
+use tidegate_engine::decide::standing::Phase;
+use tidegate_engine::value::time::Span;
 use view::Block;
 
 /// How many events stay on a terminal.

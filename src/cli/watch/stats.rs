@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use ureq::Agent;
 
-use crate::cli::Stop;
-use crate::cli::web::{Target, why};
-use crate::metric::{self, Metric, Named};
+use crate::Stop;
+use crate::web::{Target, why};
+use tidegate_proxy::metrics::catalogue::{self, Metric, Named};
 
 /// What Envoy puts in front of the names of filters.
 const PREFIX: &str = "wasmcustom.";
@@ -133,7 +133,7 @@ pub(super) struct Stats {
 pub(super) struct Config {
     /// Those in force: one, but for the moment in which it changes.
     pub(super) revisions: Vec<String>,
-    /// As [`State`](crate::lifecycle::State) is told.
+    /// As [`State`](tidegate_proxy::lifecycle::State) is told.
     pub(super) state: u64,
     pub(super) refused: bool,
     pub(super) problems: u64,
@@ -142,7 +142,7 @@ pub(super) struct Config {
 /// How a flag is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gauges {
-    /// As [`Phase`](crate::standing::Phase) is told; none where no guard watches it.
+    /// As [`Phase`](tidegate_engine::decide::standing::Phase) is told; none where no guard watches it.
     pub(super) standing: Option<u64>,
     pub(super) rules: BTreeMap<u32, Ramp>,
 }
@@ -192,18 +192,18 @@ impl Stats {
         match *named.values.as_slice() {
             [] => {
                 let config = self.configs.entry(plugin).or_default();
-                if is(&metric::STATE) {
+                if is(&catalogue::STATE) {
                     config.state = value;
-                } else if is(&metric::REFUSED) {
+                } else if is(&catalogue::REFUSED) {
                     config.refused = value > 0;
-                } else if is(&metric::PROBLEMS) {
+                } else if is(&catalogue::PROBLEMS) {
                     config.problems = value;
                 }
             }
-            [revision] if is(&metric::REVISION) && value > 0 => {
+            [revision] if is(&catalogue::REVISION) && value > 0 => {
                 self.configs.entry(plugin).or_default().revisions.push(revision.to_owned());
             }
-            [key, ref rest @ ..] if named.metric.tags.first() == Some(&metric::Tag::Flag) => {
+            [key, ref rest @ ..] if named.metric.tags.first() == Some(&catalogue::Tag::Flag) => {
                 let id = FlagId { plugin, key: key.to_owned() };
                 self.number_of(id, named.metric, rest, value);
             }
@@ -214,25 +214,25 @@ impl Stats {
     fn number_of(&mut self, id: FlagId, of: &'static Metric, rest: &[&str], value: u64) {
         let is = |metric: &Metric| core::ptr::eq(of, metric);
         let what = match *rest {
-            [] if is(&metric::STANDING) => {
+            [] if is(&catalogue::STANDING) => {
                 self.flags.entry(id).or_default().standing = Some(value);
                 return;
             }
-            [rule] if is(&metric::EXPOSURE) || is(&metric::STEP) => {
+            [rule] if is(&catalogue::EXPOSURE) || is(&catalogue::STEP) => {
                 let Ok(rule) = rule.parse() else { return };
                 let ramp = self.flags.entry(id).or_default().rules.entry(rule).or_default();
-                if is(&metric::STEP) {
+                if is(&catalogue::STEP) {
                     ramp.step = Some(value);
                 } else {
                     ramp.exposure = value;
                 }
                 return;
             }
-            [] if is(&metric::ROLLBACKS) => What::RolledBack,
-            [] if is(&metric::THROTTLED) => What::Throttled,
-            [] if is(&metric::RESCUED) => What::Rescued,
-            [variant, reason] if is(&metric::DECISIONS) => What::Decided(variant.to_owned(), reason.to_owned()),
-            [variant, class] if is(&metric::RESPONSES) => What::Answered(variant.to_owned(), class.to_owned()),
+            [] if is(&catalogue::ROLLBACKS) => What::RolledBack,
+            [] if is(&catalogue::THROTTLED) => What::Throttled,
+            [] if is(&catalogue::RESCUED) => What::Rescued,
+            [variant, reason] if is(&catalogue::DECISIONS) => What::Decided(variant.to_owned(), reason.to_owned()),
+            [variant, class] if is(&catalogue::RESPONSES) => What::Answered(variant.to_owned(), class.to_owned()),
             _ => return,
         };
         self.counts.insert((id, what), value);
@@ -256,7 +256,7 @@ impl Bin {
 }
 
 fn named(name: &str) -> Option<Named<'_>> {
-    metric::read(name.strip_prefix(PREFIX)?)
+    catalogue::read(name.strip_prefix(PREFIX)?)
 }
 
 #[cfg(test)]

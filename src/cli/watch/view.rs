@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::course::{Change, Event, Flag, Look, Proxy, Rule, Variant};
 use super::stats::FlagId;
-use crate::cli::screen::{BAD, FAINT, GOOD, MAIN, ODD, Rows, count, paint, thousands};
-use crate::cli::words::moment;
-use crate::share::Ppm;
-use crate::standing::Phase;
-use crate::time::Timestamp;
+use crate::screen::{BAD, FAINT, GOOD, MAIN, ODD, Rows, count, paint, thousands};
+use crate::words::moment;
+use tidegate_engine::decide::standing::Phase;
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::Timestamp;
 
 /// The plugin whose name is not said.
 const USUAL: &str = "tidegate";

@@ -1,0 +1,421 @@
+//! Turns the map of one flag into a [`Flag`].
+//!
+//! Names of variants are read but not looked up: [`crate::plan`] knows whether they exist. Never fills in what a
+//! missing field means, but for words that are their own meaning.
+
+use super::Node;
+use super::condition::{self, Condition};
+use super::guard::{self, Guard, Reply, Throttle};
+use super::identity::{self, Source};
+use super::read::{Field, Limit, word};
+use super::reference::{FLAG, MATCH, ROUTE, RULE, SPLIT, STEP, VARIANT};
+use crate::problem::Problems;
+use crate::value::name::{HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
+use crate::value::share::{MAX_WEIGHT, Ppm};
+use crate::value::time::{Span, Timestamp};
+
+const VARIANTS: Limit = Limit::new(64, "variants");
+const RULES: Limit = Limit::new(100, "rules");
+const STEPS: Limit = Limit::new(100, "steps");
+const SPLITS: Limit = Limit::new(64, "parts");
+/// The most headers of a variant or a reply.
+pub(super) const HEADERS: Limit = Limit::new(16, "headers");
+const PATTERNS: Limit = Limit::new(100, "patterns");
+
+/// A flag as it was written.
+#[derive(Clone, Debug)]
+pub struct Flag {
+    /// What it is for.
+    pub kind: Kind,
+    /// How far along it is.
+    pub stage: Option<Stage>,
+    /// Who answers for it.
+    pub owner: Option<Prose>,
+    /// What it does.
+    pub description: Option<Prose>,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// When it should be gone.
+    pub expires: Option<Timestamp>,
+    /// The requests that it decides.
+    pub matches: Match,
+    /// The header that the mesh's routes match.
+    pub route: Option<OwnedHeader>,
+    /// For how long an upstream that failed to take a request is spared, if at all.
+    pub rescue: Option<Span>,
+    /// The header that tells the variant, if not the usual one.
+    pub header: Option<OwnedHeader>,
+    /// The outcomes; none were written where this is empty.
+    pub variants: Vec<Variant>,
+    /// The safe variant.
+    pub baseline: Option<VariantName>,
+    /// The variant when no rule matched.
+    pub default: Option<VariantName>,
+    /// Whether everybody gets the baseline.
+    pub kill: bool,
+    /// What makes the draws, if not the key.
+    pub salt: Option<Prose>,
+    /// An identity of its own.
+    pub identity: Option<Vec<Source>>,
+    /// The rules, in order.
+    pub rules: Vec<Rule>,
+    /// The limits that variants must keep.
+    pub guard: Option<Guard>,
+    /// What is counted of it, if that is written.
+    pub metrics: Option<Metrics>,
+}
+
+impl Flag {
+    /// Whether it is looked after while it is in force: it routes, or something is known of its variants' answers.
+    pub fn is_watched(&self) -> bool {
+        let limited = self.variants.iter().any(|variant| variant.limit.is_some());
+        self.route.is_some() || self.guard.is_some() || self.rescue.is_some() || limited
+    }
+}
+
+/// What is counted of a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Metrics {
+    /// Decisions, answers and times.
+    All,
+    /// Decisions and answers.
+    Counts,
+    /// Nothing.
+    None,
+}
+
+/// What a flag is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// To bring a version out.
+    Release,
+    /// To learn which variant is better.
+    Experiment,
+    /// To steer the system.
+    Operational,
+    /// To turn something off.
+    KillSwitch,
+}
+
+/// How far along a flag is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// New.
+    Experimental,
+    /// Has proven itself.
+    Trusted,
+    /// Done.
+    Stable,
+}
+
+/// The requests that a flag decides; an empty list takes all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Match {
+    /// Hosts.
+    pub hosts: Vec<HostPattern>,
+    /// Prefixes of paths.
+    pub paths: Vec<PathPrefix>,
+    /// Methods.
+    pub methods: Vec<Method>,
+}
+
+/// One outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// Its name.
+    pub name: VariantName,
+    /// What the headers carry.
+    pub value: HeaderValue,
+    /// Further headers.
+    pub headers: Vec<(OwnedHeader, HeaderValue)>,
+    /// What it takes at most.
+    pub limit: Option<Throttle>,
+    /// An answer in the upstream's place.
+    pub reply: Option<Reply>,
+}
+
+/// When, how many, what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rule {
+    /// Which requests it looks at.
+    pub when: Option<Condition>,
+    /// The share of identities that it takes in.
+    pub exposure: Exposure,
+    /// What it serves.
+    pub serve: Serve,
+}
+
+impl Rule {
+    /// A rule that takes nobody, in place of one that could not be read.
+    fn nothing() -> Self {
+        Self { when: None, exposure: Exposure::Fixed(Ppm::NONE), serve: Serve::Split(Vec::new()) }
+    }
+}
+
+/// A share, or one that follows the clock.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Exposure {
+    /// Always this.
+    Fixed(Ppm),
+    /// From each time on, that; nobody before the first.
+    Steps(Box<[Step]>),
+}
+
+/// A step of a ramp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// When it begins.
+    pub at: Timestamp,
+    /// The share from then on.
+    pub share: Ppm,
+    /// Whether it waits until the guard finds the one before it healthy.
+    pub requires: bool,
+}
+
+/// What a rule serves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Serve {
+    /// One variant.
+    One(VariantName),
+    /// A draw between several.
+    Split(Vec<Split>),
+}
+
+/// A variant's part in a draw.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Split {
+    /// The variant.
+    pub variant: VariantName,
+    /// Its part of the sum.
+    pub weight: u32,
+}
+
+/// Reads a flag. What could not be read is left out, with a problem.
+pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
+    let object = field.object(&FLAG, problems)?;
+    let mut prose = |name, parser: fn(&str) -> _| object.field(name).and_then(|field| field.parse(problems, parser));
+    let (owner, description) = (prose("owner", Prose::parse), prose("description", Prose::parse));
+    let salt = prose("salt", Prose::parse_some);
+    let mut date = |name| object.field(name).and_then(|field| field.parse(problems, Timestamp::parse_date));
+    let (created, expires) = (date("created"), date("expires"));
+    let mut variant = |name| object.field(name).and_then(|field| variant_name(&field, problems));
+    let (baseline, default) = (variant("baseline"), variant("default"));
+    let kind = object.field("type").and_then(|field| {
+        let words = [
+            ("release", Kind::Release),
+            ("experiment", Kind::Experiment),
+            ("operational", Kind::Operational),
+            ("kill-switch", Kind::KillSwitch),
+        ];
+        field.parse(problems, |text| word(text, &words))
+    });
+    let stage = object.field("stage").and_then(|field| {
+        let words = [("experimental", Stage::Experimental), ("trusted", Stage::Trusted), ("stable", Stage::Stable)];
+        field.parse(problems, |text| word(text, &words))
+    });
+    let metrics = object.field("metrics").and_then(|field| {
+        let words = [("all", Metrics::All), ("counts", Metrics::Counts), ("none", Metrics::None)];
+        field.parse(problems, |text| word(text, &words))
+    });
+    let matches = object.field("match").and_then(|field| matches(&field, problems));
+    let route = object.field("route").and_then(|field| {
+        let route = field.object(&ROUTE, problems)?;
+        route.required("header", problems)?.parse(problems, OwnedHeader::parse)
+    });
+    let rescue = object.field("rescue").and_then(|field| {
+        if object.field("route").is_none() {
+            problems.error(&field.at, "needs route: a flag that does not route has nowhere else to go");
+        }
+        field.span(problems, 100..=600_000, "must be from 100ms to 10m")
+    });
+    let header = object.field("header").and_then(|field| field.parse(problems, OwnedHeader::parse));
+    let variants = object.field("variants").map(|field| variants(&field, baseline.as_ref(), problems));
+    let kill = object.field("kill").and_then(|field| field.boolean(problems));
+    let identity = object.field("identity").and_then(|field| identity::sources(&field, problems));
+    let guard = object.field("guard");
+    let guarded = guard.is_some();
+    let guard = guard.and_then(|field| guard::read(&field, problems));
+    let rules = object.field("rules").and_then(|field| {
+        // No rules are as good as none written, and an overlay may well empty the list.
+        let empty = *field.node == Node::List(Vec::new());
+        // A rule that cannot be read keeps its place, so that problems of the others name theirs.
+        let rule = |field: &Field<'_>, problems: &mut Problems| {
+            Some(rule(field, guarded, problems).unwrap_or_else(Rule::nothing))
+        };
+        if empty { None } else { field.each(problems, RULES, rule) }
+    });
+    let variants = match variants {
+        // Half a list of variants would only make up problems in the rules that name the other half.
+        Some(variants) => variants?,
+        None => Vec::new(),
+    };
+    // A baseline that could not be read has been told; it is not missing.
+    let stand_in = || object.field("baseline").and(variants.first()).map(|variant| variant.name.clone());
+    let baseline = baseline.or_else(stand_in);
+    Some(Flag {
+        kind: kind.unwrap_or(Kind::Release),
+        stage,
+        owner,
+        description,
+        created,
+        expires,
+        matches: matches.unwrap_or_default(),
+        route,
+        rescue,
+        header,
+        variants,
+        baseline,
+        default,
+        kill: kill.unwrap_or_default(),
+        salt,
+        identity,
+        rules: rules.unwrap_or_default(),
+        guard,
+        metrics,
+    })
+}
+
+fn variant_name(field: &Field<'_>, problems: &mut Problems) -> Option<VariantName> {
+    let text = field.switch(problems)?;
+    field.parsed(problems, VariantName::parse(text))
+}
+
+fn matches(field: &Field<'_>, problems: &mut Problems) -> Option<Match> {
+    let object = field.object(&MATCH, problems)?;
+    Some(Match {
+        hosts: object
+            .field("hosts")
+            .and_then(|list| list.each(problems, PATTERNS, |host, problems| host.parse(problems, HostPattern::parse)))
+            .unwrap_or_default(),
+        paths: object
+            .field("paths")
+            .and_then(|list| list.each(problems, PATTERNS, |path, problems| path.parse(problems, PathPrefix::parse)))
+            .unwrap_or_default(),
+        methods: object
+            .field("methods")
+            .and_then(|list| list.each(problems, PATTERNS, |method, problems| method.parse(problems, Method::parse)))
+            .unwrap_or_default(),
+    })
+}
+
+fn variants(field: &Field<'_>, baseline: Option<&VariantName>, problems: &mut Problems) -> Option<Vec<Variant>> {
+    let written = field.list(problems)?.len();
+    let read = field.each(problems, VARIANTS, |field, problems| {
+        let variant = read_variant(field, problems)?;
+        if variant.limit.is_some() && Some(&variant.name) == baseline {
+            problems
+                .error(&field.at.key("limit"), "may not stand at the baseline, which takes what the others may not");
+        }
+        Some(variant)
+    })?;
+    (read.len() == written).then_some(read)
+}
+
+fn read_variant(field: &Field<'_>, problems: &mut Problems) -> Option<Variant> {
+    if let Node::Null | Node::List(_) = field.node {
+        field.wrong(problems, "must be a name, or a map with one");
+        return None;
+    }
+    if !matches!(field.node, Node::Map(_)) {
+        let name = variant_name(field, problems)?;
+        let value = HeaderValue::from(&name);
+        return Some(Variant { name, value, headers: Vec::new(), limit: None, reply: None });
+    }
+    let object = field.object(&VARIANT, problems)?;
+    let name = object.required("name", problems).and_then(|name| variant_name(&name, problems));
+    let value = object.field("value").map(|value| value.parse(problems, HeaderValue::parse));
+    let mut headers = Vec::new();
+    if let Some(map) = object.field("headers") {
+        for (key, entry) in map.members(HEADERS, problems) {
+            let name = OwnedHeader::parse(key).map_err(|wrong| problems.error(&entry.at, wrong)).ok();
+            headers.extend(name.zip(entry.parse(problems, HeaderValue::parse)));
+        }
+    }
+    let limit = object.field("limit").and_then(|limit| guard::throttle(&limit, problems));
+    let reply = object.field("reply").and_then(|reply| guard::reply(&reply, problems));
+    let name = name?;
+    let value = match value {
+        Some(value) => value?,
+        None => HeaderValue::from(&name),
+    };
+    Some(Variant { name, value, headers, limit, reply })
+}
+
+fn rule(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Rule> {
+    let object = field.object(&RULE, problems)?;
+    let when = object.field("when").map(|when| condition::read(&when, problems));
+    let exposure = match (object.field("percent"), object.field("steps")) {
+        (Some(_), Some(steps)) => {
+            steps.wrong(problems, "stands beside percent: a rule has one or the other");
+            None
+        }
+        (Some(percent), None) => percent.share(problems).map(Exposure::Fixed),
+        (None, Some(list)) => steps(&list, guarded, problems).map(|steps| Exposure::Steps(steps.into())),
+        (None, None) => Some(Exposure::Fixed(Ppm::FULL)),
+    };
+    let serve = object.required("serve", problems).and_then(|serve| self::serve(&serve, problems));
+    // What could not be read keeps its place as nobody and nothing: rules behind it are told by theirs.
+    Some(Rule {
+        when: when.map(|condition| condition.unwrap_or(Condition::Any(Vec::new()))),
+        exposure: exposure.unwrap_or(Exposure::Fixed(Ppm::NONE)),
+        serve: serve.unwrap_or(Serve::Split(Vec::new())),
+    })
+}
+
+fn steps(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Vec<Step>> {
+    let written = field.list(problems)?.len();
+    let steps = field.each(problems, STEPS, |step, problems| {
+        let object = step.object(&STEP, problems)?;
+        let at = object.required("at", problems).and_then(|at| at.parse(problems, Timestamp::parse));
+        let share = object.required("percent", problems).and_then(|percent| percent.share(problems));
+        let requires = object.field("requires").and_then(|requires| {
+            if !guarded {
+                problems.error(&requires.at, "needs a guard: without one, no step waits for anything");
+            }
+            requires.parse(problems, |text| word(text, &[("healthy", true), ("nothing", false)]))
+        });
+        Some(Step { at: at?, share: share?, requires: requires.unwrap_or(true) })
+    })?;
+    if steps.len() < written {
+        // Without one of them, nobody can say which stands before which.
+        return None;
+    }
+    for (index, pair) in steps.windows(2).enumerate() {
+        let [before, after] = pair else { continue };
+        let at = field.at.index(index.saturating_add(1));
+        if after.at <= before.at {
+            problems.error(&at.key("at"), "must be later than the step before it");
+        } else if after.share < before.share {
+            problems.warning(&at.key("percent"), "is lower than the step before it: takes users out again");
+        }
+    }
+    Some(steps)
+}
+
+fn serve(field: &Field<'_>, problems: &mut Problems) -> Option<Serve> {
+    if let Node::Null | Node::Map(_) = field.node {
+        field.wrong(problems, "must be a variant, or a list of {variant, weight}");
+        return None;
+    }
+    if !matches!(field.node, Node::List(_)) {
+        return variant_name(field, problems).map(Serve::One);
+    }
+    let written = field.list(problems)?.len();
+    let splits = field.each(problems, SPLITS, |part, problems| {
+        let object = part.object(&SPLIT, problems)?;
+        let variant = object.required("variant", problems).and_then(|variant| variant_name(&variant, problems));
+        let weight = object.required("weight", problems);
+        let weight = weight.and_then(|weight| {
+            weight.steps(problems, 0, "", 0..=MAX_WEIGHT, "must be a whole number from 0 to 1000000")
+        });
+        Some(Split { variant: variant?, weight: weight? })
+    })?;
+    if splits.len() < written {
+        return None;
+    }
+    if splits.iter().all(|split| split.weight == 0) {
+        field.wrong(problems, "must have a weight above 0");
+        return None;
+    }
+    Some(Serve::Split(splits))
+}

@@ -1,0 +1,214 @@
+//! Turns the bytes of a config into a [`Config`]: what was written, parsed, with all that is wrong gathered.
+//!
+//! Each value is parsed here, once. Names of variants and segments are still names: [`crate::plan`] resolves
+//! them. Never looks at a request, and never stops at the first problem.
+
+mod condition;
+mod flag;
+mod guard;
+mod identity;
+mod node;
+pub mod read;
+pub mod reference;
+pub mod shape;
+mod structpb;
+
+pub use condition::{Comparison, Condition, Operator, Relation, Subject};
+pub use flag::{Exposure, Flag, Kind, Match, Metrics, Rule, Serve, Split, Stage, Step, Variant};
+pub use guard::{Action, Errors, Failures, Guard, Latency, Reply, Throttle};
+pub use identity::{ClaimPath, Generate, Source, SourceKind};
+pub use node::Node;
+
+use crate::problem::{FieldPath, Problems};
+use crate::value::name::{FlagKey, HeaderValue, OwnedHeader, Prose, SegmentName};
+use read::{Field, Limit};
+use reference::{CONFIG, INSPECT, TELEMETRY};
+
+/// The largest config, in bytes.
+pub const MAX_BYTES: usize = 512 * 1024;
+
+const FLAGS: Limit = Limit::new(1_000, "flags");
+const SEGMENTS: Limit = Limit::new(1_000, "segments");
+const BYTES: Limit = Limit::new(MAX_BYTES, "bytes");
+
+/// A config as it was written.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// The author's name for it.
+    pub revision: Option<Prose>,
+    /// Where identities come from, in order.
+    pub identity: Vec<Source>,
+    /// The named conditions, by name.
+    pub segments: Vec<(SegmentName, Condition)>,
+    /// The flags, by key.
+    pub flags: Vec<(FlagKey, Flag)>,
+    /// Whether all decisions travel as one dictionary, too.
+    pub dictionary: bool,
+    /// What a request must carry to be told the decisions.
+    pub inspect: Option<Inspect>,
+    /// Where others get to see the decisions.
+    pub telemetry: Telemetry,
+}
+
+/// Where others get to see the decisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Telemetry {
+    /// In the filter state, all of them, for access logs.
+    pub access_log: bool,
+    /// In the filter state, that of the flag that routes, part by part, for the tags of spans.
+    pub spans: bool,
+    /// In the request's baggage, for every hop behind this one.
+    pub baggage: bool,
+}
+
+/// Who may look into the proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Inspect {
+    /// The request header that asks.
+    pub header: Option<OwnedHeader>,
+    /// The value that it must have, if not any.
+    pub equals: Option<HeaderValue>,
+    /// Whether who carries the key is shown the page, too.
+    pub page: bool,
+    /// The port of a listener on which everybody is shown the page.
+    pub port: Option<u16>,
+}
+
+impl Inspect {
+    /// The header that asks, with a value that it may have.
+    #[must_use]
+    pub fn key(&self) -> Option<(&str, &str)> {
+        let header = self.header.as_ref()?;
+        Some((header.as_str(), self.equals.as_ref().map_or("1", |value| value.as_str())))
+    }
+}
+
+impl Config {
+    /// Reads JSON, or a `google.protobuf.Struct` in its wire form. The config is whole only if `problems` has no
+    /// error; with one, it holds what could be read.
+    pub fn from_bytes(bytes: &[u8], problems: &mut Problems) -> Self {
+        if !BYTES.hold(&FieldPath::ROOT, bytes.len(), problems) {
+            return Self::default();
+        }
+        match serde_json::from_slice::<Node>(bytes) {
+            Ok(node) => Self::from_node(&node, problems),
+            Err(error) => {
+                if let Some(node) = structpb::read(bytes).filter(|_| !bytes.is_empty()) {
+                    return Self::from_node(&node, problems);
+                }
+                let form = if bytes.is_empty() {
+                    "is empty".to_owned()
+                } else if bytes.first() == Some(&0x0a) && core::str::from_utf8(bytes).is_err() {
+                    // Whatever begins like a protobuf message and is not text was no `Struct` either.
+                    "is neither JSON nor a google.protobuf.Struct: send it as JSON in a google.protobuf.StringValue"
+                        .to_owned()
+                } else if error.is_data() {
+                    // JSON it is: what it may not be is our own rule.
+                    format!("is {error}")
+                } else if bytes.starts_with(b"\xef\xbb\xbf") {
+                    "is not JSON: begins with a byte order mark".to_owned()
+                } else {
+                    format!("is not JSON: {error}")
+                };
+                problems.error(&FieldPath::ROOT, form);
+                Self::default()
+            }
+        }
+    }
+
+    /// Reads a tree, whatever format it was written in.
+    pub fn from_node(node: &Node, problems: &mut Problems) -> Self {
+        let root = Field::new(node, FieldPath::ROOT);
+        let mut config = Self::default();
+        let Some(object) = root.object(&CONFIG, problems) else {
+            return config;
+        };
+        if let Some(version) = object.required("version", problems)
+            && *version.node != Node::Number("1".into())
+        {
+            version.wrong(problems, "must be 1, the version of the format that this module reads");
+        }
+        if let Some(revision) = object.field("revision") {
+            config.revision = revision.parse(problems, Prose::parse_some);
+        }
+        if let Some(list) = object.field("identity") {
+            config.identity = identity::sources(&list, problems).unwrap_or_default();
+        }
+        if let Some(map) = object.field("segments") {
+            for (key, field) in map.members(SEGMENTS, problems) {
+                let name = SegmentName::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
+                // A segment that could not be read still has its name: rules may speak of it.
+                let condition = condition::read(&field, problems).unwrap_or(Condition::Any(Vec::new()));
+                config.segments.extend(name.map(|name| (name, condition)));
+            }
+        }
+        if let Some(map) = object.field("flags") {
+            for (key, field) in map.members(FLAGS, problems) {
+                let name = FlagKey::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
+                let flag = flag::read(&field, problems);
+                config.flags.extend(name.zip(flag));
+            }
+        }
+        if let Some(dictionary) = object.field("dictionary") {
+            config.dictionary = dictionary.boolean(problems).unwrap_or_default();
+        }
+        if let Some(field) = object.field("inspect") {
+            config.inspect = inspect(&field, problems);
+        }
+        if let Some(field) = object.field("telemetry") {
+            config.telemetry = telemetry(&field, problems);
+        }
+        config
+    }
+}
+
+fn telemetry(field: &Field<'_>, problems: &mut Problems) -> Telemetry {
+    let Some(object) = field.object(&TELEMETRY, problems) else { return Telemetry::default() };
+    let mut on = |name| object.field(name).and_then(|field| field.boolean(problems)).unwrap_or_default();
+    Telemetry { access_log: on("accessLog"), spans: on("spans"), baggage: on("baggage") }
+}
+
+fn inspect(field: &Field<'_>, problems: &mut Problems) -> Option<Inspect> {
+    let object = field.object(&INSPECT, problems)?;
+    let port = object.field("port").map(|port| {
+        port.steps(problems, 0, "", 1..=65_535, "must be a whole number from 1 to 65535")
+            .and_then(|port| u16::try_from(port).ok())
+    });
+    // A listener of its own needs no key; whoever has neither asked for nothing.
+    let header = if port.is_some() { object.field("header") } else { object.required("header", problems) };
+    let header = header.map(|header| header.parse(problems, OwnedHeader::parse));
+    let equals = object.field("equals");
+    if let Some(equals) = &equals
+        && header.is_none()
+    {
+        problems.error(&equals.at, "needs header: it is the value of that");
+    }
+    let equals = equals.map(|equals| equals.secret(problems, HeaderValue::parse));
+    let page = object.field("page");
+    if let Some(page) = &page
+        && header.is_none()
+    {
+        problems.error(&page.at, "needs header: it is for who carries the key");
+    }
+    let page = page.and_then(|page| page.boolean(problems)).unwrap_or_default();
+    if page && header.is_some() && equals.is_none() {
+        problems.warning(&field.at.key("page"), "is shown to whoever sends the header: give equals a word of your own");
+    }
+    Some(Inspect {
+        header: match header {
+            Some(header) => Some(header?),
+            None => None,
+        },
+        page,
+        port: match port {
+            Some(port) => Some(port?),
+            None => None,
+        },
+        equals: match equals {
+            // A key that could not be read must not become "any value".
+            Some(None) => return None,
+            Some(Some(value)) => Some(value),
+            None => None,
+        },
+    })
+}

@@ -1,0 +1,281 @@
+//! Turns JSON into a tree that has lost nothing: duplicate keys, order and exact numbers are still there.
+//!
+//! `serde` alone would stop at the first problem and keep the last of two equal keys in silence. This tree is
+//! what every format is read into, and what the rest of `config` reads from. Never deeper than [`DEPTH`].
+
+use core::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use crate::problem::Quoted;
+
+/// How deep lists and maps may nest.
+pub(super) const DEPTH: usize = 16;
+
+/// One value of a config, as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// Nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as its shortest decimal text: `50` and `50.0` are one.
+    Number(Box<str>),
+    /// Text.
+    Text(Box<str>),
+    /// A list.
+    List(Vec<Node>),
+    /// A map in the order of the file, duplicates included.
+    Map(Vec<(Box<str>, Node)>),
+}
+
+impl Node {
+    /// A number from a double, in its shortest decimal form.
+    #[must_use]
+    pub fn number(value: f64) -> Self {
+        Self::Number(shortest(value).into())
+    }
+
+    /// What a person calls this value in a message.
+    #[must_use]
+    pub fn found(&self) -> Found<'_> {
+        Found(self)
+    }
+}
+
+/// The shortest decimal text of a double of at most 15 digits, which is every double that a person writes.
+///
+/// The standard library's own would bring 25 KiB of tables and arithmetic into the module. What has more digits
+/// than that is no decimal number here, but still one and the same text everywhere: its bits.
+#[expect(
+    clippy::float_arithmetic,
+    clippy::float_cmp,
+    reason = "whole numbers below 2^53 divide with one rounding: exact"
+)]
+#[expect(clippy::cast_possible_truncation, reason = "below 2^53")]
+fn shortest(value: f64) -> String {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let mut unit = 1.0;
+    for places in 0..=15_usize {
+        let whole = (value * unit).round();
+        if whole.abs() >= EXACT {
+            break;
+        }
+        if whole / unit == value {
+            let (sign, digits) = (if whole < 0.0 { "-" } else { "" }, (whole as i64).unsigned_abs().to_string());
+            let padded = format!("{}{digits}", "0".repeat(places.saturating_add(1).saturating_sub(digits.len())));
+            let (before, behind) = padded.split_at(padded.len().saturating_sub(places));
+            return if behind.is_empty() { format!("{sign}{before}") } else { format!("{sign}{before}.{behind}") };
+        }
+        unit *= 10.0;
+    }
+    format!("0x{:016x}", value.to_bits())
+}
+
+/// Shows a value in a message: short, escaped, never the inside of a list or map.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'n>(&'n Node);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Node::Null => f.write_str("null"),
+            Node::Bool(value) => write!(f, "{value}"),
+            Node::Number(text) if text.starts_with("0x") => f.write_str("a number of more than 15 digits"),
+            Node::Number(text) => f.write_str(text),
+            Node::Text(text) => Quoted(text).fmt(f),
+            Node::List(items) if items.is_empty() => f.write_str("an empty list"),
+            Node::List(items) => write!(f, "a list of {}", items.len()),
+            Node::Map(entries) if entries.is_empty() => f.write_str("an empty map"),
+            Node::Map(_) => f.write_str("a map"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Depth(0).deserialize(deserializer)
+    }
+}
+
+/// How deep the value to be read stands.
+#[derive(Clone, Copy)]
+struct Depth(usize);
+
+impl Depth {
+    fn inside<E: Error>(self) -> Result<Self, E> {
+        let depth = self.0.saturating_add(1);
+        if depth > DEPTH {
+            return Err(E::custom(format_args!("nested deeper than {DEPTH}")));
+        }
+        Ok(Self(depth))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Depth {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Depth {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Number(value.to_string().into()))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Number(value.to_string().into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::number(value))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Text(value.into()))
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Node, E> {
+        Ok(Node::Text(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+        let inside = self.inside()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(inside)? {
+            list.push(item);
+        }
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let inside = self.inside()?;
+        let mut map = Vec::new();
+        while let Some(key) = entries.next_key_seed(Key)? {
+            map.push((key, entries.next_value_seed(inside)?));
+        }
+        Ok(Node::Map(map))
+    }
+}
+
+/// A key of a map.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Box<str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Box<str>, D::Error> {
+        match Depth(0).deserialize(deserializer)? {
+            Node::Text(text) | Node::Number(text) => Ok(text),
+            Node::Bool(value) => Ok(value.to_string().into()),
+            Node::Null | Node::List(_) | Node::Map(_) => Err(D::Error::custom("a key must be text")),
+        }
+    }
+}
+
+/// A tree is written down where a config is made, which is never in a proxy.
+#[cfg(not(target_arch = "wasm32"))]
+mod write {
+    use serde::ser::{Serialize, SerializeMap, Serializer};
+    use serde_json::Number;
+
+    use super::Node;
+
+    impl Serialize for Node {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            match self {
+                Self::Null => serializer.serialize_unit(),
+                Self::Bool(value) => serializer.serialize_bool(*value),
+                Self::Number(text) => number(text).serialize(serializer),
+                Self::Text(text) => serializer.serialize_str(text),
+                Self::List(items) => serializer.collect_seq(items),
+                Self::Map(entries) => {
+                    let mut map = serializer.serialize_map(Some(entries.len()))?;
+                    entries.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+                    map.end()
+                }
+            }
+        }
+    }
+
+    /// The number of a tree's text, which may be the bits of a double.
+    fn number(text: &str) -> Option<Number> {
+        if let Some(bits) = text.strip_prefix("0x") {
+            return Number::from_f64(f64::from_bits(u64::from_str_radix(bits, 16).ok()?));
+        }
+        let whole = text.parse::<u64>().map(Number::from).or_else(|_| text.parse::<i64>().map(Number::from));
+        whole.ok().or_else(|| Number::from_f64(text.parse().ok()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(json: &str) -> Result<Node, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    #[test]
+    fn numbers_have_one_text() {
+        for (json, text) in [
+            ("50", "50"),
+            ("50.0", "50"),
+            ("5e1", "50"),
+            ("12.5", "12.5"),
+            ("-0.0", "0"),
+            ("0.0001", "0.0001"),
+            ("-2.5", "-2.5"),
+            ("1e300", "0x7e37e43c8800759c"),
+        ] {
+            assert_eq!(node(json).unwrap(), Node::Number(text.into()), "{json}");
+        }
+        assert_eq!(node("18446744073709551615").unwrap(), Node::Number("18446744073709551615".into()));
+    }
+
+    #[test]
+    fn short_doubles_read_like_the_standard_library_writes_them() {
+        for whole in (0..2_000_000).step_by(7) {
+            for unit in [1.0, 10.0, 10_000.0, 1e6] {
+                let value = f64::from(whole) / unit;
+                assert_eq!(shortest(value), value.to_string());
+                let negative = if whole == 0 { "0".to_owned() } else { format!("-{value}") };
+                assert_eq!(shortest(-value), negative);
+            }
+        }
+        assert_eq!(shortest(9_007_199_254_740_991.0), "9007199254740991");
+        assert_eq!(shortest(0.1 + 0.2), "0x3fd3333333333334");
+    }
+
+    #[test]
+    fn duplicates_and_order_survive() {
+        let expected = [("b", "1"), ("a", "2"), ("b", "3")];
+        let expected = expected.map(|(key, number)| (key.into(), Node::Number(number.into()))).to_vec();
+        assert_eq!(node(r#"{"b": 1, "a": 2, "b": 3}"#).unwrap(), Node::Map(expected));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(node(&nested(DEPTH)).is_ok());
+        let error = node(&nested(DEPTH + 1)).unwrap_err().to_string();
+        assert!(error.starts_with("nested deeper than 16 at line 1 column"), "{error}");
+        assert!(node(&"[".repeat(100_000)).is_err());
+    }
+}

@@ -1,0 +1,165 @@
+//! Turns what is known of a field into an entry of the reference: its name, what it takes, what it means.
+//!
+//! A [`Shape`] is what a field takes in a form that a program can read; the schema for editors is made of it. It is
+//! never narrower than the reader, whose own types say the same more exactly and never ask it.
+
+/// One kind of map in a config.
+#[derive(Debug)]
+pub struct Section {
+    /// What the map is.
+    pub title: &'static str,
+    /// Its fields, in the order in which they are best read.
+    pub fields: &'static [Entry],
+}
+
+/// One field of a section.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes, for programs.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub shape: Shape,
+    /// What it takes, for people.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub takes: &'static str,
+    /// What happens without it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub without: &'static str,
+    /// What it means.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub about: &'static str,
+}
+
+impl Section {
+    /// The names of its fields.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().map(|entry| entry.name)
+    }
+
+    /// What is wrong with a field that it does not know.
+    #[must_use]
+    pub fn stranger(&self) -> String {
+        let lower = self.title.get(..1).unwrap_or_default().to_ascii_lowercase();
+        let rest = self.title.get(1..).unwrap_or_default();
+        format!("is not a field of {lower}{rest}")
+    }
+
+    /// Whether a field of this name is known.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.fields.iter().any(|entry| entry.name == name)
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+pub(super) const fn entry(name: &'static str, _: Shape, _: &'static str, _: &'static str, _: &'static str) -> Entry {
+    Entry { name }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub const fn entry(
+    name: &'static str,
+    shape: Shape,
+    takes: &'static str,
+    without: &'static str,
+    about: &'static str,
+) -> Entry {
+    Entry { name, shape, takes, without, about }
+}
+
+/// What stands in place of what happens without a field, where it must be there.
+pub const NEEDED: &str = "**required**";
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// Whatever its reader takes.
+    Any,
+    /// The number 1.
+    One,
+    /// `true` or `false`.
+    Boolean,
+    /// `true`.
+    True,
+    /// One of the words that stand as code in what the field takes.
+    Words,
+    /// Text for people.
+    Prose,
+    /// Text for people that says something.
+    SomeProse,
+    /// Text for people, of several lines.
+    Lines,
+    /// What a condition compares with.
+    Bytes,
+    /// The name of a header.
+    HeaderName,
+    /// What a header carries.
+    HeaderValue,
+    /// The name of a cookie or a query parameter.
+    Parameter,
+    /// The name of a claim.
+    Claim,
+    /// A host, with or without a star in front.
+    Host,
+    /// The prefix of a path.
+    PathPrefix,
+    /// A method.
+    Method,
+    /// The key of a flag.
+    FlagKey,
+    /// The name of a variant, which YAML may have made a boolean of.
+    Variant,
+    /// The name of a segment.
+    Segment,
+    /// A day, or a time in it.
+    Date,
+    /// A time with an offset.
+    Time,
+    /// A length of time.
+    Duration,
+    /// 0 to 100, with or without the sign.
+    Percent,
+    /// A whole number from the first to the second.
+    Whole(u32, u32),
+    /// How many times as much: `1.5x`.
+    Factor,
+    /// Requests in a time: `50/s`.
+    Rate,
+    /// An address, or a network of addresses.
+    Network,
+    /// A comparison of versions.
+    Semver,
+    /// A comparison of numbers.
+    Comparison,
+    /// An operator with its value, or text for `equals`.
+    Test,
+    /// A map with the fields of a section.
+    Map(&'static Section),
+    /// A map whose keys are the author's own names.
+    Named {
+        /// What a key looks like.
+        key: &'static Shape,
+        /// What stands under it.
+        value: &'static Shape,
+    },
+    /// A list with something in it.
+    List(&'static Shape),
+    /// A list that may be empty.
+    ListOrNone(&'static Shape),
+    /// One of these.
+    Either(&'static [Shape]),
+}
+
+/// What the fields of a section have to do with each other.
+#[derive(Clone, Copy, Debug)]
+pub enum Together {
+    /// At least one of these must be there.
+    AnyOf(&'static [&'static str]),
+    /// Exactly one must be there, these aside.
+    OneBut(&'static [&'static str]),
+    /// The first does not stand beside the second.
+    Apart(&'static str, &'static str),
+    /// The first needs the second.
+    Needs(&'static str, &'static str),
+}

@@ -1,0 +1,152 @@
+//! Turns the values of a request into the identity that is hashed, at most once a request and list of sources.
+//!
+//! The first source that gives exactly one non-empty value of at most 256 bytes wins. An identity is borrowed
+//! from the request and goes into the hash and into conditions; never anywhere else.
+
+use std::borrow::Cow;
+
+use crate::config::{Generate, SourceKind};
+use crate::plan::{Plan, Source};
+use crate::request::{Request, Value};
+use crate::value::hash::{Point, Salt};
+
+/// The longest identity.
+const LONGEST: usize = 256;
+
+/// A cookie that keeps a generated identity.
+#[derive(Clone, Debug)]
+pub struct Cookie<'p> {
+    generate: &'p Generate,
+    id: Box<str>,
+}
+
+impl Cookie<'_> {
+    /// The value of the `set-cookie` header.
+    #[must_use]
+    pub fn header(&self) -> String {
+        let Self { generate, id } = self;
+        let (name, age) = (&generate.cookie, generate.max_age.seconds());
+        format!("{name}={id}; Max-Age={age}; Path=/; HttpOnly; SameSite=Lax; Secure")
+    }
+}
+
+/// The kinds of sources that gave identities for a request, each once a list; and whether one gave none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sources(u16);
+
+impl Sources {
+    fn add(&mut self, kind: usize) {
+        self.0 |= u32::try_from(kind).ok().and_then(|kind| 1_u16.checked_shl(kind)).unwrap_or(0);
+    }
+
+    /// The kinds by their place among [`SourceKind::CODES`]; the one behind them is nobody.
+    pub fn kinds(self) -> impl Iterator<Item = usize> {
+        (0..=SourceKind::CODES.len()).filter(move |kind| {
+            let mut one = Self::default();
+            one.add(*kind);
+            self.0 & one.0 != 0
+        })
+    }
+}
+
+/// The identities of a request, worked out when first asked for.
+pub(super) struct Identities<'p, 'r> {
+    plan: &'p Plan,
+    request: &'r Request<'r>,
+    /// The config's own list: the only one of most configs.
+    first: Answer<'r>,
+    others: Vec<Answer<'r>>,
+    cookie: Option<Cookie<'p>>,
+    sources: Sources,
+}
+
+/// What a list of sources gave.
+#[derive(Clone)]
+enum Answer<'r> {
+    Unasked,
+    Nobody,
+    Identity(Cow<'r, [u8]>),
+}
+
+impl<'p, 'r> Identities<'p, 'r> {
+    pub(super) fn new(plan: &'p Plan, request: &'r Request<'r>) -> Self {
+        let others = plan.identities.len().saturating_sub(1);
+        Self {
+            plan,
+            request,
+            first: Answer::Unasked,
+            others: vec![Answer::Unasked; others],
+            cookie: None,
+            sources: Sources::default(),
+        }
+    }
+
+    /// Where identities came from, so far.
+    pub(super) fn sources(&self) -> Sources {
+        self.sources
+    }
+
+    pub(super) fn into_cookie(self) -> Option<Cookie<'p>> {
+        self.cookie
+    }
+
+    /// The identity from the list of sources at this place.
+    pub(super) fn resolve(&mut self, place: usize) -> Option<&[u8]> {
+        let Self { plan, request, first, others, cookie, sources: seen } = self;
+        let known = match place.checked_sub(1) {
+            None => first,
+            Some(place) => others.get_mut(place)?,
+        };
+        if let Answer::Unasked = known {
+            let sources = plan.identities.get(place).map_or(&[][..], |sources| sources);
+            let identity = sources.iter().find_map(|source| {
+                let identity = identity(source, request, cookie)?;
+                seen.add(source.kind.place());
+                Some(identity)
+            });
+            if identity.is_none() {
+                seen.add(SourceKind::CODES.len());
+            }
+            *known = identity.map_or(Answer::Nobody, Answer::Identity);
+        }
+        match known {
+            Answer::Identity(identity) => Some(identity),
+            Answer::Unasked | Answer::Nobody => None,
+        }
+    }
+}
+
+fn identity<'p, 'r>(
+    source: &'p Source,
+    request: &'r Request<'_>,
+    cookie: &mut Option<Cookie<'p>>,
+) -> Option<Cow<'r, [u8]>> {
+    let value = match (request.value(source.slot), &source.kind) {
+        (Value::One(value), _) => tidy(value, source.lower, source.trim),
+        (Value::Absent, SourceKind::Generate(generate)) => {
+            let id = fresh_id(request.value(source.request_id?).one()?);
+            let value = Cow::Owned(id.as_bytes().to_vec());
+            *cookie = Some(Cookie { generate, id });
+            value
+        }
+        (Value::Absent | Value::Many, _) => return None,
+    };
+    (1..=LONGEST).contains(&value.len()).then_some(value)
+}
+
+fn tidy(value: &[u8], lower: bool, trim: bool) -> Cow<'_, [u8]> {
+    let value = if trim { value.trim_ascii() } else { value };
+    if lower && value.iter().any(u8::is_ascii_uppercase) {
+        Cow::Owned(value.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(value)
+    }
+}
+
+/// An id for somebody who has none, from the id that the proxy gave to the request: no chance is involved, and
+/// the request's id, which stands in logs, cannot be read from it by looking.
+fn fresh_id(request_id: &[u8]) -> Box<str> {
+    let half = |salt| Salt::new(salt).point(request_id);
+    let (one, two): (Point, Point) = (half("tidegate-visitor-1"), half("tidegate-visitor-2"));
+    format!("{:016x}{:016x}", one.bits(), two.bits()).into()
+}

@@ -1,0 +1,90 @@
+//! Why a variant was served, in our words and in `OpenFeature`'s.
+
+/// Why a variant was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Nothing about the request could have changed it.
+    Static,
+    /// No rule took the request.
+    Default,
+    /// No rule took the request, and one missed only because there was no identity to draw for.
+    NoIdentity,
+    /// A rule's condition was true.
+    TargetingMatch,
+    /// A draw.
+    Split,
+    /// The flag is killed.
+    Killed,
+    /// The guard has taken the flag back.
+    RolledBack,
+    /// The variant takes no more requests for now.
+    Throttled,
+    /// The variant's upstream cannot be reached for now.
+    Rescued,
+}
+
+impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 9] = [
+        Self::Static,
+        Self::Default,
+        Self::NoIdentity,
+        Self::TargetingMatch,
+        Self::Split,
+        Self::Killed,
+        Self::RolledBack,
+        Self::Throttled,
+        Self::Rescued,
+    ];
+
+    /// Its place among [`Reason::ALL`].
+    #[must_use]
+    pub const fn place(self) -> usize {
+        match self {
+            Self::Static => 0,
+            Self::Default => 1,
+            Self::NoIdentity => 2,
+            Self::TargetingMatch => 3,
+            Self::Split => 4,
+            Self::Killed => 5,
+            Self::RolledBack => 6,
+            Self::Throttled => 7,
+            Self::Rescued => 8,
+        }
+    }
+
+    /// Our word for it. Stable: seen in headers and dashboards. Add, never rename.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Default => "default",
+            Self::NoIdentity => "no_identity",
+            Self::TargetingMatch => "targeting_match",
+            Self::Split => "split",
+            Self::Killed => "killed",
+            Self::RolledBack => "rolled_back",
+            Self::Throttled => "throttled",
+            Self::Rescued => "rescued",
+        }
+    }
+
+    /// `OpenFeature`'s word for it, as OpenTelemetry's `feature_flag.result.reason` has it.
+    #[must_use]
+    pub const fn open_feature(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Default | Self::NoIdentity | Self::Throttled => "default",
+            Self::TargetingMatch => "targeting_match",
+            Self::Split => "split",
+            Self::Killed | Self::RolledBack => "disabled",
+            Self::Rescued => "error",
+        }
+    }
+
+    /// Whether the guard may judge by it: where a flag is not as its rules say, they are not to be judged.
+    #[must_use]
+    pub const fn is_judged(self) -> bool {
+        !matches!(self, Self::Killed | Self::RolledBack | Self::Throttled | Self::Rescued)
+    }
+}

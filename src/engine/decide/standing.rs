@@ -1,0 +1,124 @@
+//! What the guards have decided so far: a few numbers a watched flag, made by [`guard`](tidegate_proxy::guard) and taken into
+//! account by [`decide`](crate::decide). Never says why.
+
+/// How many rules of a flag can be judged.
+pub const JUDGED: usize = 8;
+
+/// What the guard of a flag lets happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// The rules decide.
+    #[default]
+    Running,
+    /// After a rollback: the rules decide for one in a hundred.
+    Trial,
+    /// Ramps stay where they are.
+    Held,
+    /// Everybody gets the baseline.
+    RolledBack,
+}
+
+impl Phase {
+    /// The value of its gauge, and the form in which it is kept. Stable: seen on dashboards. Add, never rename.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Running => 0,
+            Self::Trial => 1,
+            Self::Held => 2,
+            Self::RolledBack => 3,
+        }
+    }
+
+    /// The phase of a code.
+    #[must_use]
+    pub const fn of_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Running),
+            1 => Some(Self::Trial),
+            2 => Some(Self::Held),
+            3 => Some(Self::RolledBack),
+            _ => None,
+        }
+    }
+
+    /// Our word for it. Stable: seen in events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Trial => "trial",
+            Self::Held => "held",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+}
+
+/// What holds for one flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// What its guard lets happen.
+    pub phase: Phase,
+    /// By judged rule: how many steps its ramp may have taken.
+    pub steps: [u8; JUDGED],
+    /// From how many microseconds on an answer is slow.
+    pub slow: u32,
+    /// The variants, as bits, that take no more requests for now.
+    pub full: u64,
+    /// The variants, as bits, whose upstream cannot be reached for now.
+    pub away: u64,
+}
+
+impl Default for Stand {
+    fn default() -> Self {
+        Self { phase: Phase::Running, steps: [u8::MAX; JUDGED], slow: u32::MAX, full: 0, away: 0 }
+    }
+}
+
+/// What holds for all watched flags of a plan, in its order.
+#[derive(Clone, Debug, Default)]
+pub struct Standing(Vec<Stand>);
+
+impl Standing {
+    /// Nothing has been decided: all rules hold as they are written.
+    pub const NONE: Self = Self(Vec::new());
+
+    /// For each watched flag, in the plan's order, this.
+    #[must_use]
+    pub fn new(stands: Vec<Stand>) -> Self {
+        Self(stands)
+    }
+
+    /// All of it, to be brought up to date.
+    pub fn stands(&mut self) -> &mut [Stand] {
+        &mut self.0
+    }
+
+    /// What holds for the flag with this place among the watched ones; one that has none is as it is written.
+    #[must_use]
+    pub fn of(&self, place: Option<u16>) -> Stand {
+        place.and_then(|place| self.0.get(usize::from(place))).copied().unwrap_or_default()
+    }
+}
+
+/// The part that one request plays in the comparisons of a flag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Draws {
+    /// The judged rule whose draw took the request in.
+    pub taken: Option<u8>,
+    /// The judged rules, as bits, whose draws left it out.
+    pub missed: u8,
+    /// The hash of its identity.
+    pub hash: u64,
+}
+
+impl Draws {
+    /// None: the request is in no comparison.
+    pub const NONE: Self = Self { taken: None, missed: 0, hash: 0 };
+
+    /// Whether the request is in a comparison.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        self.taken.is_some() || self.missed != 0
+    }
+}

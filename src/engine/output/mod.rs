@@ -1,0 +1,4 @@
+//! What leaves the engine: headers, baggage, and what an inspection tells.
+
+pub mod baggage;
+pub mod effect;

@@ -1,0 +1,461 @@
+//! Turns a [`Config`] into a [`Plan`]: looks names up, sums weights, gives out slots, checks the headers.
+//!
+//! Runs over a config with problems too, to find all of them; what cannot be resolved gets a stand-in, and the
+//! problem that was noted keeps the plan from being used. Never looks at a request.
+
+use super::inputs::{Input, Interner};
+use super::reply::Reply;
+use super::watch::{GUARDS, Watch};
+use super::{Condition, Flag, Index, Match, Plan, Property, Rule, Serve, Source, Subject, Variant, VariantId};
+use crate::config::{self, Config, Exposure, Flag as FlagConfig, Metrics, SourceKind};
+use crate::problem::{FieldPath, Problems, Quoted};
+use crate::value::hash::Salt;
+use crate::value::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, SegmentName, VariantName, item};
+use crate::value::order;
+use crate::value::share::Ppm;
+
+/// The header of the dictionary.
+pub const DICTIONARY: &str = "x-flags";
+
+/// What is odd about a header that the filter owns, and a rule looks at.
+const READ: &str = "which a condition or identity reads: that sees what clients send";
+
+/// How many segments may stand behind each other in a chain of references.
+const CHAIN: usize = 16;
+
+pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
+    let root = FieldPath::ROOT;
+    let mut compiler = Compiler { config, inputs: Interner::default(), identities: Vec::new() };
+    compiler.identity(&config.identity);
+    let segments = compiler.segments(&root.key("segments"), problems);
+    let at = root.key("flags");
+    let mut flags: Vec<Flag> =
+        config.flags.iter().map(|(key, flag)| compiler.flag(key, flag, &at.key(key.as_str()), problems)).collect();
+    let watches = watches(config, &mut flags, &at, problems);
+    let (owned, shared_headers) = compiler.owned(&flags, &at, problems);
+    let inspect_slot = config.inspect.as_ref().and_then(|inspect| {
+        let name = HeaderName::parse(inspect.header.as_ref()?.as_str()).ok()?;
+        Some(compiler.inputs.slot(Input::Header(name)))
+    });
+    let fitting = |variant: &Variant| variant.reply.as_ref().is_some_and(|reply| !reply.forms.is_empty());
+    let fits = flags.iter().flat_map(|flag| &flag.variants).any(fitting);
+    let accept =
+        HeaderName::parse("accept").ok().filter(|_| fits).map(|name| compiler.inputs.slot(Input::Header(name)));
+    let has_ramp = |flag: &Flag| flag.rules.iter().any(|rule| matches!(rule.exposure, Exposure::Steps(_)));
+    Plan {
+        needs_time: flags.iter().any(has_ramp) || watches.iter().any(Watch::needs_time),
+        accept,
+        watches,
+        index: Index::new(flags.iter().map(|flag| &flag.matches)),
+        flags: flags.into(),
+        segments,
+        identities: compiler.identities.into(),
+        dictionary: config.dictionary,
+        inspect: config.inspect.clone(),
+        inspect_slot,
+        telemetry: config.telemetry,
+        shared_headers,
+        inputs: compiler.inputs.finish(&owned, config.telemetry.baggage),
+        owned: owned.into(),
+        revision: config.revision.clone(),
+    }
+}
+
+struct Compiler<'c> {
+    config: &'c Config,
+    inputs: Interner,
+    identities: Vec<Box<[Source]>>,
+}
+
+impl Compiler<'_> {
+    /// The place of a list of sources; equal lists share one, so that an identity is worked out once a request.
+    fn identity(&mut self, sources: &[config::Source]) -> usize {
+        let compiled: Box<[Source]> = sources.iter().map(|source| self.source(source)).collect();
+        if let Some(place) = self.identities.iter().position(|known| *known == compiled) {
+            return place;
+        }
+        self.identities.push(compiled);
+        self.identities.len().saturating_sub(1)
+    }
+
+    fn source(&mut self, source: &config::Source) -> Source {
+        let inputs = &mut self.inputs;
+        let mut request_id = None;
+        let input = match &source.kind {
+            SourceKind::Claim(path) => Input::Property(Property::Claim(path.clone())),
+            SourceKind::Header(name) => Input::Header(name.clone()),
+            SourceKind::Cookie(name) => Input::Cookie(name.clone()),
+            SourceKind::Query(name) => Input::Query(name.clone()),
+            SourceKind::Peer => Input::Property(Property::Peer),
+            SourceKind::Address => Input::Property(Property::Address),
+            SourceKind::Proxy => Input::Property(Property::Proxy),
+            SourceKind::UnverifiedClaim(path) => Input::TokenClaim(path.clone()),
+            SourceKind::Generate(generate) => {
+                request_id = inputs.request_id();
+                Input::Cookie(generate.cookie.clone())
+            }
+        };
+        let slot = inputs.slot(input);
+        Source { slot, kind: source.kind.clone(), lower: source.lower, trim: source.trim, request_id }
+    }
+
+    fn segments(&mut self, at: &FieldPath<'_>, problems: &mut Problems) -> Box<[Condition]> {
+        let config = self.config;
+        let mut depths = vec![Depth::Unknown; config.segments.len()];
+        for (place, (name, _)) in config.segments.iter().enumerate() {
+            // What stands behind another one has been looked at with that: a chain that is too long is told once, at its head.
+            let head = matches!(depths.get(place), Some(Depth::Unknown));
+            if depth(place, config, &mut depths, at, problems) > CHAIN && head {
+                let why = format_args!("stands at the head of a chain of more than {CHAIN} segments");
+                problems.error(&at.key(name.as_str()), why);
+                if let Some(depth) = depths.get_mut(place) {
+                    *depth = Depth::Known(0);
+                }
+            }
+        }
+        let conditions = config.segments.iter();
+        conditions.map(|(name, condition)| self.condition(condition, &at.key(name.as_str()), problems)).collect()
+    }
+
+    fn condition(&mut self, condition: &config::Condition, at: &FieldPath<'_>, problems: &mut Problems) -> Condition {
+        let mut each = |parts: &[config::Condition], name: &str| -> Box<[Condition]> {
+            let at = at.key(name);
+            let parts = parts.iter().enumerate();
+            parts.map(|(index, part)| self.condition(part, &at.index(index), problems)).collect()
+        };
+        match condition {
+            config::Condition::All(parts) => Condition::All(each(parts, "all")),
+            config::Condition::Any(parts) => Condition::Any(each(parts, "any")),
+            config::Condition::Not(part) => Condition::Not(Box::new(self.condition(part, &at.key("not"), problems))),
+            config::Condition::Segment(name) => {
+                let place = segment(self.config, name);
+                if place.is_none() {
+                    let known = self.config.segments.iter().map(|(name, _)| name.as_str());
+                    problems.error(&at.key("segment"), unknown("a segment", name.as_str(), known));
+                }
+                Condition::Segment(place.unwrap_or_default())
+            }
+            config::Condition::Test(subject, operator) => Condition::Test(self.subject(subject), operator.clone()),
+        }
+    }
+
+    fn subject(&mut self, subject: &config::Subject) -> Subject {
+        Subject::Slot(self.inputs.slot(match subject {
+            config::Subject::Method => return Subject::Method,
+            config::Subject::Host => return Subject::Host,
+            config::Subject::Path => return Subject::Path,
+            config::Subject::Identity => return Subject::Identity,
+            config::Subject::Header(name) => Input::Header(name.clone()),
+            config::Subject::Cookie(name) => Input::Cookie(name.clone()),
+            config::Subject::Query(name) => Input::Query(name.clone()),
+            config::Subject::Claim(path) => Input::Property(Property::Claim(path.clone())),
+            config::Subject::UnverifiedClaim(path) => Input::TokenClaim(path.clone()),
+            config::Subject::Peer => Input::Property(Property::Peer),
+            config::Subject::Address => Input::Property(Property::Address),
+            config::Subject::Proxy => Input::Property(Property::Proxy),
+            config::Subject::Device => Input::Device,
+        }))
+    }
+
+    fn flag(&mut self, key: &FlagKey, flag: &FlagConfig, at: &FieldPath<'_>, problems: &mut Problems) -> Flag {
+        let header = flag.header.clone().unwrap_or_else(|| OwnedHeader::of_flag(key));
+        let variants = variants(key, flag, &header, at, problems);
+        let names = Names { variants: &variants };
+        let baseline = match &flag.baseline {
+            Some(name) => names.find(name, &at.key("baseline"), problems),
+            None if flag.variants.is_empty() => VariantId(1),
+            None => {
+                problems.error(&at.key("baseline"), "is required where variants are given");
+                VariantId(0)
+            }
+        };
+        let default = match &flag.default {
+            Some(name) => names.find(name, &at.key("default"), problems),
+            None => baseline,
+        };
+        let rules_at = at.key("rules");
+        let mut rules = Vec::new();
+        for (index, rule) in flag.rules.iter().enumerate() {
+            let at = rules_at.index(index);
+            rules.push(Rule {
+                when: rule.when.as_ref().map(|when| self.condition(when, &at.key("when"), problems)),
+                exposure: rule.exposure.clone(),
+                serve: names.serve(&rule.serve, &at.key("serve"), problems),
+                judged: None,
+            });
+        }
+        warn_shadowed(&rules, &rules_at, problems);
+        Flag {
+            key: key.clone(),
+            matches: Match {
+                hosts: flag.matches.hosts.clone().into(),
+                paths: flag.matches.paths.clone().into(),
+                methods: flag.matches.methods.clone().into(),
+            },
+            identity: flag.identity.as_ref().map_or(0, |sources| self.identity(sources)),
+            salt: Salt::new(flag.salt.as_ref().map_or(key.as_str(), |salt| salt.as_str())),
+            variants: variants.into(),
+            baseline,
+            default,
+            kill: flag.kill,
+            rules: rules.into(),
+            routes: flag.route.is_some(),
+            metrics: flag.metrics.unwrap_or(if flag.is_watched() { Metrics::All } else { Metrics::Counts }),
+            watch: None,
+        }
+    }
+
+    /// The headers of all flags, and whether two flags can write the same one.
+    fn owned(&self, flags: &[Flag], at: &FieldPath<'_>, problems: &mut Problems) -> (Vec<OwnedHeader>, bool) {
+        struct Writer<'f> {
+            folded: String,
+            header: &'f OwnedHeader,
+            flag: &'f str,
+        }
+        let written = flags.iter().flat_map(|flag| {
+            let headers = flag.variants.iter().flat_map(|variant| &variant.writes);
+            headers.map(|(header, _)| (header, flag.key.as_str()))
+        });
+        let writers: Vec<Writer<'_>> =
+            written.map(|(header, flag)| Writer { folded: header.as_str().replace('_', "-"), header, flag }).collect();
+        // What some server would take for one header stands side by side, in key order.
+        let order = order::of(writers.iter().map(|writer| writer.folded.as_bytes()));
+        let mut owned: Vec<OwnedHeader> = Vec::new();
+        let read = self.inputs.headers();
+        let looked_at: Vec<&[u8]> =
+            order::of(read.iter().map(String::as_bytes)).into_iter().map(|(name, _)| name).collect();
+        let inspected = self.config.inspect.as_ref().and_then(|inspect| inspect.header.as_ref());
+        let inspected = inspected.map(|header| header.as_str().replace('_', "-"));
+        let mut shared = false;
+        for same in order.chunk_by(|(one, _), (two, _)| one == two) {
+            let mut same = same.iter().filter_map(|(_, place)| writers.get(*place));
+            let Some(first) = same.next() else { continue };
+            let (header, winner) = (first.header, first.flag);
+            owned.push(header.clone());
+            if inspected.as_ref() == Some(&first.folded) {
+                problems
+                    .error(&at.key(winner), format_args!("may not write {header}: it is the key of inspect.header"));
+            }
+            if first.folded == DICTIONARY {
+                let why = format_args!("may not write {header}: {DICTIONARY} is the dictionary of all flags");
+                problems.error(&at.key(winner), why);
+            }
+            if looked_at.binary_search(&first.folded.as_bytes()).is_ok() {
+                problems.warning(&at.key(winner), format_args!("writes {header}, {READ}"));
+            }
+            let (mut told, mut twin) = (winner, "");
+            for Writer { header: other, flag, .. } in same {
+                if *other != header {
+                    if twin == *flag {
+                        continue;
+                    }
+                    twin = *flag;
+                    let why = format_args!("writes {other}, which some servers take for {header} of flags.{winner}");
+                    problems.error(&at.key(flag), why);
+                } else if *flag != told {
+                    let why = format_args!("writes {header}, as flags.{winner} does: where both match, {winner} wins");
+                    problems.warning(&at.key(flag), why);
+                    shared = true;
+                    told = flag;
+                }
+            }
+        }
+        let header = self.config.inspect.as_ref().and_then(|inspect| inspect.header.as_ref());
+        if let Some((header, folded)) = header.zip(inspected) {
+            let at = FieldPath::ROOT;
+            let at = at.key("inspect");
+            if folded == DICTIONARY {
+                problems.error(&at.key("header"), format_args!("may not be {DICTIONARY}, the dictionary of all flags"));
+            }
+            if looked_at.binary_search(&folded.as_bytes()).is_ok() {
+                problems.warning(&at.key("header"), format_args!("is {header}, {READ}"));
+            }
+            owned.push(header.clone());
+        }
+        owned.extend(OwnedHeader::parse(DICTIONARY));
+        (owned, shared)
+    }
+}
+
+/// What has to be watched, and each flag's place in that.
+fn watches(config: &Config, flags: &mut [Flag], at: &FieldPath<'_>, problems: &mut Problems) -> Box<[Watch]> {
+    let mut watches: Vec<Watch> = Vec::new();
+    for (place, (flag, (key, written))) in flags.iter_mut().zip(&config.flags).enumerate() {
+        if let Some(watch) = Watch::new(config, key, written, flag, &at.key(key.as_str()), problems) {
+            flag.watch = u16::try_from(watches.len()).ok();
+            watches.push(Watch { flag: place, ..watch });
+        }
+    }
+    let guards = watches.iter().filter(|watch| watch.guard.is_some()).count();
+    if guards > GUARDS {
+        problems.error(at, format_args!("may have at most {GUARDS} guards, not {guards}"));
+    }
+    watches.into()
+}
+
+/// The variants of a flag, each with what it writes; `on` and `off` where none were named.
+fn variants(
+    key: &FlagKey,
+    flag: &FlagConfig,
+    header: &OwnedHeader,
+    at: &FieldPath<'_>,
+    problems: &mut Problems,
+) -> Vec<Variant> {
+    let at = at.key("variants");
+    let mut variants: Vec<Variant> = Vec::new();
+    let mut push = |name: &VariantName,
+                    value: &HeaderValue,
+                    more: &[(OwnedHeader, HeaderValue)],
+                    reply: Option<&config::Reply>| {
+        let mut writes = vec![(header.clone(), value.clone())];
+        // A flag may well tell its variant in the very header that routes.
+        writes.extend(flag.route.iter().filter(|route| *route != header).map(|route| (route.clone(), value.clone())));
+        let index = variants.len();
+        for (name, value) in more {
+            if writes.iter().any(|(known, _)| known == name) {
+                problems
+                    .error(&at.index(index).key("headers").key(name.as_str()), "is already written by this variant");
+            }
+            writes.push((name.clone(), value.clone()));
+        }
+        if variants.iter().any(|known| known.name == *name) {
+            problems.error(&at.index(index), format_args!("names {name} a second time"));
+        }
+        variants.push(Variant {
+            name: name.clone(),
+            value: value.clone(),
+            writes: writes.into(),
+            member: member(key, flag.variants.is_empty(), name, value),
+            reply: reply.map(Reply::new),
+        });
+    };
+    if flag.variants.is_empty() {
+        for name in ["on", "off"].iter().filter_map(|name| VariantName::parse(name).ok()) {
+            push(&name, &HeaderValue::from(&name), &[], None);
+        }
+    } else {
+        let each = |variant: &config::Variant| {
+            push(&variant.name, &variant.value, &variant.headers, variant.reply.as_ref());
+        };
+        flag.variants.iter().for_each(each);
+    }
+    variants
+}
+
+/// A member of an RFC 9651 dictionary: a boolean for a flag that is just on or off, a token or a string else.
+fn member(key: &FlagKey, switch: bool, name: &VariantName, value: &HeaderValue) -> Box<str> {
+    let item = match (switch, name.as_str()) {
+        (true, "on") => "?1".into(),
+        (true, _) => "?0".into(),
+        (false, _) => item(value.as_str()),
+    };
+    format!("{key}={item}").into()
+}
+
+/// Looks variants up by name.
+struct Names<'v> {
+    variants: &'v [Variant],
+}
+
+impl Names<'_> {
+    fn find(&self, name: &VariantName, at: &FieldPath<'_>, problems: &mut Problems) -> VariantId {
+        let place = (0..).zip(self.variants).find(|(_, variant)| variant.name == *name);
+        if place.is_none() {
+            let known = self.variants.iter().map(|variant| variant.name.as_str());
+            problems.error(at, unknown("a variant of this flag", name.as_str(), known));
+        }
+        VariantId(place.map_or(0, |(place, _)| place))
+    }
+
+    fn serve(&self, serve: &config::Serve, at: &FieldPath<'_>, problems: &mut Problems) -> Serve {
+        let splits = match serve {
+            config::Serve::One(name) => return Serve::One(self.find(name, at, problems)),
+            config::Serve::Split(splits) => splits,
+        };
+        let mut bounds = Vec::new();
+        let mut total: u32 = 0;
+        for (index, split) in splits.iter().enumerate() {
+            let variant = self.find(&split.variant, &at.index(index).key("variant"), problems);
+            total = total.saturating_add(split.weight);
+            // A weight of 0 is nobody: what draws nobody is not asked.
+            if split.weight > 0 {
+                bounds.push((total, variant));
+            }
+        }
+        match bounds.as_slice() {
+            [(_, only)] => Serve::One(*only),
+            _ => Serve::Split { total, bounds: bounds.into() },
+        }
+    }
+}
+
+/// A rule that takes everybody leaves nothing to the rules behind it.
+fn warn_shadowed(rules: &[Rule], at: &FieldPath<'_>, problems: &mut Problems) {
+    let takes_all = |rule: &Rule| {
+        rule.when.is_none() && rule.exposure == Exposure::Fixed(Ppm::FULL) && matches!(rule.serve, Serve::One(_))
+    };
+    if let Some(last) = rules.iter().position(takes_all)
+        && last.saturating_add(1) < rules.len()
+    {
+        problems.warning(&at.index(last), "takes every request: the rules behind it are never tried");
+    }
+}
+
+/// The place of the segment of this name.
+pub(super) fn segment(config: &Config, name: &SegmentName) -> Option<usize> {
+    config.segments.binary_search_by(|(known, _)| known.cmp(name)).ok()
+}
+
+/// What is known of the chain of references behind a segment.
+#[derive(Clone, Copy)]
+enum Depth {
+    Unknown,
+    Open,
+    Known(usize),
+}
+
+/// How long the chain of segments behind the one at this place is. Each reference that closes a ring is told.
+fn depth(place: usize, config: &Config, depths: &mut [Depth], at: &FieldPath<'_>, problems: &mut Problems) -> usize {
+    let Some((name, condition)) = config.segments.get(place) else { return 0 };
+    if let Some(Depth::Known(depth)) = depths.get(place) {
+        return *depth;
+    }
+    if let Some(depth) = depths.get_mut(place) {
+        *depth = Depth::Open;
+    }
+    let mut deepest = 0;
+    let mut open = vec![condition];
+    let mut told = false;
+    while let Some(condition) = open.pop() {
+        match condition {
+            config::Condition::All(parts) | config::Condition::Any(parts) => open.extend(parts.iter().rev()),
+            config::Condition::Not(part) => open.push(part),
+            config::Condition::Test(..) => {}
+            config::Condition::Segment(next) => {
+                let Some(place) = segment(config, next) else { continue };
+                if matches!(depths.get(place), Some(Depth::Open)) {
+                    // A segment that speaks of itself in every part of it has one thing wrong.
+                    if !told {
+                        told = true;
+                        let through = if next == name { String::new() } else { format!(", through {name}") };
+                        problems.error(&at.key(next.as_str()), format_args!("refers to itself{through}"));
+                    }
+                    continue;
+                }
+                deepest = deepest.max(depth(place, config, depths, at, problems).saturating_add(1));
+            }
+        }
+    }
+    if let Some(depth) = depths.get_mut(place) {
+        *depth = Depth::Known(deepest);
+    }
+    deepest
+}
+
+fn unknown<'k>(what: &str, name: &str, mut known: impl ExactSizeIterator<Item = &'k str>) -> String {
+    const MOST: usize = 10;
+    let shown: Vec<&str> = known.by_ref().take(MOST).collect();
+    let more = if known.len() > 0 { format!(" and {} more", known.len()) } else { String::new() };
+    let known = if shown.is_empty() { "there are none".into() } else { format!("known: {}{more}", shown.join(", ")) };
+    format!("is not {what} ({known}; found {})", Quoted(name))
+}

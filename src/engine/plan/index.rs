@@ -1,0 +1,228 @@
+//! Turns the `match` of all flags into look-ups, so that a request costs what matches it and not what exists.
+//!
+//! Each flag stands in one place of the index: under its hosts, under its paths, or among those that every
+//! request has to try. Of hosts and paths the one that fewer flags share is taken. Whether a flag really matches
+//! is then asked of the flag itself. Never says yes or no: only who is worth asking.
+
+use core::hash::{Hash, Hasher};
+
+use super::Match;
+use crate::value::order;
+
+/// Which flags are worth asking for a request.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// Flags that any request may match.
+    always: Box<[usize]>,
+    /// Hosts, and domains behind a wildcard as `*.domain`.
+    hosts: Table,
+    /// Prefixes of paths.
+    paths: Table,
+    /// The longest number of labels and segments that are worth looking up.
+    labels: usize,
+    segments: usize,
+}
+
+impl Hash for Index {
+    /// Adds nothing: all of it is made of the flags, and its places have another size on each platform.
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+/// Sorted keys with the flags that stand under each.
+type Table = Box<[(Box<[u8]>, Box<[usize]>)]>;
+
+impl Index {
+    pub(super) fn new<'m>(matches: impl Iterator<Item = &'m Match> + Clone) -> Self {
+        // Paths begin with a slash or are empty, hosts do neither: one list can count both.
+        let shared = order::of(matches.clone().flat_map(|flag| flag.hosts().chain(flag.paths())));
+        let crowd = |patterns: &mut dyn Iterator<Item = &'m [u8]>| {
+            let sharing = |pattern: &[u8]| {
+                let below = shared.partition_point(|(known, _)| *known < pattern);
+                shared.partition_point(|(known, _)| *known <= pattern).saturating_sub(below)
+            };
+            patterns.map(sharing).fold(0, usize::saturating_add)
+        };
+        let (mut always, mut hosts, mut paths) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, flag) in (0_usize..).zip(matches) {
+            let (by_host, by_path) = (crowd(&mut flag.hosts()), crowd(&mut flag.paths()));
+            let everywhere = flag.paths().any(<[u8]>::is_empty);
+            if by_host > 0 && (by_path == 0 || everywhere || by_host <= by_path) {
+                hosts.extend(flag.hosts().map(|host| (host, id)));
+            } else if by_path > 0 && !everywhere {
+                paths.extend(flag.paths().map(|path| (path, id)));
+            } else {
+                always.push(id);
+            }
+        }
+        let most = |keys: &[(&[u8], usize)], border: u8| {
+            let borders = |key: &[u8]| key.split(|byte| *byte == border).count();
+            keys.iter().map(|(key, _)| borders(key)).max().unwrap_or_default()
+        };
+        let (labels, segments) = (most(&hosts, b'.'), most(&paths, b'/'));
+        Self { always: always.into(), hosts: table(hosts), paths: table(paths), labels, segments }
+    }
+
+    /// Calls `visit` with each flag worth asking, in key order, each once.
+    pub fn candidates(&self, host: &[u8], path: &[u8], mut visit: impl FnMut(usize)) {
+        if self.hosts.is_empty() && self.paths.is_empty() {
+            // The usual small config: nothing to merge, nothing to allocate.
+            self.always.iter().for_each(|id| visit(*id));
+            return;
+        }
+        let mut found: Vec<(&[u8], usize)> = Vec::with_capacity(self.always.len().saturating_add(8));
+        let mut add = |ids: &[usize]| found.extend(ids.iter().map(|id| (&[][..], *id)));
+        add(&self.always);
+        if !self.hosts.is_empty() {
+            add(look_up(&self.hosts, host));
+            // `*.shop.example` stands for every label in front: each border of the host is a place to look.
+            let borders = host.iter().enumerate().rev().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+            let mut wildcard = Vec::new();
+            for border in borders.take(self.labels) {
+                wildcard.clear();
+                wildcard.push(b'*');
+                wildcard.extend(host.get(border..).unwrap_or_default());
+                add(look_up(&self.hosts, &wildcard));
+            }
+        }
+        if !self.paths.is_empty() {
+            let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+            for end in ends.chain([path.len()]).take(self.segments) {
+                add(look_up(&self.paths, path.get(..end).unwrap_or_default()));
+            }
+        }
+        order::sort(&mut found);
+        found.dedup();
+        for (_, id) in found {
+            visit(id);
+        }
+    }
+}
+
+/// Groups what stands under the same key.
+fn table(mut keys: Vec<(&[u8], usize)>) -> Table {
+    order::sort(&mut keys);
+    keys.dedup();
+    let groups = keys.chunk_by(|(one, _), (two, _)| one == two);
+    groups
+        .map(|group| (group.first().map_or(&[][..], |(key, _)| key).into(), group.iter().map(|(_, id)| *id).collect()))
+        .collect()
+}
+
+fn look_up<'t>(table: &'t Table, key: &[u8]) -> &'t [usize] {
+    let found = table.binary_search_by(|(stands, _)| (**stands).cmp(key));
+    found.ok().and_then(|at| table.get(at)).map_or(&[], |(_, ids)| ids)
+}
+
+impl Match {
+    fn hosts(&self) -> impl Iterator<Item = &[u8]> {
+        self.hosts.iter().map(|host| host.as_str().as_bytes())
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        self.paths.iter().map(|path| path.as_str().as_bytes())
+    }
+
+    /// Whether a request is one that the flag decides.
+    pub fn takes(&self, method: &[u8], host: &[u8], path: &[u8]) -> bool {
+        self.takes_method(method) && self.takes_host(host) && self.takes_path(path)
+    }
+
+    /// Whether the method is one of the flag's.
+    pub fn takes_method(&self, method: &[u8]) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|known| known.as_str().as_bytes() == method)
+    }
+
+    /// Whether the host is.
+    pub fn takes_host(&self, host: &[u8]) -> bool {
+        let mut hosts = self.hosts.iter();
+        self.hosts.is_empty() || hosts.any(|pattern| takes_host(pattern.wildcard(), pattern.as_str(), host))
+    }
+
+    /// Whether the path is.
+    pub fn takes_path(&self, path: &[u8]) -> bool {
+        self.paths.is_empty() || self.paths.iter().any(|prefix| takes_path(prefix.as_str(), path))
+    }
+}
+
+fn takes_host(wildcard: Option<&str>, exact: &str, host: &[u8]) -> bool {
+    match wildcard {
+        None => host == exact.as_bytes(),
+        // At least one label, and a border, in front of the domain.
+        Some(domain) => {
+            host.strip_suffix(domain.as_bytes()).is_some_and(|front| front.len() > 1 && front.ends_with(b"."))
+        }
+    }
+}
+
+fn takes_path(prefix: &str, path: &[u8]) -> bool {
+    path.strip_prefix(prefix.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::name::{HostPattern, PathPrefix};
+
+    fn flag(hosts: &[&str], paths: &[&str]) -> Match {
+        Match {
+            hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
+            paths: paths.iter().map(|path| PathPrefix::parse(path).unwrap()).collect(),
+            methods: Box::default(),
+        }
+    }
+
+    #[test]
+    fn a_wildcard_takes_labels_and_nothing_less() {
+        let flag = flag(&["*.shop.example"], &[]);
+        for (host, takes) in [
+            ("a.shop.example", true),
+            ("a.b.shop.example", true),
+            ("shop.example", false),
+            (".shop.example", false),
+            ("ashop.example", false),
+            ("a.shop.example.org", false),
+            ("", false),
+        ] {
+            assert_eq!(flag.takes(b"GET", host.as_bytes(), b"/"), takes, "{host:?}");
+        }
+    }
+
+    #[test]
+    fn the_index_agrees_with_asking_every_flag() {
+        let flags = [
+            flag(&[], &[]),
+            flag(&["shop.example"], &[]),
+            flag(&["*.shop.example", "*.example"], &[]),
+            flag(&["shop.example"], &["/api"]),
+            flag(&[], &["/api", "/api/v2/"]),
+            flag(&[], &["/"]),
+            flag(&["other.example", "shop.example"], &["/", "/x"]),
+            flag(&["[::1]"], &["/a/b/c/d"]),
+        ];
+        let index = Index::new(flags.iter());
+        for host in ["shop.example", "a.shop.example", "a.b.shop.example", ".example", "example", "[::1]", "", "..."] {
+            for path in
+                ["/", "/api", "/api/", "/apix", "/api/v2", "/api/v2/x", "/x", "", "*", "/a/b/c/d/e", "//", "/a/b/c/d"]
+            {
+                let (host, path) = (host.as_bytes(), path.as_bytes());
+                let asked: Vec<usize> = (0..flags.len()).filter(|id| flags[*id].takes(b"GET", host, path)).collect();
+                let mut found = Vec::new();
+                index.candidates(host, path, |id| found.push(id));
+                assert!(found.is_sorted(), "{found:?}");
+                found.retain(|id| flags[*id].takes(b"GET", host, path));
+                assert_eq!(found, asked, "{host:?} {path:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn flags_of_other_hosts_and_paths_are_not_asked() {
+        let by_host: Vec<Match> = (0..500).map(|n| flag(&[&format!("s{n}.example")], &["/api"])).collect();
+        let by_path: Vec<Match> = (0..500).map(|n| flag(&["shop.example"], &[&format!("/p{n}")])).collect();
+        for (flags, host, path) in [(by_host, "s7.example", "/api"), (by_path, "shop.example", "/p7/x")] {
+            let mut asked = 0;
+            Index::new(flags.iter()).candidates(host.as_bytes(), path.as_bytes(), |_| asked += 1);
+            assert_eq!(asked, 1);
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Turns all that a plan looks at into a list of inputs: what has to be fetched for a request, and no more.
+//!
+//! Each distinct input has a slot; conditions and identities speak of slots. Headers are found by one look-up a
+//! header of the request, which also tells whether the name belongs to the filter. Never fetches anything.
+
+use core::hash::{Hash, Hasher};
+use fnv::FnvHasher;
+
+use crate::config::ClaimPath;
+use crate::output::baggage::BAGGAGE;
+use crate::value::name::{HeaderName, OwnedHeader, ParameterName};
+
+/// The place of an input's value in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slot(u16);
+
+impl Slot {
+    /// The slot as an index.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// What only the host can tell about a request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Property {
+    /// A claim that was verified before this filter.
+    Claim(ClaimPath),
+    /// The mTLS principal of the caller.
+    Peer,
+    /// The trusted address of the client.
+    Address,
+    /// This proxy's node id.
+    Proxy,
+}
+
+/// What a plan needs of a request.
+#[derive(Debug, Default, Hash)]
+pub struct Inputs {
+    headers: HeaderTable,
+    pub cookies: Box<[(ParameterName, Slot)]>,
+    pub queries: Box<[(ParameterName, Slot)]>,
+    pub properties: Box<[(Property, Slot)]>,
+    pub token_claims: Box<[(ClaimPath, Slot)]>,
+    pub device: Option<Slot>,
+    /// Where the headers stand that other inputs are made of.
+    pub authorization: Option<Slot>,
+    pub user_agent: Option<Slot>,
+    pub mobile_hint: Option<Slot>,
+    slots: u16,
+}
+
+impl Inputs {
+    /// Nothing is looked at; these headers, and all that flags have by themselves, are owned.
+    pub(super) fn inert(owned: &[OwnedHeader]) -> Self {
+        let mut inputs = Interner::default().finish(owned, false);
+        inputs.headers.all_flags = true;
+        inputs
+    }
+
+    /// What must be asked of the host, apart from the request's headers.
+    pub fn properties(&self) -> impl Iterator<Item = &Property> {
+        self.properties.iter().map(|(property, _)| property)
+    }
+
+    /// What stands in a slot, in the words of a config.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn name(&self, slot: Slot) -> String {
+        fn find<N>(list: &[(N, Slot)], slot: Slot) -> Option<&N> {
+            list.iter().find(|(_, known)| *known == slot).map(|(name, _)| name)
+        }
+        let claim = |path: &ClaimPath| path.0.join(".");
+        if let Some(name) = find(&self.cookies, slot) {
+            return format!("cookie {name}");
+        }
+        if let Some(name) = find(&self.queries, slot) {
+            return format!("query {name}");
+        }
+        if let Some(path) = find(&self.token_claims, slot) {
+            return format!("unverifiedClaim {}", claim(path));
+        }
+        match find(&self.properties, slot) {
+            Some(Property::Claim(path)) => return format!("claim {}", claim(path)),
+            Some(Property::Peer) => return "peer".to_owned(),
+            Some(Property::Address) => return "address".to_owned(),
+            Some(Property::Proxy) => return "proxy".to_owned(),
+            None => {}
+        }
+        if self.device == Some(slot) {
+            return "device".to_owned();
+        }
+        let header = self.headers.entries.iter().find(|(_, place)| *place == Place::Slot(slot));
+        header.map_or_else(String::new, |(name, _)| format!("header {}", String::from_utf8_lossy(name)))
+    }
+
+    /// How many slots a request has.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        usize::from(self.slots)
+    }
+
+    /// Calls `visit` with each part that the header of this name plays.
+    pub fn header(&self, name: &[u8], visit: impl FnMut(Place)) {
+        self.headers.find(name, visit);
+    }
+}
+
+/// The part that a request header plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// It belongs to the filter: whatever a client sent under it is removed.
+    Owned,
+    /// It holds the cookies.
+    Cookies,
+    /// It holds the baggage.
+    Baggage,
+    /// Its value is looked at.
+    Slot(Slot),
+}
+
+/// Finds a header's part by its name, in any case. Owned names are also found under their `_` twins, because CGI
+/// and WSGI fold `_` and `-` onto each other: to them `x_flag_a` is `x-flag-a`.
+#[derive(Debug, Default)]
+struct HeaderTable {
+    entries: Box<[(Box<[u8]>, Place)]>,
+    /// A hash table with linear probing: an entry's number plus one, or 0.
+    buckets: Box<[u16]>,
+    /// Which lengths of names exist, so that most headers cost no hash at all.
+    lengths: u128,
+    /// Whether every name that a flag would have by itself is owned, whatever the flags are.
+    all_flags: bool,
+}
+
+impl Hash for HeaderTable {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The rest is made of the entries.
+        self.entries.hash(state);
+    }
+}
+
+impl HeaderTable {
+    fn new(entries: Vec<(Box<[u8]>, Place)>) -> Self {
+        let size = entries.len().saturating_mul(2).next_power_of_two();
+        let mut table = Self { buckets: vec![0; size].into(), entries: Box::default(), lengths: 0, all_flags: false };
+        for (number, (name, _)) in (1..).zip(&entries) {
+            table.lengths |= length_bit(name);
+            let free = table.probe(name).find(|at| table.buckets.get(*at) == Some(&0));
+            if let Some(bucket) = free.and_then(|at| table.buckets.get_mut(at)) {
+                *bucket = number;
+            }
+        }
+        table.entries = entries.into();
+        table
+    }
+
+    fn find(&self, name: &[u8], mut visit: impl FnMut(Place)) {
+        if self.all_flags && name.iter().map(|byte| fold(*byte)).take(6).eq(*b"x-flag") {
+            visit(Place::Owned);
+            return;
+        }
+        if self.lengths & length_bit(name) == 0 {
+            return;
+        }
+        for at in self.probe(name) {
+            let Some(number) = self.buckets.get(at).and_then(|number| usize::from(*number).checked_sub(1)) else {
+                return;
+            };
+            let Some((known, place)) = self.entries.get(number) else { return };
+            let same = match place {
+                Place::Owned => known.len() == name.len() && known.iter().zip(name).all(|(a, b)| fold(*a) == fold(*b)),
+                Place::Cookies | Place::Baggage | Place::Slot(_) => known.eq_ignore_ascii_case(name),
+            };
+            if same {
+                visit(*place);
+            }
+        }
+    }
+
+    /// All buckets, beginning with the one where this name belongs.
+    fn probe(&self, name: &[u8]) -> impl Iterator<Item = usize> + use<> {
+        let mut state = FnvHasher::default();
+        for byte in name {
+            state.write_u8(fold(*byte));
+        }
+        let size = self.buckets.len();
+        let mask = size.wrapping_sub(1);
+        // The table is half empty at most full, so that a search ends after a few steps.
+        let first = usize::try_from(state.finish() & 0xffff_ffff).unwrap_or_default() & mask;
+        (0..size).map(move |step| first.wrapping_add(step) & mask)
+    }
+}
+
+fn length_bit(name: &[u8]) -> u128 {
+    // Long names share the last bit.
+    1_u128.wrapping_shl(u32::try_from(name.len().min(127)).unwrap_or(127))
+}
+
+fn fold(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+}
+
+/// Gives out slots while a plan is compiled.
+#[derive(Debug, Default)]
+pub(super) struct Interner {
+    /// The inputs in the order of their slots.
+    inputs: Vec<Input>,
+    /// Their hashes, sorted, each with the slot.
+    hashes: Vec<(u64, Slot)>,
+}
+
+/// One input, by what it is.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) enum Input {
+    Header(HeaderName),
+    Cookie(ParameterName),
+    Query(ParameterName),
+    Property(Property),
+    TokenClaim(ClaimPath),
+    Device,
+}
+
+impl Interner {
+    /// The slot of an input, and of the headers that it is made of.
+    pub(super) fn slot(&mut self, input: Input) -> Slot {
+        let made_of: &[&str] = match input {
+            Input::TokenClaim(_) => &["authorization"],
+            Input::Device => &["user-agent", "sec-ch-ua-mobile"],
+            Input::Header(_) | Input::Cookie(_) | Input::Query(_) | Input::Property(_) => &[],
+        };
+        for name in made_of {
+            self.known_header(name);
+        }
+        let mut hasher = FnvHasher::default();
+        input.hash(&mut hasher);
+        let hash = hasher.finish();
+        let first = self.hashes.partition_point(|(known, _)| *known < hash);
+        let same = self.hashes.iter().skip(first).take_while(|(known, _)| *known == hash);
+        for (_, slot) in same {
+            if self.inputs.get(slot.index()) == Some(&input) {
+                return *slot;
+            }
+        }
+        // 512 KiB of config cannot name 65,535 inputs; past that, they would share the last slot.
+        let slot = Slot(u16::try_from(self.inputs.len()).unwrap_or(u16::MAX));
+        self.hashes.insert(first, (hash, slot));
+        self.inputs.push(input);
+        slot
+    }
+
+    /// Where the request's own id stands.
+    pub(super) fn request_id(&mut self) -> Option<Slot> {
+        self.known_header("x-request-id")
+    }
+
+    fn known_header(&mut self, name: &str) -> Option<Slot> {
+        HeaderName::parse(name).ok().map(|name| self.slot(Input::Header(name)))
+    }
+
+    pub(super) fn finish(self, owned: &[OwnedHeader], baggage: bool) -> Inputs {
+        let slots = u16::try_from(self.inputs.len()).unwrap_or(u16::MAX);
+        let mut inputs = Inputs { slots, ..Inputs::default() };
+        let mut entries: Vec<(Box<[u8]>, Place)> = Vec::new();
+        entries.extend(owned.iter().map(|name| (name.as_str().as_bytes().into(), Place::Owned)));
+        let (mut cookies, mut queries, mut properties, mut token_claims) = (vec![], vec![], vec![], vec![]);
+        for (input, slot) in self.inputs.into_iter().zip((0..).map(Slot)) {
+            match input {
+                Input::Header(name) => {
+                    match name.as_str() {
+                        "authorization" => inputs.authorization = Some(slot),
+                        "user-agent" => inputs.user_agent = Some(slot),
+                        "sec-ch-ua-mobile" => inputs.mobile_hint = Some(slot),
+                        _ => {}
+                    }
+                    entries.push((name.as_str().as_bytes().into(), Place::Slot(slot)));
+                }
+                Input::Cookie(name) => cookies.push((name, slot)),
+                Input::Query(name) => queries.push((name, slot)),
+                Input::Property(property) => properties.push((property, slot)),
+                Input::TokenClaim(path) => token_claims.push((path, slot)),
+                Input::Device => inputs.device = Some(slot),
+            }
+        }
+        if !cookies.is_empty() {
+            entries.push((Box::from(&b"cookie"[..]), Place::Cookies));
+        }
+        if baggage {
+            entries.push((BAGGAGE.as_bytes().into(), Place::Baggage));
+        }
+        inputs.headers = HeaderTable::new(entries);
+        inputs.cookies = cookies.into();
+        inputs.queries = queries.into();
+        inputs.properties = properties.into();
+        inputs.token_claims = token_claims.into();
+        inputs
+    }
+
+    /// The headers that are looked at, with `-` for `_`.
+    pub(super) fn headers(&self) -> Vec<String> {
+        let name = |input: &Input| match input {
+            Input::Header(name) => Some(name.as_str().replace('_', "-")),
+            _ => None,
+        };
+        self.inputs.iter().filter_map(name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owned_names_are_found_in_any_case_and_under_their_twins() {
+        let owned = [OwnedHeader::parse("x-flag-a_b").unwrap(), OwnedHeader::parse("x-version").unwrap()];
+        let mut interner = Interner::default();
+        let read = interner.slot(Input::Header(HeaderName::parse("x-user_id").unwrap()));
+        interner.slot(Input::Cookie(ParameterName::parse("uid").unwrap()));
+        let inputs = interner.finish(&owned, false);
+        let places = |name: &str| {
+            let mut places = Vec::new();
+            inputs.header(name.as_bytes(), |place| places.push(place));
+            places
+        };
+        for name in ["x-flag-a_b", "X-Flag-A-B", "x_flag_a_b", "x-version", "X_VERSION"] {
+            assert_eq!(places(name), [Place::Owned], "{name}");
+        }
+        assert_eq!(places("X-User_Id"), [Place::Slot(read)]);
+        assert_eq!(places("Cookie"), [Place::Cookies]);
+        for name in ["x-user-id", "x-flag-a", "x-flag-a_bc", "", "cookies", "x-verſion"] {
+            assert_eq!(places(name), [], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_full_table_still_ends_every_search() {
+        let names: Vec<OwnedHeader> = (0..2_000).map(|n| OwnedHeader::parse(&format!("x-{n}")).unwrap()).collect();
+        let inputs = Interner::default().finish(&names, false);
+        let mut found = 0;
+        (0..4_000).for_each(|n| inputs.header(format!("X_{n}").as_bytes(), |_| found += 1));
+        assert_eq!(found, 2_000);
+    }
+}

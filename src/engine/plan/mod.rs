@@ -1,0 +1,318 @@
+//! Turns a [`Config`] into a [`Plan`]: the form in which a request is decided.
+//!
+//! Everything that can be worked out before a request comes is worked out here: names are resolved to places,
+//! salts are hashed, weights are summed, headers are checked, flags are indexed by what they match. A plan is
+//! immutable, and lists the inputs that it needs. Never looks at a request.
+
+mod compile;
+mod index;
+mod inputs;
+mod print;
+mod reply;
+mod watch;
+
+use core::hash::{Hash, Hasher};
+
+pub use compile::DICTIONARY;
+pub use index::Index;
+pub use inputs::{Inputs, Place, Property, Slot};
+pub use reply::Reply;
+pub use watch::{Judged, Watch};
+
+use crate::config::{Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step, Telemetry};
+use crate::decide::standing::{Phase, Stand};
+use crate::problem::Problems;
+use crate::value::hash::Salt;
+use crate::value::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
+use crate::value::share::Ppm;
+use crate::value::time::Timestamp;
+
+/// What became of a config.
+#[derive(Debug)]
+pub enum Compiled {
+    /// It has no error: this is its plan.
+    Ready(Plan),
+    /// It has errors: this plan passes requests on undecided, and only removes what clients may not send.
+    Broken(Plan),
+}
+
+impl Compiled {
+    /// The plan of a config without errors.
+    #[must_use]
+    pub fn ready(self) -> Option<Plan> {
+        match self {
+            Self::Ready(plan) => Some(plan),
+            Self::Broken(_) => None,
+        }
+    }
+}
+
+/// A config, compiled.
+#[derive(Debug, Default, Hash)]
+pub struct Plan {
+    pub flags: Box<[Flag]>,
+    pub segments: Box<[Condition]>,
+    /// The lists of identity sources; the first is the config's own.
+    pub identities: Box<[Box<[Source]>]>,
+    pub index: Index,
+    /// The flags that are watched: guarded, limited or rescued.
+    watches: Box<[Watch]>,
+    pub dictionary: bool,
+    pub inspect: Option<Inspect>,
+    pub inspect_slot: Option<Slot>,
+    pub telemetry: Telemetry,
+    /// Whether two flags can write one header, so that the first must be kept.
+    pub shared_headers: bool,
+    /// Whether a decision depends on the time.
+    needs_time: bool,
+    /// Where the types of answer stand that a client takes.
+    pub accept: Option<Slot>,
+    inputs: Inputs,
+    owned: Box<[OwnedHeader]>,
+    revision: Option<Prose>,
+}
+
+impl Plan {
+    /// Reads and compiles a config.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> (Compiled, Problems) {
+        let mut problems = Problems::default();
+        let config = Config::from_bytes(bytes, &mut problems);
+        let plan = Self::compile(&config, &mut problems);
+        (plan, problems)
+    }
+
+    /// Compiles a config that was read with these problems, and adds those that only its whole shows.
+    pub fn compile(config: &Config, problems: &mut Problems) -> Compiled {
+        let plan = compile::plan(config, problems);
+        if problems.errors().is_empty() { Compiled::Ready(plan) } else { Compiled::Broken(Self::inert(plan.owned)) }
+    }
+
+    /// A plan that decides nothing, and still keeps clients from forging decisions: the headers of a config that
+    /// could only half be read, and every name that a flag would have by itself.
+    fn inert(owned: Box<[OwnedHeader]>) -> Self {
+        Self { inputs: Inputs::inert(&owned), owned, ..Self::default() }
+    }
+
+    /// The author's name for the config.
+    #[must_use]
+    pub fn revision(&self) -> Option<&Prose> {
+        self.revision.as_ref()
+    }
+
+    /// A number that is equal for equal plans, on every platform, and for a config written in any order.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut print = print::Fingerprint::default();
+        self.hash(&mut print);
+        print.finish()
+    }
+
+    /// What must be fetched for a request.
+    #[must_use]
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// The flags, in key order.
+    #[must_use]
+    pub fn flags(&self) -> &[Flag] {
+        &self.flags
+    }
+
+    /// The flag that is watched.
+    #[must_use]
+    pub fn flag_of(&self, watch: &Watch) -> Option<&Flag> {
+        self.flags.get(watch.flag)
+    }
+
+    /// What is watched of the flags.
+    #[must_use]
+    pub fn watches(&self) -> &[Watch] {
+        &self.watches
+    }
+
+    /// The headers that belong to the filter.
+    #[must_use]
+    pub fn owned_headers(&self) -> &[OwnedHeader] {
+        &self.owned
+    }
+
+    /// Whether a decision depends on the time.
+    #[must_use]
+    pub fn needs_time(&self) -> bool {
+        self.needs_time
+    }
+}
+
+/// A flag, compiled.
+#[derive(Debug, Hash)]
+pub struct Flag {
+    pub key: FlagKey,
+    pub matches: Match,
+    /// The place of its identity sources in the plan.
+    pub identity: usize,
+    pub salt: Salt,
+    pub variants: Box<[Variant]>,
+    pub baseline: VariantId,
+    pub default: VariantId,
+    pub kill: bool,
+    pub rules: Box<[Rule]>,
+    pub routes: bool,
+    /// What is counted of it.
+    pub metrics: Metrics,
+    /// Its place among the watched flags.
+    pub watch: Option<u16>,
+}
+
+impl Flag {
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> &FlagKey {
+        &self.key
+    }
+
+    /// The share of identities that one of its rules draws at this time, as far as kill and guard let it.
+    #[must_use]
+    pub fn exposure(&self, rule: &Rule, now: Timestamp, stand: &Stand) -> Ppm {
+        let back = self.kill || stand.phase == Phase::RolledBack;
+        if back { Ppm::NONE } else { rule.share(now, stand, self.baseline) }
+    }
+
+    /// The variant at this place.
+    #[must_use]
+    pub fn variant(&self, id: VariantId) -> Option<&Variant> {
+        self.variants.get(usize::from(id.0))
+    }
+}
+
+/// The place of a variant in its flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VariantId(pub u8);
+
+/// A variant, with all that it writes.
+#[derive(Debug, Hash)]
+pub struct Variant {
+    pub name: VariantName,
+    pub value: HeaderValue,
+    /// The headers for the upstream, each once.
+    pub writes: Box<[(OwnedHeader, HeaderValue)]>,
+    /// Its member of the dictionary: `checkout=v2`.
+    pub member: Box<str>,
+    /// The answer in the upstream's place.
+    pub reply: Option<Reply>,
+}
+
+impl Variant {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &VariantName {
+        &self.name
+    }
+
+    /// What the headers carry.
+    #[must_use]
+    pub fn value(&self) -> &HeaderValue {
+        &self.value
+    }
+}
+
+/// The requests of a flag; an empty list takes all.
+#[derive(Debug, Default, Hash)]
+pub struct Match {
+    pub hosts: Box<[HostPattern]>,
+    pub paths: Box<[PathPrefix]>,
+    pub methods: Box<[Method]>,
+}
+
+/// A rule, compiled.
+#[derive(Debug, Hash)]
+pub struct Rule {
+    pub when: Option<Condition>,
+    pub exposure: Exposure,
+    pub serve: Serve,
+    /// Its place among the rules that a guard judges.
+    pub judged: Option<u8>,
+}
+
+impl Rule {
+    /// The steps of its ramp, if it is one.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        match &self.exposure {
+            Exposure::Fixed(_) => &[],
+            Exposure::Steps(steps) => steps,
+        }
+    }
+
+    /// Whether it takes some of those that it looks at, and not others.
+    #[must_use]
+    pub fn draws(&self) -> bool {
+        self.exposure != Exposure::Fixed(Ppm::FULL)
+    }
+
+    /// How many steps of its ramp are taken at this time, as far as the guard lets it.
+    #[must_use]
+    pub fn taken(&self, now: Timestamp, stand: &Stand) -> usize {
+        let begun = self.steps().partition_point(|step| step.at <= now);
+        let allowed = self.judged.and_then(|rule| stand.steps.get(usize::from(rule)));
+        allowed.map_or(begun, |allowed| begun.min(usize::from(*allowed)))
+    }
+
+    /// The share of identities that the rule takes in at this time, as far as the guard lets it.
+    #[must_use]
+    pub fn share(&self, now: Timestamp, stand: &Stand, baseline: VariantId) -> Ppm {
+        let share = match &self.exposure {
+            Exposure::Fixed(share) => *share,
+            Exposure::Steps(steps) => {
+                let last = self.taken(now, stand).checked_sub(1);
+                last.and_then(|last| steps.get(last)).map_or(Ppm::NONE, |step| step.share)
+            }
+        };
+        let safe = matches!(self.serve, Serve::One(only) if only == baseline);
+        if stand.phase == Phase::Trial && !safe { share.min(Ppm::TRIAL) } else { share }
+    }
+}
+
+/// What a rule serves.
+#[derive(Debug, Hash)]
+pub enum Serve {
+    One(VariantId),
+    /// The upper bound of each variant's range in `0..total`, ascending.
+    Split {
+        total: u32,
+        bounds: Box<[(u32, VariantId)]>,
+    },
+}
+
+/// A condition whose names are resolved.
+#[derive(Debug, Hash)]
+pub enum Condition {
+    All(Box<[Condition]>),
+    Any(Box<[Condition]>),
+    Not(Box<Condition>),
+    /// The place of a segment in the plan.
+    Segment(usize),
+    Test(Subject, Operator),
+}
+
+/// Where a condition finds its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    Method,
+    Host,
+    Path,
+    Identity,
+    Slot(Slot),
+}
+
+/// A source of identity, and where its value is found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Source {
+    pub slot: Slot,
+    pub kind: SourceKind,
+    pub lower: bool,
+    pub trim: bool,
+    /// For a generated identity: where the request's own id is found.
+    pub request_id: Option<Slot>,
+}

@@ -1,0 +1,170 @@
+//! What is watched of a flag: the comparisons that its guard makes, the limits of its variants, its rescue.
+//!
+//! A rule that draws can be judged, because its draw leaves a fair sample at the baseline. Never counts anything.
+
+use core::hash::{Hash, Hasher};
+
+use super::compile::segment;
+use super::print::Fingerprint;
+use super::{Flag, Rule, Serve, VariantId};
+use crate::config::{self, Condition, Config, Exposure, Guard, Step, Throttle};
+use crate::decide::standing::JUDGED;
+use crate::problem::{FieldPath, Problems};
+use crate::value::name::FlagKey;
+use crate::value::share::Ppm;
+use crate::value::time::Span;
+
+/// The most comparisons of one guard: each takes some 20 KB, which workers read and write on the tick.
+const COMPARISONS: usize = 16;
+
+/// The most guards of a config.
+pub(super) const GUARDS: usize = 100;
+
+/// What is watched of one flag.
+#[derive(Debug, Hash)]
+pub struct Watch {
+    /// The place of the flag in the plan.
+    pub flag: usize,
+    /// Under which name its ledger is kept: the key, and a number that changes with whatever the flag serves.
+    pub key: Box<str>,
+    pub baseline: VariantId,
+    pub guard: Option<Guard>,
+    /// The rules that are judged.
+    pub judged: Box<[Judged]>,
+    /// By judged rule, each variant that is compared with the baseline.
+    pub comparisons: Box<[(u8, VariantId)]>,
+    pub limits: Box<[(VariantId, Throttle)]>,
+    pub rescue: Option<Span>,
+}
+
+/// The place of a rule that is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Judged(usize);
+
+impl Judged {
+    /// The rule among those of its flag, counted from 1.
+    pub fn number(self) -> u8 {
+        u8::try_from(self.0.saturating_add(1)).unwrap_or(u8::MAX)
+    }
+
+    /// The steps of its ramp, if it is one.
+    pub fn steps(self, flag: &Flag) -> &[Step] {
+        flag.rules.get(self.0).map_or(&[], Rule::steps)
+    }
+
+    /// One of them.
+    pub fn step(self, flag: &Flag, step: Option<u8>) -> Option<&Step> {
+        self.steps(flag).get(usize::from(step?))
+    }
+}
+
+impl Watch {
+    /// From how many microseconds on an answer is slow, as far as that is written.
+    pub fn slow(&self) -> Option<u32> {
+        let max = self.guard.as_ref()?.latency?.max?;
+        Some(u32::try_from(max.millis().saturating_mul(1_000)).unwrap_or(u32::MAX))
+    }
+
+    /// Whether what holds for a request depends on the time.
+    pub(super) fn needs_time(&self) -> bool {
+        self.rescue.is_some() || !self.limits.is_empty()
+    }
+
+    /// What has to be watched of a flag, and which of its rules are judged; `None` if nothing.
+    pub(super) fn new(
+        config: &Config,
+        key: &FlagKey,
+        written: &config::Flag,
+        flag: &mut Flag,
+        at: &FieldPath<'_>,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let limits: Box<[_]> = (0..)
+            .zip(&written.variants)
+            .filter_map(|(place, variant)| Some((VariantId(place), variant.limit?)))
+            .collect();
+        if written.guard.is_none() && written.rescue.is_none() && limits.is_empty() {
+            return None;
+        }
+        let (mut judged, mut comparisons) = (Vec::new(), Vec::new());
+        if written.guard.is_some() {
+            for (place, rule) in flag.rules.iter_mut().enumerate() {
+                let compared = compared(rule, flag.baseline);
+                if compared.is_empty() {
+                    continue;
+                }
+                let number = u8::try_from(judged.len()).unwrap_or(u8::MAX);
+                rule.judged = Some(number);
+                judged.push(Judged(place));
+                comparisons.extend(compared.into_iter().map(|variant| (number, variant)));
+            }
+            let at = at.key("guard");
+            if judged.is_empty() {
+                problems
+                    .warning(&at, "judges nothing: no rule of the flag draws between the baseline and something else");
+            }
+            if judged.len() > JUDGED || comparisons.len() > COMPARISONS {
+                let (rules, variants) = (judged.len(), comparisons.len());
+                let most = format_args!("at most {JUDGED} rules that draw and {COMPARISONS} variants in them");
+                problems.error(&at, format_args!("can judge {most}, not {rules} and {variants}"));
+            }
+        }
+        Some(Self {
+            flag: 0,
+            key: format!("guard/{key}/{:016x}", generation(config, key, written)).into(),
+            baseline: flag.baseline,
+            guard: written.guard.clone(),
+            judged: judged.into(),
+            comparisons: comparisons.into(),
+            limits,
+            rescue: written.rescue,
+        })
+    }
+}
+
+/// The variants that a rule's draw exposes; none if it does not draw.
+fn compared(rule: &Rule, baseline: VariantId) -> Vec<VariantId> {
+    match &rule.serve {
+        Serve::One(_) if rule.exposure == Exposure::Fixed(Ppm::FULL) => Vec::new(),
+        Serve::One(only) => Some(*only).into_iter().filter(|variant| *variant != baseline).collect(),
+        Serve::Split { bounds, .. } => {
+            let mut variants: Vec<VariantId> = Vec::new();
+            for (_, variant) in bounds {
+                if *variant != baseline && !variants.contains(variant) {
+                    variants.push(*variant);
+                }
+            }
+            variants
+        }
+    }
+}
+
+/// A number that changes with whatever a flag serves, and with nothing else of the config.
+fn generation(config: &Config, key: &FlagKey, flag: &config::Flag) -> u64 {
+    let mut print = Fingerprint::default();
+    let identity = flag.identity.as_ref().unwrap_or(&config.identity);
+    let config::Flag { matches, route, header, variants, baseline, default, salt, rules, guard, .. } = flag;
+    (key, identity, matches, route, header, variants, baseline, default, salt, rules, guard).hash(&mut print);
+    let mut segments = vec![false; config.segments.len()];
+    let mut open: Vec<&Condition> = rules.iter().filter_map(|rule| rule.when.as_ref()).collect();
+    while let Some(condition) = open.pop() {
+        match condition {
+            Condition::All(parts) | Condition::Any(parts) => open.extend(parts),
+            Condition::Not(part) => open.push(part),
+            Condition::Test(..) => {}
+            Condition::Segment(name) => {
+                if let Some(place) = segment(config, name)
+                    && let (Some(seen @ false), Some((_, inner))) =
+                        (segments.get_mut(place), config.segments.get(place))
+                {
+                    *seen = true;
+                    open.push(inner);
+                }
+            }
+        }
+    }
+    for ((name, condition), _) in config.segments.iter().zip(segments).filter(|(_, seen)| *seen) {
+        (name, condition).hash(&mut print);
+    }
+    print.finish()
+}

@@ -1,0 +1,356 @@
+//! Turns what the host gave into a [`Request`]: the borrowed view that `decide` looks at.
+//!
+//! Values are bytes, never text: a byte above 0x7f is an ordinary value. Of a value that comes more than once it
+//! keeps only that, because picking one would let a client pick. Never asks the host for anything: what a plan
+//! needs is listed in its [`Inputs`].
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::percent_decode;
+
+use crate::config::{ClaimPath, Node};
+use crate::plan::{Inputs, Place, Slot};
+
+/// The longest token whose claims are looked at.
+const TOKEN_MAX: usize = 16 * 1024;
+
+/// A value of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Value<'r> {
+    /// It is not there.
+    #[default]
+    Absent,
+    /// It is there once.
+    One(Cow<'r, [u8]>),
+    /// It is there more than once, so that it has no single value.
+    Many,
+}
+
+impl<'r> Value<'r> {
+    /// The value, if there is exactly one.
+    #[must_use]
+    pub fn one(&self) -> Option<&[u8]> {
+        match self {
+            Self::One(bytes) => Some(bytes),
+            Self::Absent | Self::Many => None,
+        }
+    }
+
+    fn add(&mut self, value: Cow<'r, [u8]>) {
+        *self = match self {
+            Self::Absent => Self::One(value),
+            Self::One(_) | Self::Many => Self::Many,
+        };
+    }
+}
+
+/// What a plan can know of one request.
+#[derive(Clone, Debug)]
+pub struct Request<'r> {
+    method: &'r [u8],
+    host: Cow<'r, [u8]>,
+    path: &'r [u8],
+    values: Box<[Value<'r>]>,
+    forged: Vec<&'r str>,
+    baggage: Vec<&'r [u8]>,
+}
+
+impl<'r> Request<'r> {
+    /// Sorts a request's headers, in order and with Envoy's pseudo-headers, and the properties that `inputs`
+    /// asked for, in its order.
+    pub fn new<'h: 'r>(
+        inputs: &'r Inputs,
+        headers: impl Iterator<Item = (&'h str, &'h [u8])>,
+        properties: impl Iterator<Item = Option<Vec<u8>>>,
+    ) -> Self {
+        let mut request = Self {
+            method: b"",
+            host: Cow::Borrowed(b""),
+            path: b"",
+            values: vec![Value::Absent; inputs.slots()].into(),
+            forged: Vec::new(),
+            baggage: Vec::new(),
+        };
+        let mut query: &[u8] = b"";
+        for (name, value) in headers {
+            match name {
+                ":method" => request.method = value,
+                ":path" => (request.path, query) = split_at_byte(value, b'?'),
+                ":authority" => request.host = bare_host(value),
+                _ => inputs.header(name.as_bytes(), |place| match place {
+                    Place::Owned => request.forged.push(name),
+                    Place::Cookies => request.cookies(inputs, value),
+                    Place::Baggage => request.baggage.push(value),
+                    // Blanks around a value are none of it; HTTP/1.1 codecs take them off, those of HTTP/2 do not.
+                    Place::Slot(slot) => request.add(slot, Cow::Borrowed(value.trim_ascii())),
+                }),
+            }
+        }
+        if !inputs.queries.is_empty() {
+            request.query(inputs, query);
+        }
+        for ((_, slot), value) in inputs.properties.iter().zip(properties) {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                request.add(*slot, Cow::Owned(value));
+            }
+        }
+        if !inputs.token_claims.is_empty() {
+            request.token(inputs);
+        }
+        if let Some(slot) = inputs.device
+            && let Some(device) = request.device(inputs)
+        {
+            request.add(slot, Cow::Borrowed(device));
+        }
+        request
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &[u8] {
+        self.method
+    }
+
+    /// The host, lower-cased and without port.
+    #[must_use]
+    pub fn host(&self) -> &[u8] {
+        &self.host
+    }
+
+    /// The path, without the query.
+    #[must_use]
+    pub fn path(&self) -> &[u8] {
+        self.path
+    }
+
+    /// The names of headers that belong to the filter and yet came from the client, as they were sent.
+    #[must_use]
+    pub fn forged(&self) -> &[&'r str] {
+        &self.forged
+    }
+
+    /// The values of all `baggage` headers, if the plan adds to them.
+    #[must_use]
+    pub fn baggage(&self) -> &[&'r [u8]] {
+        &self.baggage
+    }
+
+    /// The value of an input.
+    #[must_use]
+    pub fn value(&self, slot: Slot) -> &Value<'r> {
+        self.values.get(slot.index()).unwrap_or(&Value::Absent)
+    }
+
+    fn add(&mut self, slot: Slot, value: Cow<'r, [u8]>) {
+        if let Some(known) = self.values.get_mut(slot.index()) {
+            known.add(value);
+        }
+    }
+
+    /// Reads one `cookie` header; there may be several.
+    fn cookies(&mut self, inputs: &Inputs, header: &'r [u8]) {
+        for pair in header.split(|byte| *byte == b';') {
+            let pair = pair.trim_ascii();
+            // What has no `=` is no cookie.
+            let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { continue };
+            let (name, value) = pair.split_at_checked(equals).unwrap_or_default();
+            let name = name.trim_ascii_end();
+            for (known, slot) in &inputs.cookies {
+                if known.as_str().as_bytes() == name {
+                    let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii_start();
+                    let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+                    self.add(*slot, percent_decode(quoted.unwrap_or(value)).into());
+                }
+            }
+        }
+    }
+
+    fn query(&mut self, inputs: &Inputs, query: &'r [u8]) {
+        for pair in query.split(|byte| *byte == b'&') {
+            let (name, value) = split_at_byte(pair, b'=');
+            let name: Cow<'_, [u8]> = percent_decode(name).into();
+            for (known, slot) in &inputs.queries {
+                if *known.as_str().as_bytes() == *name {
+                    self.add(*slot, percent_decode(value).into());
+                }
+            }
+        }
+    }
+
+    /// Reads the claims of a bearer token's payload, verifying nothing.
+    fn token(&mut self, inputs: &Inputs) {
+        let header = inputs.authorization.map_or(&Value::Absent, |slot| self.value(slot));
+        let Some(payload) = header.one().and_then(token_payload) else { return };
+        for (path, slot) in &inputs.token_claims {
+            if let Some(claim) = claim(&payload, path) {
+                self.add(*slot, Cow::Owned(claim));
+            }
+        }
+    }
+
+    /// The class of the device: the client's own hint first, then what browsers put into `user-agent`.
+    fn device(&self, inputs: &Inputs) -> Option<&'static [u8]> {
+        let one = |slot: Option<Slot>| slot.and_then(|slot| self.value(slot).one());
+        let agent = one(inputs.user_agent);
+        let says = |word: &[u8]| agent.is_some_and(|agent| contains_any_case(agent, word));
+        if says(b"bot") || says(b"crawl") || says(b"spider") {
+            return Some(b"bot");
+        }
+        // Android phones say "Mobile", Android tablets do not.
+        if says(b"ipad") || says(b"tablet") || (says(b"android") && !says(b"mobi")) {
+            return Some(b"tablet");
+        }
+        match one(inputs.mobile_hint) {
+            Some(b"?1") => return Some(b"mobile"),
+            Some(b"?0") => return Some(b"desktop"),
+            _ => {}
+        }
+        agent?;
+        Some(if says(b"mobi") { b"mobile" } else { b"desktop" })
+    }
+}
+
+/// The host in lower case, without its port: `Shop.example:8443` and `[::1]:80` too.
+fn bare_host(authority: &[u8]) -> Cow<'_, [u8]> {
+    let colon = authority.iter().rposition(|byte| *byte == b':');
+    let port = colon.and_then(|at| Some((authority.get(..at)?, authority.get(at.checked_add(1)?..)?)));
+    let host = match port {
+        // The colons inside of `[::1]` begin no port.
+        Some((host, port))
+            if port.iter().all(u8::is_ascii_digit) && (!host.contains(&b':') || host.ends_with(b"]")) =>
+        {
+            host
+        }
+        _ => authority,
+    };
+    if host.iter().any(u8::is_ascii_uppercase) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
+}
+
+/// What stands before and behind the first of these bytes; all and nothing if there is none.
+fn split_at_byte(bytes: &[u8], border: u8) -> (&[u8], &[u8]) {
+    let at = bytes.iter().position(|byte| *byte == border);
+    let parts = at.and_then(|at| Some((bytes.get(..at)?, bytes.get(at.checked_add(1)?..)?)));
+    parts.unwrap_or((bytes, b""))
+}
+
+fn contains_any_case(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+}
+
+/// The payload of `Bearer header.payload.signature`, not verified.
+#[must_use]
+pub fn token_payload(authorization: &[u8]) -> Option<Node> {
+    let (scheme, token) = authorization.split_at_checked(7)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") || token.len() > TOKEN_MAX {
+        return None;
+    }
+    let mut parts = token.trim_ascii().split(|byte| *byte == b'.');
+    let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() {
+        return None;
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// A claim as bytes: text as it is, a number as its shortest decimal text, a boolean as its word.
+#[must_use]
+pub fn claim(payload: &Node, path: &ClaimPath) -> Option<Vec<u8>> {
+    let mut node = payload;
+    for name in &path.0 {
+        let Node::Map(entries) = node else { return None };
+        let mut named = entries.iter().filter(|(key, _)| key == name);
+        // A claim that comes twice has no single value, like a header.
+        let ((_, only), None) = (named.next()?, named.next()) else { return None };
+        node = only;
+    }
+    match node {
+        Node::Text(text) | Node::Number(text) => Some(text.as_bytes().to_vec()),
+        Node::Bool(value) => Some(value.to_string().into_bytes()),
+        Node::Null | Node::List(_) | Node::Map(_) => None,
+    }
+}
+
+/// A verified claim as the host stores it: text as it is, a number as eight bytes, a boolean as one. Nothing for a map
+/// or a list, which the host hands over as pairs of texts, each with a zero byte behind it.
+///
+/// The bytes do not say which they are. Eight bytes that read as text are text: a number would have to be above
+/// 2^45 and end in no zero byte to be taken for text.
+#[must_use]
+pub fn host_claim(bytes: Vec<u8>) -> Vec<u8> {
+    if let [bit @ (0 | 1)] = bytes.as_slice() {
+        return if *bit == 1 { b"true".to_vec() } else { b"false".to_vec() };
+    }
+    let text = core::str::from_utf8(&bytes).is_ok_and(|text| !text.chars().any(char::is_control));
+    match <[u8; 8]>::try_from(bytes.as_slice()) {
+        Ok(number) if !text => match Node::number(f64::from_le_bytes(number)) {
+            Node::Number(text) => text.as_bytes().to_vec(),
+            _ => bytes,
+        },
+        _ if bytes.contains(&0) => Vec::new(),
+        _ => bytes,
+    }
+}
+
+/// A socket address without its port: `10.0.0.1:4711` and `[::1]:4711`.
+#[must_use]
+pub fn host_address(bytes: &[u8]) -> Vec<u8> {
+    let bare = bare_host(bytes);
+    let bare: &[u8] = &bare;
+    bare.strip_prefix(b"[").and_then(|bare| bare.strip_suffix(b"]")).unwrap_or(bare).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_lose_their_port_and_case() {
+        for (authority, host) in [
+            ("shop.example", "shop.example"),
+            ("Shop.Example:8443", "shop.example"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("::1", "::1"),
+            ("shop.example:", "shop.example"),
+            ("shop:x", "shop:x"),
+            ("", ""),
+        ] {
+            assert_eq!(bare_host(authority.as_bytes()), host.as_bytes(), "{authority}");
+        }
+        assert_eq!(host_address(b"[2001:db8::1]:443"), b"2001:db8::1");
+        assert_eq!(host_address(b"10.0.0.1:4711"), b"10.0.0.1");
+    }
+
+    #[test]
+    fn a_host_claim_is_text_number_or_boolean() {
+        assert_eq!(host_claim(b"jane_doe".to_vec()), b"jane_doe");
+        assert_eq!(host_claim("Zoë-123".as_bytes().to_vec()), "Zoë-123".as_bytes());
+        assert_eq!(host_claim(4711.0_f64.to_le_bytes().to_vec()), b"4711");
+        assert_eq!(host_claim(2.5_f64.to_le_bytes().to_vec()), b"2.5");
+        assert_eq!(host_claim(9_007_199_254_740_991_f64.to_le_bytes().to_vec()), b"9007199254740991");
+        assert_eq!(host_claim(vec![1]), b"true");
+        assert_eq!(host_claim(vec![0]), b"false");
+        assert_eq!(host_claim(b"1".to_vec()), b"1");
+        assert_eq!(host_claim(b"\x01\0\0\0\x02\0\0\0\x06\0\0\0id\0inside\0".to_vec()), b"", "a map");
+        assert_eq!(host_claim(vec![0; 4]), b"", "an empty one");
+    }
+
+    #[test]
+    fn a_token_that_is_none_has_no_claims() {
+        let payload = |json: &str| format!("Bearer e30.{}.sig", URL_SAFE_NO_PAD.encode(json));
+        let path = ClaimPath([Box::from("sub")].into());
+        let read = |header: &str| token_payload(header.as_bytes()).and_then(|payload| claim(&payload, &path));
+        assert_eq!(read(&payload(r#"{"sub": "ana"}"#)), Some(b"ana".to_vec()));
+        assert_eq!(read(&payload(r#"{"sub": 5.0}"#)), Some(b"5".to_vec()));
+        assert_eq!(read(&payload(r#"{"sub": "a", "sub": "b"}"#)), None);
+        assert_eq!(read(&payload(r#"{"sub": ["a"]}"#)), None);
+        for header in
+            ["", "Bearer", "Bearer ", "Bearer a.b", "Bearer a.b.c.d", "Basic e30.e30.x", "Bearer ..", "Bearer e30.%.x"]
+        {
+            assert_eq!(read(header), None, "{header}");
+        }
+    }
+}

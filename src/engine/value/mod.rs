@@ -1,0 +1,8 @@
+//! The values that everything else is made of: parsed once, then proofs.
+
+pub mod decimal;
+pub mod hash;
+pub mod name;
+pub mod order;
+pub mod share;
+pub mod time;

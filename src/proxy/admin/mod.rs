@@ -1,0 +1,326 @@
+//! Turns what a proxy knows of its rollouts into a page for people, the same as data, and the decisions for whoever asks.
+//!
+//! The page is one file without a reference to any other, which fetches the data again and again. Read-only: nothing
+//! that is asked here changes anything, or is counted. Never shows an identity.
+
+mod json;
+
+use core::fmt;
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+use crate::guard::ledger::Ledger;
+use crate::lifecycle::State;
+use crate::metrics::catalogue::CLASSES;
+use crate::metrics::series::Series;
+use json::Json;
+use tidegate_engine::decide::standing::{Phase, Standing};
+use tidegate_engine::decide::{Decisions, Reason, Turn, Witness};
+use tidegate_engine::output::effect::{Effect, asks};
+use tidegate_engine::plan::{Flag, Plan, Serve, Variant, VariantId};
+use tidegate_engine::request::Request;
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::Timestamp;
+
+/// What is asked for, by its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The page for people.
+    Look,
+    /// The same as data.
+    Data,
+    /// The decisions for the request that asks.
+    Explain,
+}
+
+/// How far back a comparison is shown, in seconds.
+const LATELY: u64 = 64;
+
+const HTML: &str = include_str!("page.html");
+
+impl Page {
+    /// The page of this path, if it is one.
+    fn of(path: &[u8]) -> Option<Self> {
+        match path {
+            b"/.tidegate" => Some(Self::Look),
+            b"/.tidegate.json" => Some(Self::Data),
+            b"/.tidegate/explain" => Some(Self::Explain),
+            _ => None,
+        }
+    }
+
+    /// The page that a request asks for, if it may see it. The port that it came by is asked for only then.
+    #[must_use]
+    pub fn asked(plan: &Plan, request: &Request<'_>, port: impl FnOnce() -> Option<u64>) -> Option<Self> {
+        let inspect = plan.inspect.as_ref()?;
+        let page = Self::of(request.path()).filter(|_| matches!(request.method(), b"GET" | b"HEAD"))?;
+        let by_key = inspect.page && asks(plan, request);
+        (by_key || inspect.port.is_some_and(|open| port() == Some(u64::from(open)))).then_some(page)
+    }
+
+    /// The headers of what it shows: nobody keeps it, and it reaches out to nothing but the proxy that served it.
+    #[must_use]
+    pub fn headers(self) -> Vec<(&'static str, &'static str)> {
+        const POLICY: &str =
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
+        vec![
+            ("content-type", self.content_type()),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            ("content-security-policy", POLICY),
+        ]
+    }
+
+    /// The type of what it shows.
+    #[must_use]
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Look => "text/html; charset=utf-8",
+            Self::Data | Self::Explain => "application/json",
+        }
+    }
+}
+
+/// What a proxy knows.
+pub struct Known<'k> {
+    /// The plan in force.
+    pub plan: &'k Plan,
+    /// Where things are counted.
+    pub series: &'k Series,
+    /// What is in force.
+    pub state: State,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// The time.
+    pub now: Timestamp,
+    /// What the guards have decided.
+    pub standing: &'k Standing,
+    /// By watched flag: what is known of its generation.
+    pub ledgers: Vec<Option<Ledger>>,
+    /// The last events, a line each.
+    pub events: &'k str,
+    /// What all workers have counted at a place of the plan's series.
+    pub number: &'k dyn Fn(usize) -> u64,
+}
+
+impl fmt::Debug for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Known").field("state", &self.state).field("since", &self.since).finish_non_exhaustive()
+    }
+}
+
+/// The page for people.
+#[must_use]
+pub fn look() -> &'static str {
+    HTML
+}
+
+impl Known<'_> {
+    /// All of it as data.
+    #[must_use]
+    pub fn data(&self) -> String {
+        let mut json = Json::default();
+        json.map(|json| {
+            let plan = self.plan;
+            match plan.revision() {
+                Some(revision) => json.key("revision").text(revision.as_str()),
+                None => json.key("revision").plain(None::<u64>),
+            }
+            json.key("state").text(self.state.name());
+            json.key("fingerprint").text(&format!("{:012x}", plan.fingerprint() & 0xffff_ffff_ffff));
+            json.key("version").text(env!("CARGO_PKG_VERSION"));
+            json.key("since").plain(self.since.map(Timestamp::millis));
+            json.key("now").plain(Some(self.now.millis()));
+            json.key("flags")
+                .list(|json| plan.flags().iter().enumerate().for_each(|(place, flag)| self.flag(json, place, flag)));
+            json.key("events").list(|json| {
+                for line in self.events.lines() {
+                    let (at, text) =
+                        line.strip_prefix("at=").and_then(|line| line.split_once(' ')).unwrap_or(("", line));
+                    json.map(|json| {
+                        json.key("at").plain(at.parse::<i64>().ok());
+                        json.key("text").text(text);
+                    });
+                }
+            });
+        });
+        json.finish()
+    }
+
+    fn flag(&self, json: &mut Json, place: usize, flag: &Flag) {
+        let stand = self.standing.of(flag.watch);
+        let ledger = flag.watch.and_then(|watch| self.ledgers.get(usize::from(watch))).and_then(Option::as_ref);
+        let key = flag.key().as_str();
+        let shares = || flag.rules.iter().map(|rule| rule.share(self.now, &stand, flag.baseline));
+        json.map(|json| {
+            json.key("key").text(key);
+            json.key("killed").plain(Some(flag.kill));
+            json.key("baseline").text(name(flag, flag.baseline));
+            json.key("standing").map(|json| {
+                json.key("phase").text(stand.phase.name());
+                json.key("since").plain(ledger.map(|ledger| ledger.since().millis()));
+            });
+            let all_back = flag.kill || stand.phase == Phase::RolledBack;
+            let exposed = if all_back { Ppm::NONE } else { exposed(flag, shares()) };
+            json.key("exposure").plain(Some(exposed.parts()));
+            json.key("rules").list(|json| {
+                for (rule, share) in flag.rules.iter().zip(shares()) {
+                    json.map(|json| {
+                        json.key("condition").plain(Some(rule.when.is_some()));
+                        json.key("share").plain(Some(share.parts()));
+                        json.key("serves").list(|json| match &rule.serve {
+                            Serve::One(only) => json.text(name(flag, *only)),
+                            Serve::Split { bounds, .. } => {
+                                bounds.iter().for_each(|(_, variant)| json.text(name(flag, *variant)));
+                            }
+                        });
+                        let steps = rule.steps();
+                        json.key("steps").list(|json| {
+                            for step in steps {
+                                json.map(|json| {
+                                    json.key("at").plain(Some(step.at.millis()));
+                                    json.key("share").plain(Some(step.share.parts()));
+                                });
+                            }
+                        });
+                        json.key("taken").plain(Some(rule.taken(self.now, &stand)));
+                    });
+                }
+            });
+            json.key("variants").list(|json| {
+                let variants = (0..).map(VariantId).zip(&flag.variants);
+                variants.for_each(|(id, variant)| self.variant(json, place, id, variant));
+            });
+            json.key("comparisons").list(|json| self.comparisons(json, flag, ledger));
+        });
+    }
+
+    fn variant(&self, json: &mut Json, flag: usize, id: VariantId, variant: &Variant) {
+        let series = self.series;
+        // What is counted with others says nothing about this one.
+        let number = |place: Option<usize>| place.filter(|_| series.is_own(flag)).map(self.number);
+        let decided = Reason::ALL.iter().filter_map(|reason| number(series.decision(flag, id, *reason)));
+        json.map(|json| {
+            json.key("name").text(variant.name().as_str());
+            let decided = decided.fold(0, u64::saturating_add);
+            json.key("decided").plain(Some(decided).filter(|_| series.is_own(flag)));
+            json.key("answers").map(|json| {
+                for (class, name) in CLASSES.iter().enumerate() {
+                    json.key(name).plain(number(series.response(flag, id, class)));
+                }
+            });
+        });
+    }
+
+    fn comparisons(&self, json: &mut Json, flag: &Flag, ledger: Option<&Ledger>) {
+        let watch = flag.watch.and_then(|watch| self.plan.watches().get(usize::from(watch)));
+        let Some((watch, ledger)) = watch.zip(ledger) else { return };
+        for ((rule, variant), (seconds, arm, baseline)) in watch.comparisons.iter().zip(ledger.lately(LATELY)) {
+            let number = watch.judged.get(usize::from(*rule)).map(|rule| rule.number());
+            json.map(|json| {
+                json.key("rule").plain(number);
+                json.key("variant").text(name(flag, *variant));
+                json.key("seconds").plain(Some(seconds));
+                for (side, count) in [("arm", arm), ("baseline", baseline)] {
+                    json.key(side).map(|json| {
+                        json.key("requests").plain(Some(count.requests));
+                        json.key("failed").plain(Some(count.failed));
+                        json.key("slow").plain(Some(count.slow));
+                    });
+                }
+            });
+        }
+    }
+}
+
+/// The share of identities that draws give to anything but the baseline: rules without a condition share one draw, so
+/// that the largest of them says it.
+fn exposed(flag: &Flag, shares: impl Iterator<Item = Ppm>) -> Ppm {
+    let open = flag.rules.iter().zip(shares).filter(|(rule, _)| rule.when.is_none());
+    let others = open.filter(|(rule, _)| !matches!(rule.serve, Serve::One(only) if only == flag.baseline));
+    others.map(|(_, share)| share).max().unwrap_or(Ppm::NONE)
+}
+
+fn name(flag: &Flag, variant: VariantId) -> &str {
+    flag.variant(variant).map_or("", |variant| variant.name().as_str())
+}
+
+/// Writes down what each rule made of a request.
+#[derive(Debug, Default)]
+pub struct Transcript(Vec<Vec<(usize, Turn)>>);
+
+impl Witness for Transcript {
+    fn flag(&mut self, _: &Flag) {
+        self.0.push(Vec::new());
+    }
+
+    fn rule(&mut self, place: usize, turn: Turn) {
+        if let Some(rules) = self.0.last_mut() {
+            rules.push((place, turn));
+        }
+    }
+}
+
+/// What was decided for a request, rule by rule, and what would be written.
+#[must_use]
+pub fn explain(transcript: &Transcript, decisions: &Decisions<'_>, effects: &[Effect<'_>]) -> String {
+    let mut json = Json::default();
+    json.map(|json| {
+        json.key("flags").list(|json| {
+            for (decision, rules) in decisions.list().iter().zip(&transcript.0) {
+                json.map(|json| {
+                    json.key("key").text(decision.flag().key().as_str());
+                    json.key("variant").text(decision.variant().name().as_str());
+                    json.key("value").text(decision.variant().value().as_str());
+                    json.key("reason").text(decision.reason().code());
+                    json.key("exposure").plain(decision.exposure());
+                    json.key("missedDraw").plain(Some(decision.missed_draw()));
+                    json.key("rules").list(|json| rules.iter().for_each(|(place, turn)| rule(json, *place, *turn)));
+                });
+            }
+        });
+        json.key("upstream").map(|json| {
+            // Most of a baggage is not ours, and may say who somebody is.
+            let ours = effects.iter().filter(|effect| !matches!(effect, Effect::Baggage(_)));
+            for (name, value) in ours.filter_map(Effect::written) {
+                json.key(name).text(core::str::from_utf8(value).unwrap_or_default());
+            }
+        });
+    });
+    json.finish()
+}
+
+fn rule(json: &mut Json, place: usize, turn: Turn) {
+    let (verdict, share) = match turn {
+        Turn::Untrue => ("not met", None),
+        Turn::Nobody => ("nobody", None),
+        Turn::NoIdentity { share } => ("no identity", Some(share)),
+        Turn::Missed { share, .. } => ("missed", Some(share)),
+        Turn::Taken { share, .. } => ("taken", Some(share)),
+    };
+    json.map(|json| {
+        json.key("rule").plain(Some(place.saturating_add(1)));
+        json.key("verdict").text(verdict);
+        json.key("share").plain(share.map(Ppm::parts));
+    });
+}
+
+/// What the request says that asks to be explained: `?path=/api&host=shop.example&method=POST` stand for its own.
+#[must_use]
+pub fn asked_for(path: &[u8]) -> Vec<(&'static str, Cow<'_, [u8]>)> {
+    let query = path.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();
+    let pairs = query.split(|byte| *byte == b'&');
+    let named = pairs.filter_map(|pair| {
+        let mut parts = pair.splitn(2, |byte| *byte == b'=');
+        let (name, value) = (parts.next()?, parts.next()?);
+        let name = match name {
+            b"path" => ":path",
+            b"host" => ":authority",
+            b"method" => ":method",
+            _ => return None,
+        };
+        Some((name, percent_decode(value).into()))
+    });
+    named.collect()
+}

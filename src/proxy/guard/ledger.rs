@@ -1,0 +1,442 @@
+//! Keeps what is known of one flag's generation: its standing, the steps that its ramps may take, and the counts.
+//!
+//! All workers share one ledger a generation; each adds what it has counted, and whoever comes first after a
+//! quarter of a second judges. A rollback is latched: it ends with a changed flag, which is another generation,
+//! or by one retry. Time is handed in; a clock that jumps counts as one quarter of a second.
+
+use core::fmt;
+
+use super::bits::Share;
+use super::tally::Tally;
+use super::verdict::{Breach, Limits, SAMPLE, Verdict, judge};
+use super::window::{Count, Measure, UNIT, Windows};
+use super::worker::Happened;
+use crate::outcome::Bins;
+use tidegate_engine::config::Action;
+use tidegate_engine::decide::standing::{JUDGED, Phase, Stand};
+use tidegate_engine::plan::{Flag, Judged, Watch};
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::Timestamp;
+
+/// The form in which ledgers are kept; another one is none.
+const FORM: u8 = 1;
+
+/// After how long without a tick the clock is taken to have jumped, in milliseconds.
+const JUMP: i64 = 20_000;
+
+/// How many units the bins of one epoch take up.
+const EPOCH: u32 = 256;
+
+/// What is known of one flag's generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    phase: Phase,
+    /// Whether the one retry has been spent.
+    retried: bool,
+    /// Whether a breach has been told that moves nothing.
+    told: Told,
+    /// When the phase began.
+    since: Timestamp,
+    /// When the last unit ended.
+    last: Timestamp,
+    /// From how many microseconds on an answer is slow.
+    slow: u32,
+    /// By judged rule: how many steps its ramp may have taken.
+    steps: [u8; JUDGED],
+    /// By judged rule: the requests of both arms since its last step.
+    since_step: [[u32; 2]; JUDGED],
+    /// The baseline's times, in this epoch and the one before.
+    epoch: u32,
+    times: [Bins; 2],
+    windows: Vec<Windows>,
+}
+
+/// What has been told, so that it is not told again at every tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Told {
+    breach: bool,
+    both: bool,
+}
+
+/// A change of standing, or something that an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub what: What,
+    /// The variant that is spoken of, by its name.
+    pub variant: Option<String>,
+    /// What shows it.
+    pub breach: Option<Breach>,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The flag goes from one phase to another.
+    Phase(Phase, Phase),
+    /// The ramp of this rule has taken this step, both counted from 1, to this share.
+    Step(u8, u8, Ppm),
+    /// A limit is broken, and the guard only tells.
+    Alert,
+    /// Baseline and variant both break a limit: nothing is moved.
+    BothBad,
+}
+
+impl Ledger {
+    /// A new generation at this time: ramps are where the clock has them.
+    #[must_use]
+    pub fn new(watch: &Watch, flag: &Flag, now: Timestamp) -> Self {
+        let mut steps = [0; JUDGED];
+        for (step, judged) in steps.iter_mut().zip(&watch.judged) {
+            *step = begun(flag, *judged, now);
+        }
+        Self {
+            phase: Phase::Running,
+            retried: false,
+            told: Told::default(),
+            since: now,
+            last: now,
+            slow: watch.slow().unwrap_or(u32::MAX),
+            steps,
+            since_step: Default::default(),
+            epoch: 0,
+            times: Default::default(),
+            windows: vec![Windows::default(); watch.comparisons.len()],
+        }
+    }
+
+    /// What decisions have to know.
+    #[must_use]
+    pub fn stand(&self) -> Stand {
+        Stand { phase: self.phase, steps: self.steps, slow: self.slow, ..Stand::default() }
+    }
+
+    /// When its phase began.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// By comparison: what the variant and the baseline did in at most so many of the last seconds, and in how many.
+    pub fn lately(&self, seconds: u64) -> impl Iterator<Item = (u64, Count, Count)> {
+        let longest = move |windows: &Windows| {
+            let window = windows.up_to(seconds).last();
+            window.map(|(length, cell)| (length, cell.variant.sum(), cell.baseline.sum())).unwrap_or_default()
+        };
+        self.windows.iter().map(longest)
+    }
+
+    /// Adds what a worker has counted.
+    pub fn add(&mut self, watch: &Watch, tally: &Tally) {
+        for ((windows, cell), (rule, _)) in self.windows.iter_mut().zip(&tally.cells).zip(&watch.comparisons) {
+            windows.add(cell);
+            if let Some([variant, baseline]) = self.since_step.get_mut(usize::from(*rule)) {
+                *variant = variant.saturating_add(cell.variant.requests());
+                *baseline = baseline.saturating_add(cell.baseline.requests());
+            }
+        }
+        let [times, _] = &mut self.times;
+        times.merge(&tally.times);
+    }
+
+    /// Lets the units pass that are over by now, and judges.
+    pub fn pass(&mut self, watch: &Watch, flag: &Flag, now: Timestamp) -> Vec<Event> {
+        let passed = now.millis().saturating_sub(self.last.millis());
+        let units = if (0..JUMP).contains(&passed) {
+            let units = passed.wrapping_div(UNIT);
+            self.last = Timestamp::from_millis(self.last.millis().saturating_add(units.saturating_mul(UNIT)));
+            units
+        } else {
+            // What has been waited for has not come nearer, nor gone further away.
+            let jump = passed.saturating_sub(UNIT);
+            self.since = Timestamp::from_millis(self.since.millis().saturating_add(jump));
+            self.last = now;
+            1
+        };
+        for _ in 0..units {
+            self.windows.iter_mut().for_each(Windows::pass);
+            self.epoch = self.epoch.wrapping_add(1);
+            if self.epoch & EPOCH.wrapping_sub(1) == 0 {
+                let [now, before] = &mut self.times;
+                *before = core::mem::take(now);
+            }
+        }
+        let mut events = Vec::new();
+        if units > 0 {
+            self.slow = self.slow_from(watch);
+            self.judge(watch, flag, now, &mut events);
+        }
+        events
+    }
+
+    /// From how many microseconds on an answer is slow: the limit itself, and for one that is relative what the
+    /// baseline did lately.
+    fn slow_from(&self, watch: &Watch) -> u32 {
+        let Some(latency) = watch.guard.as_ref().and_then(|guard| guard.latency) else { return u32::MAX };
+        let Some(factor) = latency.over_baseline else { return watch.slow().unwrap_or(u32::MAX) };
+        let [now, before] = &self.times;
+        let mut times = before.clone();
+        times.merge(now);
+        let count = times.count();
+        if count < SAMPLE {
+            return u32::MAX;
+        }
+        let slower = u64::from(count).saturating_mul(u64::from(latency.slower.parts())).wrapping_div(1_000_000);
+        let baseline = times.all_but(u32::try_from(slower).unwrap_or(u32::MAX));
+        let relative = u64::from(baseline).saturating_mul(u64::from(factor)).wrapping_div(1_000);
+        u32::try_from(relative).unwrap_or(u32::MAX).max(watch.slow().unwrap_or(0))
+    }
+
+    fn judge(&mut self, watch: &Watch, flag: &Flag, now: Timestamp, events: &mut Vec<Event>) {
+        let Some(guard) = &watch.guard else { return };
+        let limits = limits(watch);
+        let seconds = guard.window.seconds();
+        let mut healthy = [true; JUDGED];
+        let (mut breach, mut both) = (None, None);
+        for (windows, (rule, variant)) in self.windows.iter().zip(&watch.comparisons) {
+            let verdict = judge(windows, seconds, &limits);
+            if let Some(healthy) = healthy.get_mut(usize::from(*rule)) {
+                *healthy &= verdict == Verdict::Healthy;
+            }
+            let name = || flag.variant(*variant).map(|variant| variant.name().as_str().to_owned());
+            match verdict {
+                Verdict::Breached(found) => breach = Some((name(), found)),
+                Verdict::BothBad(found) => both = Some((name(), found)),
+                Verdict::Healthy | Verdict::NotEnough => {}
+            }
+        }
+        let sampled =
+            |rule: usize| self.since_step.get(rule).is_some_and(|arms| arms.iter().all(|requests| *requests >= SAMPLE));
+        // A rule that hardly anybody meets says nothing, neither for nor against.
+        let well = (0..watch.judged.len()).any(|rule| healthy.get(rule) == Some(&true) && sampled(rule));
+        let told = Told { breach: breach.is_some(), both: both.is_some() };
+        if let (Some((variant, found)), None) = (both, &breach) {
+            // The fault is elsewhere: neither forward nor back.
+            if !self.told.both {
+                events.push(Event { what: What::BothBad, variant, breach: Some(found) });
+            }
+            self.told = told;
+            return;
+        }
+        match (self.phase, breach) {
+            (Phase::Running | Phase::Trial, Some((variant, found))) => {
+                let to = match guard.action {
+                    Action::Rollback => Phase::RolledBack,
+                    Action::Hold => Phase::Held,
+                    Action::Alert => Phase::Running,
+                };
+                let what = if to == self.phase { What::Alert } else { What::Phase(self.phase, to) };
+                if what != What::Alert || !self.told.breach {
+                    events.push(Event { what, variant, breach: Some(found) });
+                }
+                if to != self.phase {
+                    // What comes back after a trial has had its second chance.
+                    self.retried |= self.phase == Phase::Trial;
+                    self.enter(to, now);
+                }
+            }
+            (Phase::Running, None) => self.climb(&healthy, watch, flag, now, events),
+            (Phase::Trial, None) if well => {
+                events.push(Event { what: What::Phase(Phase::Trial, Phase::Running), variant: None, breach: None });
+                self.retried = true;
+                self.enter(Phase::Running, now);
+            }
+            (Phase::RolledBack, _) => {
+                let waited = now.millis().saturating_sub(self.since.millis());
+                let due = |after: u64| i64::try_from(after).is_ok_and(|after| waited >= after);
+                if !self.retried && guard.retry_after.is_some_and(|after| due(after.millis())) {
+                    let what = What::Phase(Phase::RolledBack, Phase::Trial);
+                    events.push(Event { what, variant: None, breach: None });
+                    self.enter(Phase::Trial, now);
+                }
+            }
+            (Phase::Trial | Phase::Held, _) => {}
+        }
+        self.told = told;
+    }
+
+    /// Goes over to a phase, and begins to count anew.
+    fn enter(&mut self, phase: Phase, now: Timestamp) {
+        let fresh = vec![Windows::default(); self.windows.len()];
+        // A variant that is held goes on as it was, and so does what is known of it.
+        if phase != Phase::Held {
+            self.windows = fresh;
+        }
+        self.since_step = Default::default();
+        (self.phase, self.since) = (phase, now);
+    }
+
+    /// Lets ramps take the steps that the clock and their health allow: one at a time.
+    fn climb(&mut self, healthy: &[bool], watch: &Watch, flag: &Flag, now: Timestamp, events: &mut Vec<Event>) {
+        for (place, judged) in watch.judged.iter().enumerate() {
+            let (Some(taken), Some(arms)) = (self.steps.get_mut(place), self.since_step.get_mut(place)) else {
+                continue;
+            };
+            if *taken >= begun(flag, *judged, now) {
+                continue;
+            }
+            let here = judged.step(flag, taken.checked_sub(1));
+            let next = judged.step(flag, Some(*taken));
+            let nobody = here.is_none_or(|step| step.share.parts() == 0);
+            let waits = next.is_some_and(|step| step.requires) && !nobody;
+            let well = healthy.get(place) == Some(&true) && arms.iter().all(|requests| *requests >= SAMPLE);
+            if waits && !well {
+                continue;
+            }
+            *taken = taken.saturating_add(1);
+            *arms = Default::default();
+            let share = next.map_or(Ppm::NONE, |step| step.share);
+            let what = What::Step(judged.number(), *taken, share);
+            events.push(Event { what, variant: None, breach: None });
+        }
+    }
+
+    /// The form in which it is kept.
+    #[must_use]
+    pub fn to_bytes(&mut self) -> Vec<u8> {
+        let told = u8::from(self.told.breach) | u8::from(self.told.both) << 1 | u8::from(self.retried) << 2;
+        let mut bytes = vec![FORM, self.phase.code(), told];
+        bytes.extend(self.since.millis().to_le_bytes());
+        bytes.extend(self.last.millis().to_le_bytes());
+        bytes.extend(self.slow.to_le_bytes());
+        bytes.extend(self.steps);
+        let mut zeros: u32 = 0;
+        for number in self.numbers() {
+            if *number == 0 {
+                zeros = zeros.saturating_add(1);
+                continue;
+            }
+            put_zeros(&mut bytes, core::mem::take(&mut zeros));
+            put(&mut bytes, *number);
+        }
+        put_zeros(&mut bytes, zeros);
+        bytes
+    }
+
+    /// What was kept for this flag; `None` if it is no ledger of it.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8], watch: &Watch, flag: &Flag) -> Option<Self> {
+        let (&[FORM, phase, told], rest) = bytes.split_first_chunk()? else { return None };
+        let (since, rest) = rest.split_first_chunk()?;
+        let (last, rest) = rest.split_first_chunk()?;
+        let (slow, rest) = rest.split_first_chunk()?;
+        let (steps, mut rest) = rest.split_first_chunk()?;
+        let time = |bytes: &[u8; 8]| Timestamp::from_millis(i64::from_le_bytes(*bytes));
+        let mut ledger = Self::new(watch, flag, time(last));
+        ledger.phase = Phase::of_code(phase)?;
+        ledger.told = Told { breach: told & 1 != 0, both: told & 2 != 0 };
+        (ledger.retried, ledger.since) = (told & 4 != 0, time(since));
+        (ledger.slow, ledger.steps) = (u32::from_le_bytes(*slow), *steps);
+        let mut zeros = 0_u32;
+        for number in ledger.numbers() {
+            if zeros > 0 {
+                zeros = zeros.saturating_sub(1);
+                continue;
+            }
+            *number = take(&mut rest)?;
+            if *number == 0 {
+                zeros = take(&mut rest)?;
+            }
+        }
+        ledger.windows.iter_mut().for_each(Windows::sum_up);
+        rest.is_empty().then_some(ledger)
+    }
+
+    fn numbers(&mut self) -> impl Iterator<Item = &mut u32> {
+        let times = self.times.iter_mut().flat_map(Bins::numbers);
+        let windows = self.windows.iter_mut().flat_map(Windows::numbers);
+        [&mut self.epoch].into_iter().chain(self.since_step.as_flattened_mut()).chain(times).chain(windows)
+    }
+}
+
+/// What decisions have to know, from a ledger that is kept, without reading all of it.
+#[must_use]
+pub fn stand(bytes: &[u8]) -> Option<Stand> {
+    let (&[FORM, phase, _], rest) = bytes.split_first_chunk()? else { return None };
+    let (slow, rest) = rest.get(16..)?.split_first_chunk()?;
+    let (steps, _) = rest.split_first_chunk()?;
+    Some(Stand { phase: Phase::of_code(phase)?, steps: *steps, slow: u32::from_le_bytes(*slow), ..Stand::default() })
+}
+
+/// Whether a unit is over for a ledger that is kept.
+#[must_use]
+pub fn is_due(bytes: &[u8], now: Timestamp) -> bool {
+    let last = bytes.get(11..).and_then(<[u8]>::first_chunk).map_or(0, |last| i64::from_le_bytes(*last));
+    !(0..UNIT).contains(&now.millis().saturating_sub(last))
+}
+
+impl fmt::Display for Happened {
+    /// `flag=checkout from=running to=rolled_back variant=v2 measure=errors evidence_bits=31.2 window=4s ...`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "flag={}", self.flag)?;
+        match self.event.what {
+            What::Phase(from, to) => write!(f, " from={} to={}", from.name(), to.name()),
+            What::Step(rule, step, share) => write!(f, " event=step rule={rule} step={step} exposure={share}"),
+            What::Alert => f.write_str(" event=breach"),
+            What::BothBad => f.write_str(" event=baseline_breached"),
+        }?;
+        if let Some(variant) = &self.event.variant {
+            write!(f, " variant={variant}")?;
+        }
+        let Some(Breach { measure, seconds, bits, variant, baseline }) = self.event.breach else { return Ok(()) };
+        let (whole, tenth) = (bits.tenths().wrapping_div(10), bits.tenths().wrapping_rem(10));
+        write!(f, " measure={} evidence_bits={whole}.{tenth} window={seconds}s", measure.code())?;
+        for (name, share) in [("variant", variant), ("baseline", baseline)] {
+            let Share { count, of } = share;
+            write!(f, " {name}_rate={} {name}_count={count}/{of}", share.rate())?;
+        }
+        Ok(())
+    }
+}
+
+/// How many steps of a ramp have begun.
+fn begun(flag: &Flag, judged: Judged, now: Timestamp) -> u8 {
+    let steps = judged.steps(flag);
+    u8::try_from(steps.partition_point(|step| step.at <= now)).unwrap_or(u8::MAX)
+}
+
+fn limits(watch: &Watch) -> Vec<Limits> {
+    let mut limits = Vec::with_capacity(2);
+    let Some(guard) = &watch.guard else { return limits };
+    if let Some(errors) = guard.errors {
+        limits.push(Limits { measure: Measure::Errors, max: errors.max, over_baseline: errors.over_baseline });
+    }
+    // More than so many are slow: that is what it means that a percentile is over the limit.
+    if let Some(latency) = guard.latency {
+        limits.push(Limits { measure: Measure::Latency, max: Some(latency.slower), over_baseline: None });
+    }
+    limits
+}
+
+/// Seven bits a byte, the lowest first; the last byte has its top bit clear.
+fn put(bytes: &mut Vec<u8>, mut number: u32) {
+    loop {
+        let [low, ..] = number.to_le_bytes();
+        number >>= 7;
+        bytes.push(if number == 0 { low & 0x7f } else { low | 0x80 });
+        if number == 0 {
+            return;
+        }
+    }
+}
+
+/// A run of zeros: a zero, and how many more follow it.
+fn put_zeros(bytes: &mut Vec<u8>, zeros: u32) {
+    if let Some(more) = zeros.checked_sub(1) {
+        bytes.push(0);
+        put(bytes, more);
+    }
+}
+
+fn take(bytes: &mut &[u8]) -> Option<u32> {
+    let mut number = 0_u32;
+    for shift in [0, 7, 14, 21, 28] {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u32::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}

@@ -1,0 +1,47 @@
+//! What one worker has counted for a flag since it last told the others.
+
+use super::window::Cell;
+use crate::outcome::{Bins, Outcome};
+use tidegate_engine::decide::standing::Draws;
+use tidegate_engine::plan::{VariantId, Watch};
+
+/// Counts that have not been handed on yet.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub(super) cells: Vec<Cell>,
+    pub(super) times: Bins,
+    empty: bool,
+}
+
+impl Tally {
+    pub(super) fn new(watch: &Watch) -> Self {
+        Self { cells: vec![Cell::default(); watch.comparisons.len()], times: Bins::default(), empty: true }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.empty
+    }
+
+    /// Counts a request that was served this variant. Only draws are judged: what a draw exposed, against what the
+    /// same draw left at the baseline.
+    pub(super) fn count(&mut self, watch: &Watch, served: VariantId, draws: &Draws, outcome: Outcome, slow: u32) {
+        let mut left = false;
+        for (cell, (rule, variant)) in self.cells.iter_mut().zip(&watch.comparisons) {
+            let (taken, missed) = (draws.taken == Some(*rule), draws.missed >> *rule & 1 == 1);
+            let exposed = taken && served == *variant;
+            if !exposed && !(served == watch.baseline && (taken || missed)) {
+                continue;
+            }
+            if let Some(count) = cell.group(exposed, draws.hash) {
+                count.requests = count.requests.saturating_add(1);
+                count.failed = count.failed.saturating_add(u32::from(outcome.failed));
+                count.slow = count.slow.saturating_add(u32::from(outcome.micros > slow));
+                self.empty = false;
+            }
+            left |= !exposed;
+        }
+        if left {
+            self.times.add(outcome.micros);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Judges what was counted against a guard: healthy, breached, or not enough to say.
+//!
+//! A guard looks at every tick, all day, so a fixed chance of error would roll back every healthy version in
+//! time. What counts is the evidence in bits, over all lengths of time, and whether the limits were broken. One
+//! pure function; never remembers anything.
+
+use super::bits::{Bits, Share, evidence};
+use super::window::{Cell, Measure, Windows};
+use tidegate_engine::value::share::Ppm;
+
+/// The fewest requests of an arm from which a share is taken.
+const FEWEST: u32 = 10;
+
+/// The fewest failures in both arms that are evidence.
+const FAILURES: u32 = 2;
+
+/// The fewest requests of each arm by which a variant can be said to be healthy.
+pub const SAMPLE: u32 = 100;
+
+/// The limits for one measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// What they are for.
+    pub measure: Measure,
+    /// The share that is too much at all.
+    pub max: Option<Ppm>,
+    /// The share above the baseline's that is too much.
+    pub over_baseline: Option<Ppm>,
+}
+
+/// A limit that was broken, and what shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// Which.
+    pub measure: Measure,
+    /// The length of time that shows it best, in seconds.
+    pub seconds: u64,
+    /// The evidence.
+    pub bits: Bits,
+    /// The variant's requests in that time.
+    pub variant: Share,
+    /// The baseline's.
+    pub baseline: Share,
+}
+
+/// What can be said of a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It keeps its limits.
+    Healthy,
+    /// It breaks one.
+    Breached(Breach),
+    /// Too few requests to say: silence is neither good nor bad.
+    NotEnough,
+    /// The baseline breaks the limit as well: the fault is elsewhere, and nothing is moved.
+    BothBad(Breach),
+}
+
+/// Judges one comparison over all lengths of time up to `seconds`.
+#[must_use]
+pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits]) -> Verdict {
+    let (mut worst, mut both): (Option<Breach>, Option<Breach>) = (None, None);
+    for limits in limits {
+        for (length, cell) in windows.up_to(seconds) {
+            let measure = limits.measure;
+            let variant = cell.variant.share(measure);
+            if !limits.suspect(variant) {
+                continue;
+            }
+            let baseline = cell.baseline.share(measure);
+            let breach = |bits| Breach { measure, seconds: length, bits, variant, baseline };
+            if limits.both_break(variant, baseline) {
+                // The longer windows have this outage in them, thinned out: what they show is not to be trusted. The
+                // shorter ones have not: there it is over, or has not begun.
+                both = both.or_else(|| Some(breach(evidence(variant, baseline))));
+                break;
+            }
+            if limits.broken(variant, baseline) {
+                let bits = evidence(variant, baseline);
+                // Of equal evidence, the shortest time: there is nothing more in the longer ones.
+                if worst.map_or(bits >= Bits::ENOUGH, |known| bits > known.bits) {
+                    worst = Some(breach(bits));
+                }
+            }
+        }
+    }
+    // The longest of them holds what all others do.
+    let sampled = |cell: &Cell| cell.variant.requests() >= SAMPLE && cell.baseline.requests() >= SAMPLE;
+    match (worst, both) {
+        (Some(breach), _) => Verdict::Breached(breach),
+        (None, Some(breach)) => Verdict::BothBad(breach),
+        (None, None) if windows.up_to(seconds).last().is_some_and(|(_, cell)| sampled(cell)) => Verdict::Healthy,
+        (None, None) => Verdict::NotEnough,
+    }
+}
+
+impl Limits {
+    /// Whether the variant could break a limit, whatever the baseline does: most of the time it could not.
+    fn suspect(&self, variant: Share) -> bool {
+        let least = self.max.or(self.over_baseline).map_or(0, Ppm::parts);
+        variant.count > 0 && variant.parts() >= least
+    }
+
+    /// Whether the variant is over the limits, if that is no chance.
+    fn broken(&self, variant: Share, baseline: Share) -> bool {
+        let over = variant.parts().saturating_sub(baseline.parts());
+        let reaches = |limit: Option<Ppm>, value: u32| limit.is_none_or(|limit| value >= limit.parts());
+        variant.of >= FEWEST
+            && baseline.of >= FEWEST
+            && variant.count.saturating_add(baseline.count) >= FAILURES
+            && reaches(self.max, variant.parts())
+            && self.max.is_none_or(|max| baseline.parts() < max.parts())
+            && reaches(self.over_baseline, over)
+    }
+
+    /// Whether both arms break the absolute limit, by more than a handful of failures each.
+    fn both_break(&self, variant: Share, baseline: Share) -> bool {
+        let breaks = |max: Ppm, arm: Share| arm.count >= FEWEST && arm.parts() >= max.parts();
+        self.max.is_some_and(|max| breaks(max, variant) && breaks(max, baseline))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::window::Count;
+
+    const ERRORS: Limits = Limits { measure: Measure::Errors, max: None, over_baseline: None };
+
+    /// Windows in which each of the 16 groups has so many requests and failures, in the variant and the baseline.
+    fn windows(variant: (u32, u32), baseline: (u32, u32)) -> Windows {
+        let mut cell = Cell::default();
+        for (exposed, (requests, failed)) in [(true, variant), (false, baseline)] {
+            for group in 0..16 {
+                *cell.group(exposed, group).unwrap() = Count { requests, failed, slow: 0 };
+            }
+        }
+        let mut windows = Windows::default();
+        windows.add(&cell);
+        windows
+    }
+
+    fn percent(text: &str) -> Option<Ppm> {
+        Ppm::parse_percent(text).ok()
+    }
+
+    #[test]
+    fn silence_is_not_enough() {
+        assert_eq!(judge(&windows((0, 0), (0, 0)), 600, &[ERRORS]), Verdict::NotEnough);
+        assert_eq!(judge(&windows((6, 0), (1_000, 0)), 600, &[ERRORS]), Verdict::NotEnough);
+        assert_eq!(judge(&windows((7, 0), (1_000, 0)), 600, &[ERRORS]), Verdict::Healthy);
+    }
+
+    #[test]
+    fn a_limit_is_broken_only_if_it_is_reached() {
+        let bad = windows((100, 20), (100, 1));
+        let judged = |max, over_baseline| judge(&bad, 600, &[Limits { max, over_baseline, ..ERRORS }]);
+        for (max, over, breached) in [
+            (None, None, true),
+            (percent("20"), None, true),
+            (percent("20.1"), None, false),
+            (None, percent("19"), true),
+            (None, percent("19.1"), false),
+            (percent("20"), percent("19.1"), false),
+        ] {
+            assert_eq!(matches!(judged(max, over), Verdict::Breached(_)), breached, "{max:?} {over:?}");
+        }
+        assert_eq!(judged(percent("21"), None), Verdict::Healthy);
+    }
+
+    #[test]
+    fn where_the_baseline_breaks_the_limit_as_well_nothing_is_moved() {
+        let limits = [Limits { max: percent("5"), ..ERRORS }];
+        assert!(matches!(judge(&windows((100, 60), (100, 40)), 600, &limits), Verdict::BothBad(_)));
+        assert!(matches!(judge(&windows((100, 60), (100, 4)), 600, &limits), Verdict::Breached(_)));
+    }
+
+    #[test]
+    fn an_outage_that_is_over_hides_nothing() {
+        let limits = [Limits { max: percent("5"), ..ERRORS }];
+        let mut windows = windows((200, 200), (200, 200));
+        for _ in 0..40 {
+            windows.pass();
+        }
+        assert!(matches!(judge(&windows, 600, &limits), Verdict::BothBad(_)));
+        let mut cell = Cell::default();
+        for group in 0..16 {
+            *cell.group(true, group).unwrap() = Count { requests: 20, failed: 10, slow: 0 };
+            *cell.group(false, group).unwrap() = Count { requests: 20, failed: 0, slow: 0 };
+        }
+        windows.add(&cell);
+        assert!(matches!(judge(&windows, 600, &limits), Verdict::Breached(_)));
+    }
+
+    #[test]
+    fn one_group_that_always_fails_is_left_out() {
+        let mut bad = windows((100, 1), (100, 1));
+        let mut cell = Cell::default();
+        *cell.group(true, 5).unwrap() = Count { requests: 1_000, failed: 1_000, slow: 0 };
+        bad.add(&cell);
+        assert_eq!(judge(&bad, 600, &[ERRORS]), Verdict::Healthy);
+    }
+}

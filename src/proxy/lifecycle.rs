@@ -1,0 +1,144 @@
+//! Turns a compiled config and what is remembered into what the plugin does: serve, stand by an older one, or refuse.
+//!
+//! Envoy asks a throw-away VM first, and then one VM a thread. If one of those refuses what the first accepted,
+//! Envoy skips the filter in silence and refuses every later push; if the first config of a proxy is refused, every
+//! request is answered with 500. So a push is judged once, and the judgement is remembered where all VMs see it:
+//!
+//! | the config is | remembered | what happens |
+//! | --- | --- | --- |
+//! | good | | serve it, and remember it as the last good one |
+//! | bad | it was accepted before | accept it again; serve the last good one, or nothing |
+//! | bad | a last good one | refuse: Envoy keeps what runs |
+//! | bad | nothing | accept it, remember that, serve nothing |
+//!
+//! Invariant: in whatever order VMs see pushes, none refuses what another has accepted. A good config is good in
+//! every VM; and bad bytes that were accepted are on record, for ever, before any other VM is asked. Which config
+//! is the last good one is written by every VM that loads it: while a worker lags behind by whole pushes, that can
+//! for this moment be the one before, which was good, too.
+
+use tidegate_engine::plan::{Compiled, Plan};
+use tidegate_engine::value::hash::Salt;
+
+/// How many accepted bad configs are remembered. A proxy meets them only until its first good one.
+const MOST: usize = 64;
+
+/// What is in force after a push.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// Nothing: requests pass undecided.
+    #[default]
+    Inert,
+    /// The config that was pushed.
+    Active,
+    /// The last good config, in place of a bad one.
+    LastGood,
+}
+
+impl State {
+    /// Our word for it. Stable: seen by whoever reads the page as data.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inert => "inert",
+            Self::Active => "active",
+            Self::LastGood => "last_good",
+        }
+    }
+
+    /// The value of its gauge.
+    #[must_use]
+    pub const fn code(self) -> u64 {
+        match self {
+            Self::Inert => 0,
+            Self::Active => 1,
+            Self::LastGood => 2,
+        }
+    }
+}
+
+/// What to do with a push.
+#[derive(Debug)]
+pub enum Judgement {
+    /// Accept it and serve this plan.
+    Accept(Box<Plan>, State),
+    /// Refuse it: what runs goes on.
+    Refuse,
+}
+
+/// The bad configs that were accepted, as they are kept: eight bytes each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted(Vec<u8>);
+
+impl Accepted {
+    /// Reads what [`Accepted::as_bytes`] wrote.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The form in which it is kept.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether this config is one of them.
+    #[must_use]
+    pub fn has(&self, config: &[u8]) -> bool {
+        self.0.chunks_exact(8).any(|known| *known == print(config))
+    }
+
+    /// Adds a config; beyond the most that is kept, the oldest goes.
+    pub fn add(&mut self, config: &[u8]) {
+        if self.has(config) {
+            return;
+        }
+        let surplus = self.0.len().saturating_add(8).saturating_sub(MOST.saturating_mul(8));
+        self.0 = self.0.split_off(surplus);
+        self.0.extend(print(config));
+    }
+}
+
+fn print(config: &[u8]) -> [u8; 8] {
+    Salt::new("tidegate-config").point(config).bits().to_le_bytes()
+}
+
+/// Judges a bad push; `inert` is the plan that only strips, `accepted` whether these bytes are on record.
+#[must_use]
+pub fn judge_bad(inert: Plan, accepted: bool, last_good: Option<&[u8]>) -> Judgement {
+    // What is refused needs no plan: the one that runs stays as it is.
+    if !accepted && last_good.is_some() {
+        return Judgement::Refuse;
+    }
+    // A last good config may be none to this module: an older one may have written it down.
+    match last_good.map(|bytes| Plan::from_bytes(bytes).0) {
+        Some(Compiled::Ready(plan)) => Judgement::Accept(Box::new(plan), State::LastGood),
+        Some(Compiled::Broken(_)) | None => Judgement::Accept(Box::new(inert), State::Inert),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_configs_are_remembered_up_to_a_bound() {
+        let mut accepted = Accepted::default();
+        for n in 0..100_u32 {
+            accepted.add(&n.to_le_bytes());
+            accepted.add(&n.to_le_bytes());
+            assert!(accepted.has(&n.to_le_bytes()));
+        }
+        assert_eq!(accepted.as_bytes().len(), MOST * 8);
+        assert!(!accepted.has(&35_u32.to_le_bytes()) && accepted.has(&36_u32.to_le_bytes()));
+        assert_eq!(Accepted::new(accepted.as_bytes().to_vec()), accepted);
+    }
+
+    #[test]
+    fn a_record_that_is_cut_short_is_no_record() {
+        let mut accepted = Accepted::new(vec![1, 2, 3]);
+        assert!(!accepted.has(b"x"));
+        accepted.add(b"x");
+        assert!(!accepted.has(b"y"));
+    }
+}

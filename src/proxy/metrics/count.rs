@@ -1,0 +1,88 @@
+//! Counts decisions and their outcomes in plain numbers, which the filter hands to the host on the tick.
+//!
+//! On the request path a count is an addition in this worker's memory: no name is looked up, and no host is asked.
+//! Never judges: what guards compare is counted by [`guard`](crate::guard).
+
+use tidegate_engine::decide::Decisions;
+use tidegate_engine::plan::VariantId;
+
+use super::catalogue::class;
+use super::series::Series;
+
+/// The counts of one worker under one plan, since they were last told.
+#[derive(Debug, Default)]
+pub struct Counts {
+    since: Vec<u32>,
+}
+
+/// What was served of a flag: what its outcome has to be counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    flag: u16,
+    variant: VariantId,
+}
+
+impl Counts {
+    /// Counts for these series; all are 0.
+    #[must_use]
+    pub fn new(series: &Series) -> Self {
+        Self { since: vec![0; series.places()] }
+    }
+
+    fn add(&mut self, place: usize, more: u32) {
+        if more > 0
+            && let Some(count) = self.since.get_mut(place)
+        {
+            *count = count.saturating_add(more);
+        }
+    }
+
+    /// Counts what was decided for a request, and what a client had forged. What is returned has to come back when
+    /// the request is done.
+    pub fn decided(&mut self, series: &Series, decisions: &Decisions<'_>, forged: usize) -> Vec<Served> {
+        self.add(Series::forged(), u32::try_from(forged).unwrap_or(u32::MAX));
+        for kind in decisions.sources().kinds() {
+            self.add(Series::source(kind), 1);
+        }
+        let mut served = Vec::with_capacity(decisions.list().len());
+        for decision in decisions.list() {
+            let (flag, variant) = (decision.place(), decision.served());
+            if let Some(place) = series.decision(flag, variant, decision.reason()) {
+                self.add(place, 1);
+                served.extend(u16::try_from(flag).ok().map(|flag| Served { flag, variant }));
+            }
+        }
+        served
+    }
+
+    /// Counts the answer to a request, by its status; `None` where none came.
+    pub fn answered(&mut self, series: &Series, served: &[Served], status: Option<u64>) {
+        for one in served {
+            if let Some(place) = series.response(usize::from(one.flag), one.variant, class(status)) {
+                self.add(place, 1);
+            }
+        }
+    }
+
+    /// Counts changes that the host would not make.
+    pub fn refused(&mut self, changes: u32) {
+        self.add(Series::host(), changes);
+    }
+
+    /// Counts what could not be told to the other workers.
+    pub fn untold(&mut self, times: u32) {
+        self.add(Series::store(), times);
+    }
+
+    /// Hands out what was counted, by its place, and begins at 0 again.
+    pub fn take(&mut self, mut tell: impl FnMut(usize, u32)) {
+        for (place, count) in self.since.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
+            tell(place, core::mem::take(count));
+        }
+    }
+}
+
+/// Where the time of an answer is counted: the host sorts it into buckets.
+pub fn times(series: &Series, served: &[Served]) -> impl Iterator<Item = usize> {
+    served.iter().filter_map(|one| series.time(usize::from(one.flag), one.variant))
+}

@@ -1,0 +1,348 @@
+//! Turns a plan into the series that it can make: which variant of which flag can be served for which reason, where
+//! each is counted, and what it is called.
+//!
+//! A config has at most [`MOST`] series, whatever it says: flags beyond them are counted together. Those that route
+//! or are watched come first, the others in key order behind them. Never counts anything itself.
+
+use super::catalogue::{self, CLASSES, MOST, Metric, OTHER};
+use tidegate_engine::config::{Exposure, Metrics, SourceKind};
+use tidegate_engine::decide::reason::Reason;
+use tidegate_engine::plan::{Flag, Plan, Rule, Serve, VariantId};
+use tidegate_engine::problem::{FieldPath, Problems};
+use tidegate_engine::value::share::Ppm;
+
+/// The series of one plan, each with a place.
+#[derive(Debug, Default)]
+pub struct Series {
+    all: Vec<One>,
+    /// By flag.
+    flags: Box<[Of]>,
+    /// What is counted of flags that would be too many.
+    other: Own,
+    count: usize,
+}
+
+/// One series.
+#[derive(Clone, Copy, Debug)]
+struct One {
+    metric: &'static Metric,
+    /// The flag and its variant; neither where many are counted together.
+    of: Option<(usize, VariantId)>,
+    /// The last of its tags.
+    last: &'static str,
+}
+
+/// Where a flag is counted.
+#[derive(Clone, Debug)]
+enum Of {
+    Own(Own),
+    /// With all others that are too many.
+    Other,
+    Nowhere,
+}
+
+/// Where the variants of a flag are counted.
+#[derive(Clone, Debug, Default)]
+struct Own {
+    /// By variant and reason, where that can be.
+    decisions: Box<[Option<u16>]>,
+    /// The first class of the first variant.
+    responses: u16,
+    /// That of the first variant, where times are looked at.
+    latency: Option<u16>,
+}
+
+/// Where the kinds of sources begin; the last is nobody.
+const SOURCES: u16 = 0;
+/// Where forged headers are counted.
+const FORGED: u16 = SOURCES.saturating_add(10);
+/// Where errors of the host are counted.
+const HOST: u16 = FORGED.saturating_add(1);
+/// Where errors of the store are counted.
+const STORE: u16 = HOST.saturating_add(1);
+
+impl Series {
+    /// The series of a plan.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        let mut series = Self::default();
+        let sources = SourceKind::CODES.iter().copied().chain(["none"]);
+        sources.for_each(|source| series.push(&catalogue::IDENTITIES, None, source));
+        series.push(&catalogue::FORGED, None, "");
+        series.push(&catalogue::ERRORS, None, "host");
+        series.push(&catalogue::ERRORS, None, "store");
+        series.other = series.own(None, 1, |_, _| true, true);
+        // What is told of the config itself comes beside these.
+        let mut left = MOST.saturating_sub(series.all.len()).saturating_sub(8);
+        let mut flags = vec![Of::Nowhere; plan.flags.len()];
+        let first = |flag: &Flag| flag.routes || flag.watch.is_some();
+        let (ahead, behind): (Vec<_>, Vec<_>) = plan.flags.iter().enumerate().partition(|(_, flag)| first(flag));
+        for (place, flag) in ahead.into_iter().chain(behind) {
+            let Some(of) = flags.get_mut(place) else { continue };
+            if flag.metrics == Metrics::None {
+                continue;
+            }
+            let can = reasons(plan, flag);
+            let times = flag.metrics == Metrics::All;
+            let before = series.all.len();
+            let own = series.own(Some(place), flag.variants.len(), |variant, reason| can.has(variant, reason), times);
+            let own_count = series.all.len().saturating_sub(before).saturating_add(gauges(flag));
+            *of = match left.checked_sub(own_count) {
+                Some(rest) => {
+                    left = rest;
+                    series.count = series.count.saturating_add(own_count);
+                    Of::Own(own)
+                }
+                None => {
+                    series.all.truncate(before);
+                    Of::Other
+                }
+            };
+        }
+        series.flags = flags.into();
+        series.count = series.count.saturating_add(8).saturating_add(usize::from(STORE)).saturating_add(1);
+        series
+    }
+
+    /// Notes which flags are counted together because there are too many.
+    pub fn check(&self, plan: &Plan, problems: &mut Problems) {
+        let together = self.together(plan).count();
+        if together > 0 && problems.errors().is_empty() {
+            let most = format_args!(
+                "make more than {MOST} series of metrics: {together} of them are counted as one, `{OTHER}`"
+            );
+            problems.warning(&FieldPath::ROOT.key("flags"), most);
+        }
+    }
+
+    fn push(&mut self, metric: &'static Metric, of: Option<(usize, VariantId)>, last: &'static str) {
+        self.all.push(One { metric, of, last });
+    }
+
+    fn next(&self) -> u16 {
+        u16::try_from(self.all.len()).unwrap_or(u16::MAX)
+    }
+
+    fn own(
+        &mut self,
+        flag: Option<usize>,
+        variants: usize,
+        can: impl Fn(VariantId, Reason) -> bool,
+        times: bool,
+    ) -> Own {
+        let ids = || (0..).map(VariantId).take(variants);
+        let of = |variant| flag.map(|flag| (flag, variant));
+        let mut decisions = Vec::new();
+        for variant in ids() {
+            for reason in Reason::ALL {
+                let can = can(variant, reason);
+                decisions.push(can.then(|| self.next()));
+                if can {
+                    self.push(&catalogue::DECISIONS, of(variant), reason.code());
+                }
+            }
+        }
+        let responses = self.next();
+        for variant in ids() {
+            for class in CLASSES {
+                self.push(&catalogue::RESPONSES, of(variant), class);
+            }
+        }
+        let latency = times.then(|| self.next());
+        if times {
+            ids().for_each(|variant| self.push(&catalogue::LATENCY, of(variant), ""));
+        }
+        Own { decisions: decisions.into(), responses, latency }
+    }
+
+    /// Where a flag is counted, and as which variant.
+    fn of(&self, flag: usize, variant: VariantId) -> Option<(&Own, usize)> {
+        match self.flags.get(flag)? {
+            Of::Own(own) => Some((own, usize::from(variant.0))),
+            Of::Other => Some((&self.other, 0)),
+            Of::Nowhere => None,
+        }
+    }
+
+    /// Where a decision is counted.
+    #[must_use]
+    pub fn decision(&self, flag: usize, variant: VariantId, reason: Reason) -> Option<usize> {
+        let (own, variant) = self.of(flag, variant)?;
+        let row = variant.saturating_mul(Reason::ALL.len());
+        own.decisions.get(row.saturating_add(reason.place()))?.map(usize::from)
+    }
+
+    /// Where an answer of this class is counted.
+    #[must_use]
+    pub fn response(&self, flag: usize, variant: VariantId, class: usize) -> Option<usize> {
+        let (own, variant) = self.of(flag, variant)?;
+        let row = variant.saturating_mul(CLASSES.len()).saturating_add(class);
+        Some(usize::from(own.responses).saturating_add(row))
+    }
+
+    /// Where the time of an answer is counted.
+    #[must_use]
+    pub fn time(&self, flag: usize, variant: VariantId) -> Option<usize> {
+        let (own, variant) = self.of(flag, variant)?;
+        own.latency.map(|latency| usize::from(latency).saturating_add(variant))
+    }
+
+    /// Where identities of this kind of source are counted; the kind behind the last one is nobody.
+    pub fn source(kind: usize) -> usize {
+        usize::from(SOURCES).saturating_add(kind)
+    }
+
+    /// Where forged headers are counted.
+    pub fn forged() -> usize {
+        usize::from(FORGED)
+    }
+
+    /// Where what the host would not do is counted.
+    pub fn host() -> usize {
+        usize::from(HOST)
+    }
+
+    /// Where what could not be told to other workers is counted.
+    pub fn store() -> usize {
+        usize::from(STORE)
+    }
+
+    /// How many places there are.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.all.len()
+    }
+
+    /// How many series there can be, with those that say how things are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether a flag has series of its own.
+    #[must_use]
+    pub fn is_own(&self, flag: usize) -> bool {
+        matches!(self.flags.get(flag), Some(Of::Own(_)))
+    }
+
+    /// The flags that are counted together, because there are too many.
+    pub fn together<'p>(&self, plan: &'p Plan) -> impl Iterator<Item = &'p Flag> {
+        plan.flags.iter().zip(&self.flags).filter(|(_, of)| matches!(of, Of::Other)).map(|(flag, _)| flag)
+    }
+
+    /// The metric at a place.
+    #[must_use]
+    pub fn metric(&self, place: usize) -> Option<&'static Metric> {
+        self.all.get(place).map(|one| one.metric)
+    }
+
+    /// Whether anything can be counted at a place: nothing is counted together where no flag is too many.
+    #[must_use]
+    pub fn is_used(&self, place: usize) -> bool {
+        let of = self.all.get(place).and_then(|one| one.of);
+        of.is_some() || self.flags.iter().any(|of| matches!(of, Of::Other))
+    }
+
+    /// The name of what is counted at a place.
+    #[must_use]
+    pub fn name(&self, plan: &Plan, plugin: &str, place: usize) -> Option<String> {
+        let one = self.all.get(place)?;
+        let (flag, variant) = match one.of {
+            None => (OTHER, OTHER),
+            Some((flag, variant)) => {
+                let flag = plan.flags.get(flag)?;
+                (flag.key.as_str(), flag.variant(variant)?.name.as_str())
+            }
+        };
+        let values: &[&str] = match one.metric.tags {
+            [_] => &[one.last],
+            _ => &[flag, variant, one.last],
+        };
+        Some(one.metric.name(plugin, values))
+    }
+}
+
+/// How many series say how a flag is: its rules that draw, and its guard.
+fn gauges(flag: &Flag) -> usize {
+    let guard = if flag.watch.is_some() { 4 } else { 0 };
+    let of = |rule: &Rule| usize::from(rule.draws()).saturating_add(usize::from(!rule.steps().is_empty()));
+    flag.rules.iter().map(of).fold(guard, usize::saturating_add)
+}
+
+/// Which variants of a flag can be served, for which reasons.
+struct Can(Vec<u16>);
+
+impl Can {
+    fn add(&mut self, variant: VariantId, reason: Reason) {
+        if let Some(reasons) = self.0.get_mut(usize::from(variant.0)) {
+            *reasons |= bit(reason);
+        }
+    }
+
+    fn has(&self, variant: VariantId, reason: Reason) -> bool {
+        self.0.get(usize::from(variant.0)).is_some_and(|reasons| reasons & bit(reason) != 0)
+    }
+}
+
+fn bit(reason: Reason) -> u16 {
+    u32::try_from(reason.place()).ok().and_then(|place| 1_u16.checked_shl(place)).unwrap_or(0)
+}
+
+/// Mirrors the order in which [`decide`](tidegate_engine::decide::decide) goes through a flag; a law holds the two together.
+fn reasons(plan: &Plan, flag: &Flag) -> Can {
+    let mut can = Can(vec![0; flag.variants.len()]);
+    if flag.kill {
+        can.add(flag.baseline, Reason::Killed);
+        return can;
+    }
+    let watch = flag.watch.and_then(|watch| plan.watches().get(usize::from(watch)));
+    let guarded = watch.is_some_and(|watch| watch.guard.is_some());
+    let (mut draws, mut caught) = (false, false);
+    for (place, rule) in flag.rules.iter().enumerate() {
+        let whole = if place == 0 && rule.when.is_none() { Reason::Static } else { Reason::TargetingMatch };
+        let (mut all, mut some) = match &rule.exposure {
+            Exposure::Fixed(Ppm::NONE) => continue,
+            Exposure::Fixed(share) => (*share == Ppm::FULL, *share != Ppm::FULL),
+            Exposure::Steps(_) => (true, true),
+        };
+        match &rule.serve {
+            Serve::One(only) => {
+                // In a trial, what takes everybody takes one in a hundred.
+                some |= guarded && *only != flag.baseline;
+                if all {
+                    can.add(*only, whole);
+                }
+                if some {
+                    can.add(*only, Reason::Split);
+                }
+            }
+            Serve::Split { bounds, .. } => {
+                (all, some) = (false, true);
+                bounds.iter().for_each(|(_, variant)| can.add(*variant, Reason::Split));
+            }
+        }
+        draws |= some;
+        // Nobody gets past a rule that always takes everybody.
+        if all && !some && rule.when.is_none() {
+            caught = true;
+            break;
+        }
+    }
+    let none = if flag.rules.is_empty() { Reason::Static } else { Reason::Default };
+    for variant in [Some(flag.default), guarded.then_some(flag.baseline)].into_iter().flatten().filter(|_| !caught) {
+        can.add(variant, none);
+        if draws {
+            can.add(variant, Reason::NoIdentity);
+        }
+    }
+    if guarded {
+        can.add(flag.baseline, Reason::RolledBack);
+    }
+    if watch.is_some_and(|watch| !watch.limits.is_empty()) {
+        can.add(flag.baseline, Reason::Throttled);
+    }
+    if watch.is_some_and(|watch| watch.rescue.is_some()) {
+        can.add(flag.baseline, Reason::Rescued);
+    }
+    can
+}

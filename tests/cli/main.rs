@@ -1,0 +1,11 @@
+//! The command, as a shell runs it.
+
+mod ci;
+mod compare;
+mod explain;
+mod fmt;
+mod golden;
+mod probe;
+mod render;
+mod schema;
+mod watch;

@@ -1,0 +1,4 @@
+//! What is written about the project, held to what it does.
+
+mod house;
+mod readme;

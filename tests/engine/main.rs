@@ -1,0 +1,6 @@
+//! What the engine and the guards do, natively: no module, no Envoy.
+
+mod guards;
+mod laws;
+mod plan;
+mod timelines;

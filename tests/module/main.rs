@@ -1,0 +1,4 @@
+//! The built module under a host in this process, which plays Envoy and every fault of a host.
+
+mod fuzz;
+mod hostcalls;
