@@ -8,7 +8,8 @@ need() {
 need cargo-deny
 need cargo-cyclonedx
 cargo deny --all-features check "$@"
-cargo cyclonedx --format json --target wasm32-unknown-unknown --override-filename tidegate.sbom
+cargo cyclonedx --manifest-path src/filter/Cargo.toml --format json --target wasm32-unknown-unknown --override-filename tidegate.sbom
 mkdir -p target
-mv tidegate.sbom.json target/tidegate.sbom.json
+mv src/filter/tidegate.sbom.json target/tidegate.sbom.json
+find src envoy tests -name tidegate.sbom.json -delete
 echo "the crates of the module are listed in target/tidegate.sbom.json"

@@ -55,7 +55,7 @@ pub const CRATES: [Known; 37] = [
     known("std/src/sys/thread_local/no_threads.rs", "a value that is made while it is made"),
     known("std/src/thread/local.rs", "a thread's values after its end; a cell that is open twice"),
     // The payload of a token: what is decoded is as long as the estimate, by the crate's own tests. Hostile tokens
-    // are in tests/hostile, and a fuzzer sends more.
+    // are in tests/envoy/hostile, and a fuzzer sends more.
     known("base64/src/engine/general_purpose/decode.rs", "a payload longer than what was set aside for it"),
     known("base64/src/engine/general_purpose/decode_suffix.rs", "more than four letters in a group of four"),
     known("base64/src/engine/mod.rs", "a payload longer than what was set aside for it"),
@@ -73,16 +73,16 @@ pub const CRATES: [Known; 37] = [
         "proxy-wasm/src/dispatcher.rs",
         "contexts that the host did not announce, and calls to clusters: none is made",
     ),
-    known("proxy-wasm/src/hostcalls.rs", "answers that are not in the table of tests/hostcalls.rs"),
+    known("proxy-wasm/src/hostcalls.rs", "answers that are not in the table of tests/module/hostcalls.rs"),
     known("proxy-wasm/src/logger.rs", "a second logger, or a log call that fails: see the table"),
     known("proxy-wasm/src/traits.rs", "calls that the filter does not make: it has no such callback"),
 ];
 
 /// Our own places: the file, what stands in the line, and why it cannot fail.
 pub const OURS: [(&str, &str, &str); 7] = [
-    ("src/effect.rs", "text.truncate(before)", "the length that the text had: not longer, and between characters"),
-    ("src/lifecycle.rs", "self.0.split_off(surplus)", "less than the length, by the line above it"),
-    ("src/plan/inputs.rs", "self.hashes.insert(first,", "a place that was found in the list by halving it"),
+    ("src/engine/output/effect.rs", "text.truncate(before)", "the length that the text had: not longer, and between characters"),
+    ("src/proxy/lifecycle.rs", "self.0.split_off(surplus)", "less than the length, by the line above it"),
+    ("src/engine/plan/inputs.rs", "self.hashes.insert(first,", "a place that was found in the list by halving it"),
     ("src/filter/meters.rs", "defined.insert(place,", "a place that was found in the list by halving it"),
     ("src/filter/root.rs", "info!(", "no panic: the place of a line in the log"),
     ("src/filter/root.rs", "warn!(", "no panic: the place of a line in the log"),
