@@ -1,16 +1,12 @@
 //! Decides, for each request, which version of a service answers and which flags are on.
 //!
 //! ```text
-//! bytes --config--> Config --plan--> Plan --decide(request, standing, now)--> Decisions --effect--> headers, route
-//!                                            standing <--guard-- outcome <--answer
+//! bytes --config--> Config --plan--> Plan --decide(request, standing, now)--> Decisions --output--> headers, route
 //! ```
 //!
-//! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`effect`]; then the way back:
-//! [`outcome`], [`guard`], [`standing`]. The values that they are made of stand in [`hash`], [`share`], [`decimal`],
-//! [`time`], [`name`] and [`reason`]; what every hop can see, in [`baggage`]. What becomes of a push is said by
-//! [`lifecycle`]; what is counted stands in [`metric`], and [`count`] counts it; [`page`] shows it. There are two doors,
-//! and neither holds a rule: `filter` is the one to Envoy, in the wasm build only; [`cli`] is the one for people, with the
-//! feature of its name.
+//! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`output`]. What they are made of
+//! stands in [`value`]: names, shares, times, hashes, parsed once. The way back, from answers to a
+//! [standing](decide::standing), is the proxy's.
 //!
 //! # Invariants
 //!

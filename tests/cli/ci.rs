@@ -16,6 +16,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use kit::envoy::repository as at_root;
 use serde_json::Value;
 
 const WORKFLOW: &str = "envoy/ci/github-actions.yaml";
@@ -73,7 +74,7 @@ impl Line {
 }
 
 fn read(path: &str) -> Value {
-    serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap_or_else(|error| panic!("{path}: {error}"))
+    serde_saphyr::from_str(&fs::read_to_string(at_root().join(path)).unwrap()).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn list(value: &Value) -> &Vec<Value> {
@@ -123,7 +124,11 @@ fn hooks() -> Vec<Line> {
             for field in ["id", "name", "entry", "language"] {
                 assert!(hook[field].is_string(), "{path}: a hook has no {field}");
             }
-            let text = format!("{} flags/shop.yaml", hook["entry"].as_str().unwrap());
+            let mut text = format!("{} flags/shop.yaml", hook["entry"].as_str().unwrap());
+            // A script stands in the repository of the hooks, which is another one than that of the flags.
+            if hook["language"] == "script" {
+                text = format!("{}/{text}", at_root().display());
+            }
             lines.push(Line { text, env: BTreeMap::new() });
         }
     }
@@ -151,7 +156,7 @@ fn repository() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("flags/cases")).unwrap();
     for file in ["flags/shop.yaml", "flags/cases/shop.yaml"] {
-        fs::copy(Path::new("tests/ci").join(file), folder.path().join(file)).unwrap();
+        fs::copy(at_root().join("tests/ci").join(file), folder.path().join(file)).unwrap();
     }
     git(folder.path(), &["init", "--quiet"]);
     git(folder.path(), &["add", "."]);

@@ -10,39 +10,16 @@
 )]
 
 use kit::envoy::{module, repository};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
-
-/// The modules of the engine and its door, in the order in which data flows through them.
-const FLOW: [&str; 23] = [
-    "order",
-    "hash",
-    "problem",
-    "decimal",
-    "share",
-    "time",
-    "name",
-    "reason",
-    "metric",
-    "baggage",
-    "standing",
-    "config",
-    "plan",
-    "request",
-    "decide",
-    "count",
-    "outcome",
-    "guard",
-    "effect",
-    "lifecycle",
-    "page",
-    "filter",
-    "cli",
-];
+use std::process::Command;
 
 /// The longest file that is still one room.
 const LINES: usize = 600;
+
+/// The most entries of a folder.
+const ENTRIES: usize = 12;
 
 /// The largest module: what a proxy fetches, and each of its threads compiles.
 const MODULE_BYTES: usize = 416 * 1024;
@@ -78,13 +55,6 @@ fn sources(folder: &str) -> impl Iterator<Item = (PathBuf, String)> {
     files(folder).into_iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "rs"))
 }
 
-/// The module of the engine that a file below `src` belongs to; none for the map itself.
-fn room(path: &Path) -> Option<String> {
-    let name = path.components().nth(1)?.as_os_str().to_str()?;
-    let name = name.strip_suffix(".rs").unwrap_or(name);
-    (name != "lib").then(|| name.to_owned())
-}
-
 #[test]
 fn every_source_begins_with_what_it_is_for() {
     for (path, text) in ["src", "tests", "envoy"].into_iter().flat_map(sources) {
@@ -100,67 +70,171 @@ fn no_source_is_longer_than_one_can_keep_in_mind() {
     }
 }
 
+/// The files of a package by the paths of their modules: `["decide", "condition"]`, and `[]` for the crate itself.
+fn modules(package: &str) -> BTreeMap<Vec<String>, (PathBuf, String)> {
+    let root = Path::new("src").join(package);
+    let modules = sources(root.to_str().unwrap()).map(|(path, text)| {
+        let inside = path.strip_prefix(&root).unwrap().with_extension("");
+        let mut names: Vec<String> = inside.iter().map(|name| name.to_str().unwrap().to_owned()).collect();
+        if matches!(names.last().map(String::as_str), Some("mod" | "lib" | "main")) {
+            names.pop();
+        }
+        (names, (path, text))
+    });
+    modules.collect()
+}
+
+/// The modules that a file names, by the longest path that is a file of the package.
+fn named(own: &[String], text: &str, known: &BTreeSet<&Vec<String>>) -> BTreeSet<Vec<String>> {
+    // What tests need is no part of the house.
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let mut found = BTreeSet::new();
+    for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        for (at, _) in line.match_indices("crate::").chain(line.match_indices("super::")) {
+            if line[..at].ends_with("::") || line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                continue;
+            }
+            let mut path = if line[at..].starts_with("crate") { Vec::new() } else { own.to_vec() };
+            let end = line[at..]
+                .find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':')
+                .map_or(line.len(), |end| at + end);
+            for step in line[at..end].split("::").filter(|step| !step.is_empty()) {
+                match step {
+                    "crate" => path.clear(),
+                    "super" => drop(path.pop()),
+                    step => path.push(step.to_owned()),
+                }
+            }
+            while !known.contains(&path) {
+                path.pop();
+            }
+            found.insert(path);
+        }
+    }
+    found
+}
+
 #[test]
-fn a_module_uses_only_modules_above_it() {
-    let place = |name: &str| FLOW.iter().position(|known| *known == name);
-    let mut seen = BTreeSet::new();
-    for (path, text) in sources("src") {
-        let Some(room) = room(&path) else { continue };
-        let own = place(&room).unwrap_or_else(|| panic!("{room} has no place in the flow"));
-        seen.insert(room);
-        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
-            for used in line.split("crate::").skip(1) {
-                let end = used.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(used.len());
-                let used = &used[..end];
-                let above = place(used).is_some_and(|used| used <= own);
-                assert!(above, "{} uses {used:?}, which does not stand above it", path.display());
+fn no_files_need_each_other_in_a_circle() {
+    for package in packages() {
+        let modules = modules(&package);
+        let known: BTreeSet<&Vec<String>> = modules.keys().collect();
+        let mut needs: BTreeMap<&Vec<String>, BTreeSet<Vec<String>>> = BTreeMap::new();
+        for (own, (_, text)) in &modules {
+            let mut all = named(own, text, &known);
+            // A folder's face names what stands in the folder; and the crate's own face is a list.
+            all.retain(|other| other != own && !other.starts_with(own) && !other.is_empty());
+            needs.insert(own, all);
+        }
+        // Whoever needs nothing that is left goes.
+        loop {
+            let done: Vec<&Vec<String>> = needs
+                .iter()
+                .filter(|(_, others)| others.iter().all(|other| !needs.contains_key(other)))
+                .map(|(own, _)| *own)
+                .collect();
+            if done.is_empty() {
+                break;
+            }
+            done.iter().for_each(|own| drop(needs.remove(*own)));
+        }
+        // Likewise whoever nobody needs.
+        loop {
+            let needed: BTreeSet<Vec<String>> = needs.values().flatten().cloned().collect();
+            let before = needs.len();
+            needs.retain(|own, _| needed.contains(*own));
+            if needs.len() == before {
+                break;
+            }
+        }
+        let circle: Vec<String> = needs.keys().map(|own| modules[*own].0.display().to_string()).collect();
+        assert!(circle.is_empty(), "files that need each other: {circle:?}");
+    }
+}
+
+/// The packages below `src`, by their folders.
+fn packages() -> Vec<String> {
+    let folders = fs::read_dir(repository().join("src")).unwrap();
+    let mut names: Vec<String> = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_map_of_each_package_names_its_modules() {
+    for package in packages() {
+        let face = Path::new("src").join(&package).join("lib.rs");
+        let Ok(map) = fs::read_to_string(repository().join(&face)) else { continue };
+        let doc: String = map.lines().filter(|line| line.starts_with("//!")).collect();
+        let modules =
+            map.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+        for name in modules {
+            assert!(doc.contains(&format!("[`{name}`]")), "the map of {} does not name {name}", face.display());
+        }
+    }
+    let page = fs::read_to_string(repository().join("README.md")).unwrap();
+    for package in packages() {
+        assert!(page.contains(&format!("| `src/{package}/` |")), "the map of the README does not name src/{package}");
+    }
+}
+
+#[test]
+fn a_folder_is_small_enough_to_look_at() {
+    let mut folders: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
+    for (path, _) in files("src") {
+        for part in path.ancestors().filter(|part| part.starts_with("src")) {
+            if let Some(folder) = part.parent() {
+                folders.entry(folder.to_owned()).or_default().insert(part.to_owned());
             }
         }
     }
-    assert_eq!(seen, FLOW.map(str::to_owned).into(), "the flow and the folder");
-}
-
-#[test]
-fn the_map_names_every_module() {
-    let map = fs::read_to_string(repository().join("src/lib.rs")).unwrap();
-    let doc: String = map.lines().filter(|line| line.starts_with("//!")).collect();
-    for name in FLOW.into_iter().filter(|name| map.contains(&format!("pub mod {name};"))) {
-        assert!(doc.contains(&format!("[`{name}`]")), "the map of src/lib.rs does not name {name}");
-    }
-    let code = map.lines().filter(|line| !line.is_empty() && !line.starts_with("//!"));
-    for line in code {
-        assert!(line.starts_with("#[cfg(") || line.contains("mod "), "the map holds code: {line}");
+    for (folder, entries) in folders {
+        assert!(
+            entries.len() <= ENTRIES,
+            "{} has {} entries, and {ENTRIES} are the most",
+            folder.display(),
+            entries.len()
+        );
     }
 }
 
+/// The crates that each package needs in whatever it is built for, from what Cargo resolves.
+fn needs(package: &str, target: &[&str]) -> BTreeSet<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none", "--package", package]);
+    let output = cargo.args(target).current_dir(repository()).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
 #[test]
-fn one_file_names_host_calls_and_only_the_door_knows_the_host() {
+fn each_package_knows_only_what_it_may() {
+    let terminal = ["clap", "anstream", "anstyle", "indicatif", "comfy-table", "annotate-snippets", "ratatui", "ureq"];
+    for package in ["tidegate-engine", "tidegate-proxy", "tidegate-analysis"] {
+        let all = needs(package, &[]);
+        for foreign in terminal.into_iter().chain(["proxy-wasm", "log", "tidegate", "tidegate-filter"]) {
+            assert!(!all.contains(foreign), "{package} needs {foreign}");
+        }
+    }
+    let module = needs("tidegate-filter", &["--target", "wasm32-unknown-unknown", "--depth", "2"]);
+    let own: BTreeSet<&str> = module.iter().map(String::as_str).filter(|name| !name.starts_with("tidegate")).collect();
+    let strange: Vec<&&str> = own.iter().filter(|name| !CRATES.contains(name)).collect();
+    assert!(strange.is_empty(), "crates that nobody said are worth their KiB: {strange:?}");
+}
+
+#[test]
+fn one_file_names_host_calls_and_the_engine_knows_no_host() {
     for (path, text) in sources("src") {
         let code = || text.lines().filter(|line| !line.trim_start().starts_with("//"));
         if path != Path::new("src/filter/host.rs") {
             assert!(!code().any(|line| line.contains("hostcalls")), "{} names host calls", path.display());
         }
-        if path.starts_with("src/cli") {
-            assert!(!code().any(|line| line.contains("proxy_wasm")), "{} knows the host", path.display());
-        } else if !path.starts_with("src/filter") {
-            for foreign in ["proxy_wasm", "log::", "std::fs", "std::net", "std::env", "std::thread", "SystemTime"] {
-                assert!(!code().any(|line| line.contains(foreign)), "{} names {foreign}", path.display());
-            }
+        let pure = ["src/engine", "src/proxy"].iter().any(|folder| path.starts_with(folder));
+        for foreign in ["std::fs", "std::net", "std::env", "std::thread", "SystemTime", "Instant"] {
+            assert!(!pure || !code().any(|line| line.contains(foreign)), "{} names {foreign}", path.display());
         }
     }
-}
-
-#[test]
-fn only_these_crates_go_into_the_module() {
-    let manifest = fs::read_to_string(repository().join("Cargo.toml")).unwrap();
-    let mut crates = BTreeSet::new();
-    for section in manifest.split("\n[").filter(|section| {
-        let head = section.lines().next().unwrap_or_default();
-        head.ends_with("dependencies]") && !head.contains("dev-") && !head.contains("not(target_arch")
-    }) {
-        crates.extend(section.lines().skip(1).filter_map(|line| line.split_once(" = ")).map(|(name, _)| name));
-    }
-    assert_eq!(crates, CRATES.into());
 }
 
 #[test]

@@ -80,7 +80,11 @@ pub const CRATES: [Known; 37] = [
 
 /// Our own places: the file, what stands in the line, and why it cannot fail.
 pub const OURS: [(&str, &str, &str); 7] = [
-    ("src/engine/output/effect.rs", "text.truncate(before)", "the length that the text had: not longer, and between characters"),
+    (
+        "src/engine/output/effect.rs",
+        "text.truncate(before)",
+        "the length that the text had: not longer, and between characters",
+    ),
     ("src/proxy/lifecycle.rs", "self.0.split_off(surplus)", "less than the length, by the line above it"),
     ("src/engine/plan/inputs.rs", "self.hashes.insert(first,", "a place that was found in the list by halving it"),
     ("src/filter/meters.rs", "defined.insert(place,", "a place that was found in the list by halving it"),
