@@ -74,7 +74,8 @@ impl Line {
 }
 
 fn read(path: &str) -> Value {
-    serde_saphyr::from_str(&fs::read_to_string(at_root().join(path)).unwrap()).unwrap_or_else(|error| panic!("{path}: {error}"))
+    serde_saphyr::from_str(&fs::read_to_string(at_root().join(path)).unwrap())
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn list(value: &Value) -> &Vec<Value> {

@@ -1,7 +1,7 @@
 //! Holds the schema for editors to the reader: what a proxy takes it allows, and most of what is no config it refuses.
 //!
 //! Turns every config of the package, right or wrong, into a verdict of the schema. Never looks at how the schema is
-//! made. `TIDEGATE_BLESS=1 cargo test --test schema` writes the committed copy anew.
+//! made. `TIDEGATE_BLESS=1 cargo test -p tidegate --test cli schema` writes the committed copy anew.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
@@ -57,7 +57,7 @@ fn the_committed_copy_is_what_the_command_prints() {
     if std::env::var_os("TIDEGATE_BLESS").is_some() {
         fs::write(repository().join(COPY), printed()).unwrap();
     } else {
-        assert!(printed() == text(COPY), "write it anew: TIDEGATE_BLESS=1 cargo test --test schema");
+        assert!(printed() == text(COPY), "write it anew: TIDEGATE_BLESS=1 cargo test -p tidegate --test cli schema");
     }
 }
 

@@ -1,7 +1,7 @@
-//! Runs every case file through the three doors: the engine in this process, the built module, a real Envoy.
+//! Runs every case file through a real Envoy.
 //!
 //! A case that needs a clock, a certificate or an address of its own cannot be asked of an Envoy on a laptop; those
-//! run through the first two doors, and are counted.
+//! run through the engine and the module, and are counted here.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::expect_used,
@@ -11,35 +11,9 @@
     reason = "a case that fails stops its test, with a message"
 )]
 
-use kit::case::{CLAIMS_LUA, Suite, host, suites};
-use kit::envoy::{Pushed, module};
-use kit::host::Module;
+use kit::case::{CLAIMS_LUA, Suite, suites};
+use kit::envoy::Pushed;
 use kit::scene::Scene;
-
-#[test]
-fn the_engine_decides_every_case_as_expected() {
-    let mut count = 0;
-    for suite in suites() {
-        let plan = suite.plan();
-        for case in suite.cases() {
-            case.check(&case.natively(plan), "engine");
-            count += 1;
-        }
-    }
-    println!("{count} cases");
-    assert!(count > 80, "case files have gone missing: {count}");
-}
-
-#[test]
-fn the_built_module_decides_every_case_as_expected() {
-    let module = Module::load(module()).unwrap();
-    for suite in suites() {
-        let mut host = host(&module, &suite);
-        for case in suite.cases() {
-            case.check(&case.through_module(&mut host), "module");
-        }
-    }
-}
 
 #[test]
 fn a_real_envoy_decides_every_case_as_expected() {

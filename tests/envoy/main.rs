@@ -4,7 +4,6 @@ mod cases;
 mod endurance;
 mod headers;
 mod hostile;
-mod invalid;
 mod lifecycle;
 mod manifests;
 mod metrics;

@@ -1,11 +1,11 @@
 //! Holds every message about a config to its golden text: where, what is wrong, what was found, and nothing else.
 //!
-//! The cases are the files in `tests/invalid`; `tests/support/invalid.rs` says how they are read.
+//! The cases are the files in `tests/invalid`; `tests/kit/invalid.rs` says how they are read.
 //!
-//! `TIDEGATE_BLESS=1 cargo test --test invalid` writes what is said into the files. Then read every line that changed:
+//! `TIDEGATE_BLESS=1 cargo test -p tidegate-tests --test module invalid` writes what is said into the files. Then read every line that changed:
 //! a message that nobody has read is not golden.
 //!
-//! Configs that are made to cost are in `tests/invalid/bombs.rs`.
+//! Configs that are made to cost are in `tests/module/invalid/bombs.rs`.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::cast_precision_loss,
@@ -92,7 +92,7 @@ fn each_config_is_told_what_is_wrong_with_it() {
     }
     assert!(
         bless || wrong.is_empty(),
-        "{wrong}\nafter a change that is meant: TIDEGATE_BLESS=1 cargo test --test invalid"
+        "{wrong}\nafter a change that is meant: TIDEGATE_BLESS=1 cargo test -p tidegate-tests --test module invalid"
     );
 }
 
