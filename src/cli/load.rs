@@ -82,7 +82,7 @@ pub(super) fn compile(document: Document, screen: &mut Screen) -> Result<Loaded,
 pub(super) fn judge(document: Document, strict: bool) -> Result<Loaded, (Document, Vec<Diagnostic>)> {
     let mut problems = Problems::default();
     let config = Config::from_bytes(&document.wire, &mut problems);
-    let compiled = Plan::compile(&config, &mut problems);
+    let compiled = tidegate_proxy::compile(&config, &mut problems);
     let mut list = diagnostic::all(&document, &problems, strict);
     list.retain(|one| one.severity == Severity::Error);
     match compiled {

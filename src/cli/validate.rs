@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
         for document in documents {
             let mut problems = Problems::default();
             let config = Config::from_bytes(&document.wire, &mut problems);
-            let ready = Plan::compile(&config, &mut problems).ready().is_some();
+            let ready = tidegate_proxy::compile(&config, &mut problems).ready().is_some();
             let mut list = diagnostic::all(&document, &problems, true);
             if let Some(policy) = policy.as_ref().filter(|_| ready) {
                 let broken = policy::judge(policy, &config, today);

@@ -2,6 +2,7 @@
 //!
 //! [`root`] takes configs in, [`stream`] takes a request through, [`page`] answers who looks into the proxy, [`meters`] shows what was counted, [`host`] is the one place that names host calls.
 //! Never holds a rule: what is decided and what is written comes from the engine.
+#![cfg(target_arch = "wasm32")]
 
 mod host;
 mod meters;

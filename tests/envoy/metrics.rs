@@ -16,7 +16,6 @@ use kit::http::Request;
 use kit::scene::Scene;
 use kit::scrape::Scrape;
 use serde_json::{Value, json};
-use tidegate_engine::plan::Plan;
 use tidegate_proxy::metrics::catalogue::{self, MOST};
 use tidegate_proxy::metrics::series::Series;
 
@@ -182,7 +181,7 @@ fn a_config_of_many_flags_makes_no_more_series_than_it_may() {
         })
         .collect();
     let config = json!({"version": 1, "identity": [{"header": "x-user-id"}], "flags": flags}).to_string();
-    let (compiled, problems) = Plan::from_bytes(config.as_bytes());
+    let (compiled, problems) = tidegate_proxy::read(config.as_bytes());
     let plan = compiled.ready().unwrap();
     let series = Series::new(&plan);
     let together = series.together(&plan).count();

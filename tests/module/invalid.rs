@@ -41,7 +41,7 @@ fn said(problems: &Problems) -> Vec<String> {
 
 /// What is said of the bytes of a config, which has a plan exactly if there is no error.
 fn judge(bytes: &[u8]) -> Vec<String> {
-    let (compiled, problems) = Plan::from_bytes(bytes);
+    let (compiled, problems) = tidegate_proxy::read(bytes);
     assert_eq!(matches!(compiled, Compiled::Ready(_)), problems.errors().is_empty(), "{problems}");
     said(&problems)
 }
