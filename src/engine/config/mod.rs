@@ -4,6 +4,7 @@
 //! them. Never looks at a request, and never stops at the first problem.
 
 mod condition;
+mod encode;
 mod flag;
 mod guard;
 mod identity;
@@ -51,7 +52,7 @@ pub struct Config {
 }
 
 /// Where others get to see the decisions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Telemetry {
     /// In the filter state, all of them, for access logs.
     pub access_log: bool,
@@ -62,7 +63,7 @@ pub struct Telemetry {
 }
 
 /// Who may look into the proxy.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspect {
     /// The request header that asks.
     pub header: Option<OwnedHeader>,
@@ -84,6 +85,12 @@ impl Inspect {
 }
 
 impl Config {
+    /// The place of the segment of this name.
+    #[must_use]
+    pub fn segment(&self, name: &SegmentName) -> Option<usize> {
+        self.segments.binary_search_by(|(known, _)| known.cmp(name)).ok()
+    }
+
     /// Reads JSON, or a `google.protobuf.Struct` in its wire form. The config is whole only if `problems` has no
     /// error; with one, it holds what could be read.
     pub fn from_bytes(bytes: &[u8], problems: &mut Problems) -> Self {

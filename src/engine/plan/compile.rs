@@ -10,7 +10,7 @@ use super::{Condition, Flag, Index, Match, Plan, Property, Rule, Serve, Source, 
 use crate::config::{self, Config, Exposure, Flag as FlagConfig, Metrics, SourceKind};
 use crate::problem::{FieldPath, Problems, Quoted};
 use crate::value::hash::Salt;
-use crate::value::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, SegmentName, VariantName, item};
+use crate::value::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, VariantName, item};
 use crate::value::order;
 use crate::value::share::Ppm;
 
@@ -58,6 +58,7 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
         inputs: compiler.inputs.finish(&owned, config.telemetry.baggage),
         owned: owned.into(),
         revision: config.revision.clone(),
+        fingerprint: 0,
     }
 }
 
@@ -128,7 +129,7 @@ impl Compiler<'_> {
             config::Condition::Any(parts) => Condition::Any(each(parts, "any")),
             config::Condition::Not(part) => Condition::Not(Box::new(self.condition(part, &at.key("not"), problems))),
             config::Condition::Segment(name) => {
-                let place = segment(self.config, name);
+                let place = self.config.segment(name);
                 if place.is_none() {
                     let known = self.config.segments.iter().map(|(name, _)| name.as_str());
                     problems.error(&at.key("segment"), unknown("a segment", name.as_str(), known));
@@ -158,7 +159,7 @@ impl Compiler<'_> {
     }
 
     fn flag(&mut self, key: &FlagKey, flag: &FlagConfig, at: &FieldPath<'_>, problems: &mut Problems) -> Flag {
-        let header = flag.header.clone().unwrap_or_else(|| OwnedHeader::of_flag(key));
+        let header = flag.header(key);
         let variants = variants(key, flag, &header, at, problems);
         let names = Names { variants: &variants };
         let baseline = match &flag.baseline {
@@ -281,7 +282,7 @@ impl Compiler<'_> {
 fn watches(config: &Config, flags: &mut [Flag], at: &FieldPath<'_>, problems: &mut Problems) -> Box<[Watch]> {
     let mut watches: Vec<Watch> = Vec::new();
     for (place, (flag, (key, written))) in flags.iter_mut().zip(&config.flags).enumerate() {
-        if let Some(watch) = Watch::new(config, key, written, flag, &at.key(key.as_str()), problems) {
+        if let Some(watch) = Watch::new(written, flag, &at.key(key.as_str()), problems) {
             flag.watch = u16::try_from(watches.len()).ok();
             watches.push(Watch { flag: place, ..watch });
         }
@@ -401,11 +402,6 @@ fn warn_shadowed(rules: &[Rule], at: &FieldPath<'_>, problems: &mut Problems) {
     }
 }
 
-/// The place of the segment of this name.
-pub(super) fn segment(config: &Config, name: &SegmentName) -> Option<usize> {
-    config.segments.binary_search_by(|(known, _)| known.cmp(name)).ok()
-}
-
 /// What is known of the chain of references behind a segment.
 #[derive(Clone, Copy)]
 enum Depth {
@@ -432,7 +428,7 @@ fn depth(place: usize, config: &Config, depths: &mut [Depth], at: &FieldPath<'_>
             config::Condition::Not(part) => open.push(part),
             config::Condition::Test(..) => {}
             config::Condition::Segment(next) => {
-                let Some(place) = segment(config, next) else { continue };
+                let Some(place) = config.segment(next) else { continue };
                 if matches!(depths.get(place), Some(Depth::Open)) {
                     // A segment that speaks of itself in every part of it has one thing wrong.
                     if !told {

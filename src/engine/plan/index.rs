@@ -4,8 +4,6 @@
 //! request has to try. Of hosts and paths the one that fewer flags share is taken. Whether a flag really matches
 //! is then asked of the flag itself. Never says yes or no: only who is worth asking.
 
-use core::hash::{Hash, Hasher};
-
 use super::Match;
 use crate::value::order;
 
@@ -21,11 +19,6 @@ pub struct Index {
     /// The longest number of labels and segments that are worth looking up.
     labels: usize,
     segments: usize,
-}
-
-impl Hash for Index {
-    /// Adds nothing: all of it is made of the flags, and its places have another size on each platform.
-    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// Sorted keys with the flags that stand under each.

@@ -8,7 +8,7 @@ use core::fmt::Write;
 use crate::config;
 
 /// An answer, ready to be sent.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub struct Reply {
     /// The status.
     pub status: u32,

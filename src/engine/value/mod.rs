@@ -1,6 +1,7 @@
 //! The values that everything else is made of: parsed once, then proofs.
 
 pub mod decimal;
+pub mod encode;
 pub mod hash;
 pub mod name;
 pub mod order;
