@@ -179,26 +179,30 @@ impl Look<'_> {
                     (Some(full.at), "steps")
                 }
             };
-            let field = format!("rules[{place}].{field}");
-            return self.finished_since(&field, since, &format!("serves {served} to everybody"), place);
+            let what =
+                format!("serves {served} to everybody{}", if place > 0 { " whom no rule before it takes" } else { "" });
+            let ramp = matches!(rule.exposure, Exposure::Steps(_));
+            let finding = self.finished_since(&format!("rules[{place}].{field}"), since, ramp, &what)?;
+            return Some(finding.of_rule(place));
         }
         let served = self.flag.default.as_ref().filter(|name| name.as_str() != safe)?;
         let everyone = self.flag.rules.is_empty();
-        everyone
-            .then(|| self.finished_since("default", self.flag.created, &format!("serves {served} to everybody"), 0))?
+        everyone.then(|| {
+            self.finished_since("default", self.flag.created, false, &format!("serves {served} to everybody"))
+        })?
     }
 
-    fn finished_since(self, field: &str, since: Option<Timestamp>, what: &str, before: usize) -> Option<Finding> {
-        let after = if before > 0 { " whom no rule before it takes" } else { "" };
+    /// A flag is finished only some time after it came to be so; of a ramp, that moment is worth telling.
+    fn finished_since(self, field: &str, since: Option<Timestamp>, ramp: bool, what: &str) -> Option<Finding> {
         let since = match since {
             Some(since) if !self.is_long_ago(since) => return None,
-            Some(since) if field.ends_with("steps") => {
+            Some(since) if ramp => {
                 let ago = days_text(days(since, self.measure.today));
                 format!(", since {} ({ago})", words::day(since))
             }
             Some(_) | None => String::new(),
         };
-        let message = format!("{what}{after}{since}: the flag has nothing left to decide");
+        let message = format!("{what}{since}: the flag has nothing left to decide");
         Some(self.at(Severity::Warning, "finished", field, message))
     }
 
@@ -236,7 +240,7 @@ impl Look<'_> {
                     (None, Exposure::Fixed(Ppm::FULL)) => format!("is never asked: rule {number} takes everybody"),
                     _ => format!("takes nobody: rule {number} before it takes the same people, and as many"),
                 };
-                found.push(self.at(Severity::Warning, "shadowed", &format!("rules[{place}]"), message));
+                found.push(self.at(Severity::Warning, "shadowed", &format!("rules[{place}]"), message).of_rule(place));
             }
         }
         found
@@ -246,7 +250,7 @@ impl Look<'_> {
     fn never(self, place: usize, rule: &Rule) -> Option<Finding> {
         let tell = |field: &str, message: String| {
             let field = format!("rules[{place}]{field}");
-            Some(self.at(Severity::Warning, "never-matches", &field, message))
+            Some(self.at(Severity::Warning, "never-matches", &field, message).of_rule(place))
         };
         let later = times(self.flag, self.measure.today);
         if later.iter().all(|at| share(rule, *at) == Ppm::NONE) {

@@ -115,6 +115,9 @@ struct Test {
     #[serde(rename = "test")]
     text: String,
     holds: bool,
+    /// The value that was tested; of a segment, none.
+    #[serde(skip)]
+    is: Option<String>,
 }
 
 /// What becomes of a request at a time.
@@ -188,9 +191,9 @@ struct Transcript<'p> {
 }
 
 impl Transcript<'_> {
-    fn note(&mut self, text: String, holds: bool) {
+    fn note(&mut self, test: Test) {
         self.negated = false;
-        self.tests.push(Test { text, holds });
+        self.tests.push(test);
     }
 }
 
@@ -219,13 +222,14 @@ impl Witness for Transcript<'_> {
             None => "missing".to_owned(),
         };
         let not = if self.negated { "not " } else { "" };
-        self.note(format!("{not}{name} {}: it is {is}", words::operator(operator)), holds);
+        let text = format!("{not}{name} {}: it is {is}", words::operator(operator));
+        self.note(Test { text, holds, is: Some(is) });
     }
 
     fn segment(&mut self, place: usize, holds: bool) {
         let name = self.config.segments.get(place).map(|(name, _)| name.to_string()).unwrap_or_default();
         let not = if self.negated { "not " } else { "" };
-        self.note(format!("{not}segment {name}"), holds);
+        self.note(Test { text: format!("{not}segment {name}"), holds, is: None });
     }
 
     fn rule(&mut self, place: usize, turn: Turn) {
@@ -257,11 +261,11 @@ impl Explained {
         let Some(told) = self.flags.iter().find(|flag| flag.key == key) else { return Vec::new() };
         let line = |rule: &Line| {
             // Which segment it was is said by the condition itself.
-            let failed = rule.tests.iter().filter(|test| !test.holds && !test.text.contains("segment "));
+            let failed = rule.tests.iter().filter(|test| !test.holds && test.is.is_some());
             // What the condition says already is not said twice.
             let same = |text: &'_ str| rule.when.as_deref().is_some_and(|when| text.starts_with(when));
-            let why = |test: &'_ Test| match test.text.rsplit_once(": it is ") {
-                Some((_, is)) if same(&test.text) => format!("it is {is}"),
+            let why = |test: &'_ Test| match &test.is {
+                Some(is) if same(&test.text) => format!("it is {is}"),
                 _ => test.text.clone(),
             };
             let failed: Vec<String> = failed.map(why).collect();

@@ -161,15 +161,10 @@ impl Told<'_> {
 
 /// What was found, with the part of the flag that it is about in front.
 fn sentence(finding: &Finding) -> String {
-    let number = finding.path.split(".rules[").nth(1).and_then(|rest| rest.split(']').next());
-    let number = number.and_then(|number| number.parse::<usize>().ok());
-    match (number, &finding.flag) {
-        (Some(number), _) => format!("rule {} {}", number.saturating_add(1), finding.message),
-        (None, Some(_)) => finding.message.clone(),
-        (None, None) => {
-            let name = finding.path.rsplit('.').next().unwrap_or_default();
-            format!("segment {name} {}", finding.message)
-        }
+    match (finding.rule, &finding.part) {
+        (Some(number), _) => format!("rule {number} {}", finding.message),
+        (None, Some(name)) => format!("segment {name} {}", finding.message),
+        (None, None) => finding.message.clone(),
     }
 }
 

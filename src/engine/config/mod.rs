@@ -20,7 +20,7 @@ pub use guard::{Action, Errors, Failures, Guard, Latency, Reply, Throttle};
 pub use identity::{ClaimPath, Generate, Source, SourceKind};
 pub use node::Node;
 
-use crate::problem::{FieldPath, Problems};
+use crate::problem::{FieldPath, Problems, Wrong};
 use crate::value::name::{FlagKey, HeaderValue, OwnedHeader, Prose, SegmentName};
 use read::{Field, Limit};
 use reference::{CONFIG, INSPECT, TELEMETRY};
@@ -103,7 +103,7 @@ impl Config {
                 if let Some(node) = structpb::read(bytes).filter(|_| !bytes.is_empty()) {
                     return Self::from_node(&node, problems);
                 }
-                let form = if bytes.is_empty() {
+                let words = if bytes.is_empty() {
                     "is empty".to_owned()
                 } else if bytes.first() == Some(&0x0a) && core::str::from_utf8(bytes).is_err() {
                     // Whatever begins like a protobuf message and is not text was no `Struct` either.
@@ -117,7 +117,11 @@ impl Config {
                 } else {
                     format!("is not JSON: {error}")
                 };
-                problems.error(&FieldPath::ROOT, form);
+                let wrong = match error.line() {
+                    0 => words.into(),
+                    line => Wrong::Syntax { words, line, column: error.column() },
+                };
+                problems.error(&FieldPath::ROOT, wrong);
                 Self::default()
             }
         }

@@ -3,6 +3,10 @@
 //! A [`Shape`] is what a field takes in a form that a program can read; the schema for editors is made of it. It is
 //! never narrower than the reader, whose own types say the same more exactly and never ask it.
 
+use std::borrow::Cow;
+
+use crate::problem::{Wrong, known};
+
 /// One kind of map in a config.
 #[derive(Debug)]
 pub struct Section {
@@ -37,12 +41,10 @@ impl Section {
         self.fields.iter().map(|entry| entry.name)
     }
 
-    /// What is wrong with a field that it does not know.
+    /// What is wrong with a field that it does not have.
     #[must_use]
-    pub fn stranger(&self) -> String {
-        let lower = self.title.get(..1).unwrap_or_default().to_ascii_lowercase();
-        let rest = self.title.get(1..).unwrap_or_default();
-        format!("is not a field of {lower}{rest}")
+    pub fn unknown_field(&self) -> Wrong {
+        Wrong::UnknownField { section: self.title, known: known(&mut self.names().map(Cow::Borrowed)) }
     }
 
     /// Whether a field of this name is known.
