@@ -20,9 +20,10 @@ use super::screen::{BAD, FAINT, GOOD, MAIN, Screen, count, paint};
 use super::source::{self, Document};
 use super::tree::Tree;
 use super::{Found, Stop};
-use order::{ROOT, Shape};
+use order::ROOT;
 use read::Sheet;
 use tidegate_engine::config::Node;
+use tidegate_engine::config::shape::Shape;
 
 /// Write configs in their one canonical form; comments stay, and so does what is decided
 ///
@@ -203,10 +204,10 @@ impl Serialize for Ordered<'_> {
             Node::List(items) => serializer.collect_seq(items.iter().map(|node| Self { node, shape: self.shape })),
             Node::Map(entries) => {
                 let mut entries: Vec<_> = entries.iter().collect();
-                entries.sort_by_key(|(key, _)| self.shape.place(key));
+                entries.sort_by_key(|(key, _)| order::place(self.shape, key));
                 let mut map = serializer.serialize_map(Some(entries.len()))?;
                 for (key, node) in entries {
-                    map.serialize_entry(&**key, &Self { node, shape: self.shape.inside(key) })?;
+                    map.serialize_entry(&**key, &Self { node, shape: order::inside(self.shape, key) })?;
                 }
                 map.end()
             }

@@ -4,9 +4,10 @@
 //! it belongs to. Quotes stand where some reader of YAML would see something else than text. Never changes a value.
 
 use super::super::tree::{Tree, Value as Read};
-use super::order::{ROOT, Shape, Truth};
+use super::order::{ROOT, Truth, inside, place, truth};
 use super::read::{Container, Entry, Remark, Sheet, Value};
 use tidegate_engine::config::Node;
+use tidegate_engine::config::shape::Shape;
 
 /// How far a line in brackets may reach.
 const WIDTH: usize = 100;
@@ -21,28 +22,20 @@ pub(super) fn text(sheet: &Sheet) -> String {
         page.blank();
         page.is_fresh = true;
     }
-    page.container(&sheet.root, Place { shape: ROOT, truth: Truth::Unknown }, 0, false);
+    page.container(&sheet.root, ROOT, 0, false);
     page.text
 }
 
-/// What is known of a place from the reference.
-#[derive(Clone, Copy)]
-struct Place {
-    shape: Shape,
-    truth: Truth,
-}
-
-impl Place {
-    fn of(self, is_map: bool, entry: &Entry) -> Self {
-        if is_map { Self { shape: self.shape.inside(&entry.key), truth: self.shape.truth(&entry.key) } } else { self }
-    }
+/// What stands in an entry of what has this shape.
+fn of(shape: Shape, is_map: bool, entry: &Entry) -> Shape {
+    if is_map { inside(shape, &entry.key) } else { shape }
 }
 
 /// The entries in the order of the reference.
-fn sorted(container: &Container, place: Place) -> Vec<&Entry> {
+fn sorted(container: &Container, shape: Shape) -> Vec<&Entry> {
     let mut entries: Vec<&Entry> = container.entries.iter().collect();
     if container.is_map {
-        entries.sort_by_key(|entry| place.shape.place(&entry.key));
+        entries.sort_by_key(|entry| place(shape, &entry.key));
     }
     entries
 }
@@ -85,13 +78,13 @@ impl Page {
     }
 
     /// A list or map in lines; the first one may have been begun, by the dash of a list.
-    fn container(&mut self, container: &Container, place: Place, columns: usize, is_begun: bool) {
+    fn container(&mut self, container: &Container, shape: Shape, columns: usize, is_begun: bool) {
         self.is_fresh = true;
         let mut is_begun = is_begun;
-        for entry in sorted(container, place) {
-            let inside = place.of(container.is_map, entry);
+        for entry in sorted(container, shape) {
+            let within = of(shape, container.is_map, entry);
             if !is_begun {
-                self.before(entry, container.is_map, inside, columns);
+                self.before(entry, container.is_map, within, columns);
                 self.indent(columns);
             }
             is_begun = false;
@@ -101,7 +94,7 @@ impl Page {
             } else {
                 self.text.push('-');
             }
-            self.value(entry, container.is_map, inside, columns);
+            self.value(entry, container.is_map, within, columns);
         }
         for remark in &container.tail {
             self.remark(remark, columns);
@@ -109,40 +102,40 @@ impl Page {
     }
 
     /// The comments above an entry, and above what begins on its line.
-    fn before(&mut self, entry: &Entry, is_map: bool, place: Place, columns: usize) {
+    fn before(&mut self, entry: &Entry, is_map: bool, shape: Shape, columns: usize) {
         for remark in &entry.before {
             self.remark(remark, columns);
         }
         if entry.blank {
             self.blank();
         }
-        self.begun(entry, is_map, place, columns);
+        self.begun(entry, is_map, shape, columns);
     }
 
     /// The comments above what begins on the line of an item.
-    fn begun(&mut self, entry: &Entry, is_map: bool, place: Place, columns: usize) {
+    fn begun(&mut self, entry: &Entry, is_map: bool, shape: Shape, columns: usize) {
         let Value::Inside(child) = &entry.value else { return };
-        if is_map || Self::in_brackets(entry, is_map, place, columns).is_some() {
+        if is_map || Self::in_brackets(entry, is_map, shape, columns).is_some() {
             return;
         }
         if let Some(behind) = &entry.behind {
             self.remark(&Remark { text: behind.clone(), blank: false }, columns);
         }
-        if let Some(first) = sorted(child, place).first() {
+        if let Some(first) = sorted(child, shape).first() {
             for remark in &first.before {
                 self.remark(remark, columns);
             }
-            self.begun(first, child.is_map, place.of(child.is_map, first), columns);
+            self.begun(first, child.is_map, of(shape, child.is_map, first), columns);
         }
     }
 
-    fn value(&mut self, entry: &Entry, is_map: bool, place: Place, columns: usize) {
+    fn value(&mut self, entry: &Entry, is_map: bool, shape: Shape, columns: usize) {
         let deeper = columns.saturating_add(2);
         let behind = entry.behind.as_ref();
         match &entry.value {
             Value::Scalar(node, raw) => {
                 self.text.push(' ');
-                self.text.push_str(&scalar(node, raw, place.truth, false));
+                self.text.push_str(&scalar(node, raw, truth(shape), false));
                 self.end(behind);
             }
             Value::Lines(header, lines) => {
@@ -158,23 +151,23 @@ impl Page {
                 }
             }
             Value::Inside(child) => {
-                if let Some(text) = Self::in_brackets(entry, is_map, place, columns) {
+                if let Some(text) = Self::in_brackets(entry, is_map, shape, columns) {
                     self.text.push(' ');
                     self.text.push_str(&text);
                     self.end(behind);
                 } else if is_map {
                     self.end(behind);
-                    self.container(child, place, deeper, false);
+                    self.container(child, shape, deeper, false);
                 } else {
                     self.text.push(' ');
-                    self.container(child, place, deeper, true);
+                    self.container(child, shape, deeper, true);
                 }
             }
         }
     }
 
     /// What stands inside of an entry in one line, if it was in brackets and fits.
-    fn in_brackets(entry: &Entry, is_map: bool, place: Place, columns: usize) -> Option<String> {
+    fn in_brackets(entry: &Entry, is_map: bool, shape: Shape, columns: usize) -> Option<String> {
         let Value::Inside(child) = &entry.value else { return None };
         if child.entries.is_empty() {
             return Some(if child.is_map { "{}" } else { "[]" }.to_owned());
@@ -182,7 +175,7 @@ impl Page {
         if !child.is_flow || child.has_remarks() {
             return None;
         }
-        let text = flow(child, place);
+        let text = flow(child, shape);
         let before = if is_map {
             columns.saturating_add(quoted(&entry.key, false, true).chars().count()).saturating_add(2)
         } else {
@@ -193,13 +186,13 @@ impl Page {
 }
 
 /// A list or map in brackets.
-fn flow(container: &Container, place: Place) -> String {
+fn flow(container: &Container, shape: Shape) -> String {
     let mut parts = Vec::new();
-    for entry in sorted(container, place) {
-        let inside = place.of(container.is_map, entry);
+    for entry in sorted(container, shape) {
+        let within = of(shape, container.is_map, entry);
         let value = match &entry.value {
-            Value::Scalar(node, raw) => scalar(node, raw, inside.truth, true),
-            Value::Inside(child) => flow(child, inside),
+            Value::Scalar(node, raw) => scalar(node, raw, truth(within), true),
+            Value::Inside(child) => flow(child, within),
             // Between brackets there are none.
             Value::Lines(_, lines) => double(&lines.join("\n")),
         };

@@ -20,6 +20,7 @@ use super::source::{self, Document};
 use super::{Found, Stop};
 use approve::Line;
 use tidegate_engine::config::Node;
+use tidegate_engine::config::shape::NEEDED;
 use tidegate_engine::problem::Problems;
 
 /// Check a policy: names, stages, steps, freezes, owners; or write CODEOWNERS by it
@@ -67,10 +68,10 @@ fn reference() -> String {
         for field in section.fields {
             let without = match field.without {
                 "" => String::new(),
-                needed if needed.starts_with('*') => "; required".to_owned(),
+                NEEDED => "; required".to_owned(),
                 without => format!("; without it, {without}"),
             };
-            let line = format!("\n  {:<14} {} ({}{without})", field.name, field.about, field.takes);
+            let line = format!("\n  {:<14} {} ({}{without})", field.name, field.about, field.takes());
             text.push_str(&line);
         }
     }

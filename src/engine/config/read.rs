@@ -196,7 +196,7 @@ impl<'n> Field<'n> {
     pub fn object(&self, section: &'static Section, problems: &mut Problems) -> Option<Object<'n>> {
         let entries = self.entries(problems)?;
         for (key, _) in in_order(entries) {
-            if !section.knows(key) {
+            if section.field(key).is_none() {
                 problems.unknown(&self.at, key, || section.unknown_field());
             }
         }

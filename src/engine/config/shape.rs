@@ -24,9 +24,9 @@ pub struct Entry {
     /// What it takes, for programs.
     #[cfg(not(target_arch = "wasm32"))]
     pub shape: Shape,
-    /// What it takes, for people.
+    /// What it takes, for people; nothing where its shape says that better.
     #[cfg(not(target_arch = "wasm32"))]
-    pub takes: &'static str,
+    takes: &'static str,
     /// What happens without it.
     #[cfg(not(target_arch = "wasm32"))]
     pub without: &'static str,
@@ -47,10 +47,22 @@ impl Section {
         Wrong::UnknownField { section: self.title, known: known(&mut self.names().map(Cow::Borrowed)) }
     }
 
-    /// Whether a field of this name is known.
+    /// The field of this name.
     #[must_use]
-    pub fn knows(&self, name: &str) -> bool {
-        self.fields.iter().any(|entry| entry.name == name)
+    pub fn field(&self, name: &str) -> Option<&'static Entry> {
+        self.fields.iter().find(|entry| entry.name == name)
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Entry {
+    /// What it takes, for people.
+    #[must_use]
+    pub fn takes(&self) -> Cow<'static, str> {
+        let Shape::Words(words) = self.shape else { return self.takes.into() };
+        let (last, words) = words.split_last().unwrap_or((&"", &[]));
+        let words = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        format!("{words} or `{last}`").into()
     }
 }
 
@@ -84,8 +96,8 @@ pub enum Shape {
     Boolean,
     /// `true`.
     True,
-    /// One of the words that stand as code in what the field takes.
-    Words,
+    /// One of these words.
+    Words(&'static [&'static str]),
     /// Text for people.
     Prose,
     /// Text for people that says something.
