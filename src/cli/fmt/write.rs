@@ -3,6 +3,7 @@
 //! What was in brackets stays so where it fits into a line; all else has lines of its own, two spaces deeper than what
 //! it belongs to. Quotes stand where some reader of YAML would see something else than text. Never changes a value.
 
+use super::super::print;
 use super::super::tree::{Tree, Value as Read};
 use super::order::{ROOT, Truth, inside, place, truth};
 use super::read::{Container, Entry, Remark, Sheet, Value};
@@ -194,7 +195,7 @@ fn flow(container: &Container, shape: Shape) -> String {
             Value::Scalar(node, raw) => scalar(node, raw, truth(within), true),
             Value::Inside(child) => flow(child, within),
             // Between brackets there are none.
-            Value::Lines(_, lines) => double(&lines.join("\n")),
+            Value::Lines(_, lines) => print::quoted(&lines.join("\n")),
         };
         parts.push(if container.is_map { format!("{}: {value}", quoted(&entry.key, true, true)) } else { value });
     }
@@ -219,7 +220,7 @@ fn scalar(node: &Node, raw: &str, truth: Truth, in_flow: bool) -> String {
 
 /// Text, in quotes where it needs them.
 fn quoted(text: &str, in_flow: bool, is_key: bool) -> String {
-    if is_odd(text) || !reads_as(text, in_flow, is_key) { double(text) } else { text.to_owned() }
+    if is_odd(text) || !reads_as(text, in_flow, is_key) { print::quoted(text) } else { text.to_owned() }
 }
 
 /// Whether some reader of YAML may take bare text for something else, though ours may not.
@@ -241,7 +242,7 @@ fn is_odd(text: &str) -> bool {
         || is_sixties
         || is_date(text)
         || text.starts_with(['@', '`', '%'])
-        || text.chars().any(is_unseen)
+        || text.chars().any(print::is_unseen)
 }
 
 /// Whether text begins as a date does: `2027-03-01`, of which YAML may make a time.
@@ -250,11 +251,6 @@ fn is_date(text: &str) -> bool {
     let mut parts = text.splitn(3, '-');
     let mut all = |most: usize| parts.next().is_some_and(|part| digits(part) == part.len() && part.len() <= most);
     all(4) && all(2) && parts.next().is_some_and(|part| digits(part) > 0)
-}
-
-/// Whether a character is not seen, or ends a line for some.
-fn is_unseen(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 /// Whether the reader of configs takes bare text for what it is, where it is to stand.
@@ -281,25 +277,4 @@ fn reads_as(text: &str, in_flow: bool, is_key: bool) -> bool {
         },
         Read::Scalar(_) => false,
     }
-}
-
-/// Text in double quotes.
-fn double(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            c if is_unseen(c) => {
-                // Text takes whatever is written to it.
-                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

@@ -3,6 +3,7 @@
 pub mod decimal;
 pub mod encode;
 pub mod hash;
+pub mod json;
 pub mod name;
 pub mod order;
 pub mod share;
