@@ -73,6 +73,7 @@ impl Flag {
     }
 
     /// Whether it is looked after while it is in force: it routes, or something is known of its variants' answers.
+    #[must_use]
     pub fn is_watched(&self) -> bool {
         let limited = self.variants.iter().any(|variant| variant.limit.is_some());
         self.route.is_some() || self.guard.is_some() || self.rescue.is_some() || limited

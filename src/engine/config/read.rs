@@ -22,6 +22,7 @@ pub struct Field<'n> {
 }
 
 impl<'n> Field<'n> {
+    #[must_use]
     pub fn new(node: &'n Node, at: FieldPath<'n>) -> Self {
         Self { node, at }
     }
@@ -219,6 +220,7 @@ pub struct Object<'n> {
 
 impl Object<'_> {
     /// The field of this name, where there is one.
+    #[must_use]
     pub fn field<'o>(&'o self, name: &'o str) -> Option<Field<'o>> {
         let (_, node) = self.entries.iter().find(|(key, _)| **key == *name)?;
         Some(Field::new(node, self.at.key(name)))
@@ -254,6 +256,7 @@ pub struct Limit {
 }
 
 impl Limit {
+    #[must_use]
     pub const fn new(most: usize, what: &'static str) -> Self {
         Self { most, what }
     }
@@ -271,12 +274,17 @@ impl Limit {
 }
 
 /// How many steps of 10^-`places` a number has, where they are whole and in the range.
+#[must_use]
 pub fn steps(text: &str, places: u32, range: RangeInclusive<u32>) -> Option<u32> {
     let number = u32::try_from(Decimal::parse(text.as_bytes())?.scaled(places)?).ok();
     number.filter(|number| range.contains(number))
 }
 
 /// One of a closed list of words.
+///
+/// # Errors
+///
+/// Names the words, when it is none of them.
 pub fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Wrong> {
     let found = words.iter().find(|(word, _)| *word == text);
     found.map(|(_, value)| *value).ok_or_else(|| unknown_word(&mut words.iter().map(|(word, _)| (*word).into())))

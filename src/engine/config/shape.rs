@@ -72,6 +72,7 @@ pub(super) const fn entry(name: &'static str, _: Shape, _: &'static str, _: &'st
 }
 
 #[cfg(not(target_arch = "wasm32"))]
+#[must_use]
 pub const fn entry(
     name: &'static str,
     shape: Shape,

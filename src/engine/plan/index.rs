@@ -116,22 +116,26 @@ impl Match {
     }
 
     /// Whether a request is one that the flag decides.
+    #[must_use]
     pub fn takes(&self, method: &[u8], host: &[u8], path: &[u8]) -> bool {
         self.takes_method(method) && self.takes_host(host) && self.takes_path(path)
     }
 
     /// Whether the method is one of the flag's.
+    #[must_use]
     pub fn takes_method(&self, method: &[u8]) -> bool {
         self.methods.is_empty() || self.methods.iter().any(|known| known.as_str().as_bytes() == method)
     }
 
     /// Whether the host is.
+    #[must_use]
     pub fn takes_host(&self, host: &[u8]) -> bool {
         let mut hosts = self.hosts.iter();
         self.hosts.is_empty() || hosts.any(|pattern| takes_host(pattern.wildcard(), pattern.as_str(), host))
     }
 
     /// Whether the path is.
+    #[must_use]
     pub fn takes_path(&self, path: &[u8]) -> bool {
         self.paths.is_empty() || self.paths.iter().any(|prefix| takes_path(prefix.as_str(), path))
     }

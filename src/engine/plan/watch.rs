@@ -39,6 +39,7 @@ pub struct Judged(usize);
 
 impl Judged {
     /// The rule among those of its flag, counted from 1.
+    #[must_use]
     pub fn number(self) -> u8 {
         u8::try_from(self.0.saturating_add(1)).unwrap_or(u8::MAX)
     }
@@ -49,6 +50,7 @@ impl Judged {
     }
 
     /// One of them.
+    #[must_use]
     pub fn step(self, flag: &Flag, step: Option<u8>) -> Option<&Step> {
         self.steps(flag).get(usize::from(step?))
     }
@@ -56,6 +58,7 @@ impl Judged {
 
 impl Watch {
     /// From how many microseconds on an answer is slow, as far as that is written.
+    #[must_use]
     pub fn slow(&self) -> Option<u32> {
         let max = self.guard.as_ref()?.latency?.max?;
         Some(u32::try_from(max.millis().saturating_mul(1_000)).unwrap_or(u32::MAX))

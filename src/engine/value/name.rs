@@ -289,6 +289,10 @@ impl Prose {
 }
 
 /// Text of at most so many bytes, without control characters but for these.
+///
+/// # Errors
+///
+/// Says which character or length is wrong.
 pub fn readable(text: &str, most: usize, but: &[char]) -> Result<(), Wrong> {
     short(text, most)?;
     found(text.chars().find(|c| c.is_control() && !but.contains(c)))
