@@ -16,9 +16,6 @@
 
 mod support;
 
-#[path = "hostile/h2.rs"]
-#[allow(unreachable_pub, reason = "a part of this test")]
-mod h2;
 #[path = "hostile/table.rs"]
 #[allow(unreachable_pub, missing_debug_implementations, reason = "a part of this test")]
 #[allow(clippy::format_collect, clippy::too_many_lines, clippy::type_complexity, reason = "a table is data")]
@@ -32,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use support::case::CLAIMS_LUA;
 use support::envoy::{Envoy, module};
+use support::h2;
 use support::http::{Client, Request as HttpRequest, Response};
 use support::scene::Scene;
 use table::{Case, Claims, OWNED, Wire};

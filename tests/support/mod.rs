@@ -25,6 +25,7 @@ pub mod case;
 pub mod cluster;
 pub mod collector;
 pub mod envoy;
+pub mod h2;
 pub mod host;
 pub mod http;
 pub mod invalid;
