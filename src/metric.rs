@@ -129,7 +129,7 @@ metrics! {
     DECISIONS: Counter "decisions" [Flag Variant Reason] "total", "requests that got this variant for this reason";
     RESPONSES: Counter "responses" [Flag Variant Class] "total",
         "their answers; the class `none` is one that never came, or had nobody to go to";
-    LATENCY: Histogram "latency" [Flag Variant] "milliseconds", "the time until the answer began";
+    LATENCY: Histogram "latency" [Flag Variant] "milliseconds", "the time from the end of the request to the headers of the answer";
     EXPOSURE: Gauge "rule" [Flag Rule] "exposure_ppm",
         "the share of identities that a rule draws now, in millionths; rules are counted from 1";
     STEP: Gauge "rule" [Flag Rule] "step", "how many steps its ramp has taken";

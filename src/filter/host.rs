@@ -14,7 +14,7 @@ use crate::effect::{self, Effect, INSPECTION, OnResponse, rewritten};
 use crate::guard::Store;
 use crate::lifecycle::Accepted;
 use crate::metric::Kind;
-use crate::outcome::Answer;
+use crate::outcome::{Answer, Moment, Time};
 use crate::plan::Property;
 use crate::request::{host_address, host_claim};
 use crate::time::Timestamp;
@@ -41,10 +41,18 @@ pub(super) fn property(property: &Property) -> Option<Vec<u8>> {
     }
 }
 
+fn since_1970() -> Duration {
+    hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default()
+}
+
 /// The host's clock.
 pub(super) fn now() -> Timestamp {
-    let time = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    Timestamp::from_millis(time.and_then(|time| i64::try_from(time.as_millis()).ok()).unwrap_or_default())
+    Timestamp::from_millis(i64::try_from(since_1970().as_millis()).unwrap_or_default())
+}
+
+/// The host's clock, for times of answers.
+pub(super) fn clock() -> Moment {
+    Moment::new(since_1970())
 }
 
 /// Applies the effects to a request with these headers.
@@ -118,27 +126,29 @@ pub(super) fn status() -> Option<u64> {
     number(vec!["response", "code"])
 }
 
-/// How long it took until the answer began, or to the end where there was none, in nanoseconds.
-pub(super) fn duration() -> u64 {
-    number(vec!["response", "backend_latency"]).or_else(|| number(vec!["request", "duration"])).unwrap_or_default()
-}
-
 /// The port of the listener that a request came by.
 pub(super) fn port() -> Option<u64> {
     number(vec!["destination", "port"])
 }
 
-/// What became of a request that is done. To be asked only when it is.
-pub(super) fn outcome() -> Answer {
-    // Envoy makes up a gRPC status for answers that are none.
-    let grpc =
-        get(vec!["response", "headers", "content-type"]).is_some_and(|kind| kind.starts_with(b"application/grpc"));
+/// What the host knows of a request that is done, and whose answer took this long. To be asked only when it is.
+pub(super) fn answered(time: Time) -> Answer {
+    let kind = get(vec!["response", "headers", "content-type"]);
+    let is_grpc = kind.is_some_and(|kind| kind.starts_with(b"application/grpc"));
     Answer {
         code: status(),
         flags: number(vec!["response", "flags"]).unwrap_or_default(),
-        grpc: if grpc { number(vec!["response", "grpc_status"]) } else { None },
-        nanos: duration(),
+        too_long: get(vec!["response", "code_details"]).is_some_and(|details| details == b"max_duration_timeout"),
+        grpc: if is_grpc { grpc_status() } else { None },
+        time,
     }
+}
+
+/// The status of a gRPC call. Envoy makes one up for an answer that has none, and says 2, which is right where the
+/// version said no more, and wrong where its client has left: the first has a time of the last byte.
+fn grpc_status() -> Option<u64> {
+    let status = number(vec!["response", "grpc_status"]);
+    status.filter(|status| *status != 2 || number(vec!["response", "backend_latency"]).is_some())
 }
 
 /// Has the plugin called on the tick from now on.

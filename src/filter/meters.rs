@@ -140,8 +140,8 @@ impl Meters {
     }
 
     /// Sorts the time of an answer into the buckets at these places.
-    pub(super) fn time(&self, places: impl Iterator<Item = usize>, nanos: u64) {
-        let millis = nanos.saturating_add(500_000).wrapping_div(1_000_000);
+    pub(super) fn time(&self, places: impl Iterator<Item = usize>, micros: u32) {
+        let millis = u64::from(micros).saturating_add(500).wrapping_div(1_000);
         for id in places.filter_map(|place| self.ids.get(place).copied().flatten()) {
             host::record(id, millis);
         }

@@ -14,7 +14,7 @@ use crate::count::{Served, times};
 use crate::decide::decide;
 use crate::effect::{self, OnResponse};
 use crate::guard::Entry;
-use crate::outcome::Answer;
+use crate::outcome::{Answer, Time, Wait};
 use crate::page::Page;
 use crate::request::Request;
 use crate::standing::Standing;
@@ -28,18 +28,25 @@ pub(super) struct Stream {
     /// What its outcome has to be counted for.
     entries: Vec<Entry>,
     served: Vec<Served>,
+    wait: Wait,
 }
 
 impl Stream {
     pub(super) fn new(active: Rc<Active>) -> Self {
-        Self { active, on_response: OnResponse::default(), entries: Vec::new(), served: Vec::new() }
+        Self {
+            active,
+            on_response: OnResponse::default(),
+            entries: Vec::new(),
+            served: Vec::new(),
+            wait: Wait::Nothing,
+        }
     }
 }
 
 impl Context for Stream {}
 
 impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
         let Active { plan, worker, counts, .. } = &*self.active;
         let inputs = plan.inputs();
         let headers = host::request_headers();
@@ -60,6 +67,11 @@ impl HttpContext for Stream {
         if let Some(counts) = &mut counts {
             self.served = counts.decided(plan, &decisions, request.forged().len());
         }
+        self.wait = match (decisions.list().is_empty(), end) {
+            (true, _) => Wait::Over(Time::Unknown),
+            (false, false) => Wait::Sending,
+            (false, true) => Wait::Since(host::clock()),
+        };
         self.on_response = OnResponse::new(plan, &request, &decisions);
         host::keep(&effect::on_stream(plan, &decisions));
         if let Some(answer) = effect::reply(plan, &request, &decisions) {
@@ -74,7 +86,20 @@ impl HttpContext for Stream {
         Action::Continue
     }
 
+    fn on_http_request_body(&mut self, _: usize, end: bool) -> Action {
+        if end {
+            self.wait.sent(host::clock);
+        }
+        Action::Continue
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.wait.sent(host::clock);
+        Action::Continue
+    }
+
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        self.wait.answered(host::clock);
         if !self.on_response.is_empty() {
             host::apply_to_response(&self.on_response);
         }
@@ -86,16 +111,15 @@ impl HttpContext for Stream {
             return;
         }
         let Active { plan, worker, counts, meters, .. } = &*self.active;
-        let mut times = times(plan, &self.served).peekable();
+        let time = self.wait.time(host::clock);
         // Only what somebody needs is asked for.
         let answer = if self.entries.is_empty() {
-            let nanos = if times.peek().is_some() { host::duration() } else { 0 };
-            Answer { code: host::status(), nanos, ..Answer::default() }
+            Answer { code: host::status(), time, ..Answer::default() }
         } else {
-            host::outcome()
+            host::answered(time)
         };
-        if let Ok(meters) = meters.try_borrow() {
-            meters.time(times, answer.nanos);
+        if let (Time::Answered(micros), Ok(meters)) = (time, meters.try_borrow()) {
+            meters.time(times(plan, &self.served), micros);
         }
         if let Ok(mut counts) = counts.try_borrow_mut() {
             counts.answered(plan, &self.served, answer.code);

@@ -35,13 +35,14 @@ impl Tally {
             if let Some(count) = cell.group(exposed, draws.hash) {
                 count.requests = count.requests.saturating_add(1);
                 count.failed = count.failed.saturating_add(u32::from(outcome.failed));
-                count.slow = count.slow.saturating_add(u32::from(outcome.micros > slow));
+                let is_slow = outcome.hung || outcome.micros.is_some_and(|micros| micros > slow);
+                count.slow = count.slow.saturating_add(u32::from(is_slow));
                 self.empty = false;
             }
             left |= !exposed;
         }
-        if left {
-            self.times.add(outcome.micros);
+        if left && let Some(micros) = outcome.micros {
+            self.times.add(micros);
         }
     }
 }

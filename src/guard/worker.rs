@@ -175,7 +175,8 @@ impl Worker {
             }
             let usual = Failures::default();
             let failures = watch.guard.as_ref().map_or(&usual, |guard| &guard.failures);
-            let Some(outcome) = Outcome::new(answer, failures) else { continue };
+            let Stand { slow, patience, .. } = self.standing.of(Some(entry.watch));
+            let Some(outcome) = Outcome::new(answer, failures, patience) else { continue };
             if let Some(rescue) = watched.rescued_for
                 && outcome.unreached
                 && entry.served != watch.baseline
@@ -184,7 +185,6 @@ impl Worker {
                 watched.away.retain(|(variant, _)| *variant != entry.served);
                 watched.away.push((entry.served, now..Timestamp::from_millis(until)));
             }
-            let slow = self.standing.of(Some(entry.watch)).slow;
             watched.tally.count(watch, entry.served, &entry.draws, outcome, slow);
         }
     }
@@ -303,7 +303,7 @@ fn keep(happened: &[Happened], now: Timestamp, store: &mut impl Store) {
 
 /// What holds for a flag of which nothing is known yet.
 fn fresh(watch: &Watch) -> Stand {
-    Stand { slow: watch.slow().unwrap_or(u32::MAX), ..Stand::default() }
+    Stand { slow: watch.slow().unwrap_or(u32::MAX), patience: watch.patience(), ..Stand::default() }
 }
 
 impl Happened {

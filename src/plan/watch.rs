@@ -65,6 +65,13 @@ impl Watch {
         Some(u32::try_from(max.millis().saturating_mul(1_000)).unwrap_or(u32::MAX))
     }
 
+    /// After how many microseconds without an answer a client was kept waiting for too long, before the baseline's
+    /// times are known.
+    pub(crate) fn patience(&self) -> u32 {
+        const UNKNOWN: u32 = 10_000_000;
+        self.slow().unwrap_or(UNKNOWN)
+    }
+
     /// Whether what holds for a request depends on the time.
     pub(super) fn needs_time(&self) -> bool {
         self.rescue.is_some() || !self.limits.is_empty()

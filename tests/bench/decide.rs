@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tidegate::decide::decide;
 use tidegate::effect::{OnResponse, on_request};
 use tidegate::guard::{Store, Worker};
-use tidegate::outcome::Answer;
+use tidegate::outcome::{Answer, Time};
 use tidegate::plan::Plan;
 use tidegate::request::Request;
 use tidegate::standing::Standing;
@@ -138,7 +138,7 @@ fn guarding(criterion: &mut Criterion) {
         "rules": [{"percent": 50, "serve": "on"}],
         "guard": {"errors": {"max": 5}, "latency": {"percentile": 99, "overBaseline": 1.5}},
     }}));
-    let (seen, answer) = (request(&plan), Answer { code: Some(200), nanos: 5_000_000, ..Answer::default() });
+    let (seen, answer) = (request(&plan), Answer { code: Some(200), time: Time::Answered(5_000), ..Answer::default() });
     let (mut store, now) = (Alone::default(), Timestamp::from_millis(0));
     let mut worker = Worker::new(&plan, now, &mut store);
     criterion.bench_function("guard/one request: standing, decision, count", |bench| {

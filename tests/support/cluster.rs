@@ -10,7 +10,7 @@ use std::rc::Rc;
 use tidegate::count::Counts;
 use tidegate::decide::decide;
 use tidegate::guard::{Entry, Store, Worker};
-use tidegate::outcome::Answer;
+use tidegate::outcome::{Answer, Time};
 use tidegate::plan::Plan;
 use tidegate::request::Request;
 use tidegate::standing::Phase;
@@ -310,7 +310,9 @@ impl Cluster {
             (_, true) => (Some(503), CONNECTION_FAILURE),
             _ => (Some(if fails { status } else { 200 }), 0),
         };
-        (millis, Answer { code, flags, grpc: None, nanos: millis * 1_000_000 })
+        let micros = u32::try_from(millis * 1_000).unwrap();
+        let time = if client_gone { Time::Waited(micros) } else { Time::Answered(micros) };
+        (millis, Answer { code, flags, time, ..Answer::default() })
     }
 
     /// The worker of a request.

@@ -122,7 +122,8 @@ fn read_manner(written: &Value, name: &str) -> Manner {
         Value::String(word) if word == "unreachable" => manner.unreachable = true,
         Value::String(word) if word == "client gone" => manner.client_gone = true,
         Value::Object(_) => {
-            only(written, &["errors", "status", "latency"], name);
+            only(written, &["errors", "status", "latency", "gone"], name);
+            manner.client_gone = written["gone"] == json!(true);
             if let Some(errors) = written["errors"].as_str() {
                 manner.errors = Ppm::parse_percent(errors.trim_end_matches('%')).unwrap().parts().into();
             }
