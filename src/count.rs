@@ -62,6 +62,11 @@ impl Counts {
         }
     }
 
+    /// Counts trailers that a client had forged.
+    pub fn forged(&mut self, trailers: u32) {
+        self.add(Series::forged(), trailers);
+    }
+
     /// Counts changes that the host would not make.
     pub fn refused(&mut self, changes: u32) {
         self.add(Series::host(), changes);

@@ -140,7 +140,8 @@ metrics! {
         "requests that got the baseline because the variant could not be reached";
     IDENTITIES: Counter "identities" [Source] "total",
         "identities by the kind of source that gave them; `none` where a draw was due and nobody was there";
-    FORGED: Counter "forged" [] "headers_total", "headers that a client sent under a name of the filter, and that were taken away";
+    FORGED: Counter "forged" [] "headers_total",
+        "headers and trailers that a client sent under a name of the filter, and that were taken away";
     ERRORS: Counter "errors" [Cause] "total",
         "what went wrong: `host` is a header that Envoy would not change, `store` counts that waited for the next tick";
 }

@@ -24,6 +24,19 @@ pub(super) fn request_headers() -> Vec<(String, Vec<u8>)> {
     hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
 }
 
+/// The trailers of the request, in order.
+pub(super) fn request_trailers() -> Vec<(String, Vec<u8>)> {
+    hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default()
+}
+
+/// Takes trailers away from the request. Returns how many, and how many of them the host would not give up.
+pub(super) fn take_trailers<'n>(names: impl Iterator<Item = &'n str>) -> (u32, u32) {
+    names.fold((0, 0), |(taken, refused), name| {
+        let kept = hostcalls::remove_map_value(MapType::HttpRequestTrailers, name).is_err();
+        (u32::saturating_add(taken, 1), u32::saturating_add(refused, u32::from(kept)))
+    })
+}
+
 fn get(path: Vec<&str>) -> Option<Vec<u8>> {
     hostcalls::get_property(path).ok().flatten()
 }

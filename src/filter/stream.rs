@@ -94,7 +94,18 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        if self.wait == Wait::Nothing {
+            return Action::Continue;
+        }
         self.wait.sent(host::clock);
+        let Active { plan, counts, .. } = &*self.active;
+        let trailers = host::request_trailers();
+        let forged = trailers.iter().map(|(name, _)| &**name).filter(|name| plan.inputs().owns(name.as_bytes()));
+        let (taken, refused) = host::take_trailers(forged);
+        if let Ok(mut counts) = counts.try_borrow_mut() {
+            counts.forged(taken);
+            counts.refused(refused);
+        }
         Action::Continue
     }
 

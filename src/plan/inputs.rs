@@ -101,8 +101,18 @@ impl Inputs {
     }
 
     /// Calls `visit` with each part that the header of this name plays.
-    pub(crate) fn header(&self, name: &[u8], visit: impl FnMut(Place)) {
-        self.headers.find(name, visit);
+    pub(crate) fn header(&self, name: &[u8], mut visit: impl FnMut(Place)) {
+        self.headers.find(name, &mut visit);
+    }
+}
+
+impl Inputs {
+    /// Whether a name is the filter's own: a client may not send a trailer under it.
+    #[must_use]
+    pub fn owns(&self, name: &[u8]) -> bool {
+        let mut owned = false;
+        self.header(name, |place| owned |= matches!(place, Place::Owned | Place::Baggage));
+        owned
     }
 }
 
@@ -154,7 +164,8 @@ impl HeaderTable {
         table
     }
 
-    fn find(&self, name: &[u8], mut visit: impl FnMut(Place)) {
+    // One for all callers: a name that plays a part is rare.
+    fn find(&self, name: &[u8], visit: &mut dyn FnMut(Place)) {
         if self.all_flags && name.iter().map(|byte| fold(*byte)).take(6).eq(*b"x-flag") {
             visit(Place::Owned);
             return;
