@@ -21,6 +21,9 @@ use crate::time::Timestamp;
 /// The form in which ledgers are kept; another one is none.
 const FORM: u8 = 1;
 
+/// How many bytes stand before the counts. A ledger may end there: then all counts are 0.
+const HEAD: usize = 31;
+
 /// After how long without a tick the clock is taken to have jumped, in milliseconds.
 const JUMP: i64 = 20_000;
 
@@ -327,6 +330,9 @@ impl Ledger {
         ledger.told = Told { breach: told & 1 != 0, both: told & 2 != 0 };
         (ledger.retried, ledger.since) = (told & 4 != 0, time(since));
         (ledger.slow, ledger.steps) = (u32::from_le_bytes(*slow), *steps);
+        if rest.is_empty() {
+            return Some(ledger);
+        }
         let mut zeros = 0_u32;
         for number in ledger.numbers() {
             if zeros > 0 {
@@ -356,6 +362,13 @@ pub fn stand(bytes: &[u8]) -> Option<Stand> {
     let (slow, rest) = rest.get(16..)?.split_first_chunk()?;
     let (steps, _) = rest.split_first_chunk()?;
     Some(Stand { phase: Phase::of_code(phase)?, steps: *steps, slow: u32::from_le_bytes(*slow), ..Stand::default() })
+}
+
+/// What of a ledger that is kept is no count: its standing, in the same form. `None` if that is all that there is.
+pub(super) fn without_counts(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let has_more = bytes.len() > HEAD;
+    bytes.truncate(HEAD);
+    has_more.then_some(bytes)
 }
 
 /// Whether a unit is over for a ledger that is kept.
