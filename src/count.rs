@@ -11,6 +11,8 @@ use crate::plan::{Plan, Series, VariantId};
 #[derive(Debug, Default)]
 pub struct Counts {
     since: Vec<u32>,
+    /// Whether there is anything to tell.
+    any: bool,
 }
 
 /// What was served of a flag: what its outcome has to be counted for.
@@ -24,7 +26,7 @@ impl Counts {
     /// Counts for a plan; all are 0.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
-        Self { since: vec![0; plan.series().places()] }
+        Self { since: vec![0; plan.series().places()], any: false }
     }
 
     fn add(&mut self, place: usize, more: u32) {
@@ -32,6 +34,7 @@ impl Counts {
             && let Some(count) = self.since.get_mut(place)
         {
             *count = count.saturating_add(more);
+            self.any = true;
         }
     }
 
@@ -79,6 +82,9 @@ impl Counts {
 
     /// Hands out what was counted, by its place, and begins at 0 again.
     pub fn take(&mut self, mut tell: impl FnMut(usize, u32)) {
+        if !core::mem::take(&mut self.any) {
+            return;
+        }
         for (place, count) in self.since.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
             tell(place, core::mem::take(count));
         }

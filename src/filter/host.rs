@@ -12,7 +12,7 @@ use proxy_wasm::types::{BufferType, MapType, MetricType};
 
 use crate::effect::{self, Effect, INSPECTION, OnResponse, rewritten};
 use crate::guard::Store;
-use crate::lifecycle::Accepted;
+use crate::lifecycle::{self, Accepted};
 use crate::metric::Kind;
 use crate::outcome::{Answer, Moment, Time};
 use crate::plan::Property;
@@ -169,46 +169,56 @@ pub(super) fn tick(period: Duration) {
     let _ = hostcalls::set_tick_period(period);
 }
 
-/// What all VMs of a plugin remember together.
-pub(super) struct Shared<'p> {
-    pub(super) plugin: &'p str,
+/// What all VMs of a filter remember together.
+pub(super) struct Shared<'k> {
+    /// The filter's key: what all names in it begin with.
+    pub(super) key: &'k str,
 }
 
 impl Store for Shared<'_> {
     fn read(&mut self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
-        hostcalls::get_shared_data(&format!("tidegate/{}/{key}", self.plugin)).unwrap_or_default()
+        hostcalls::get_shared_data(&[self.key, key].concat()).unwrap_or_default()
     }
 
     fn write(&mut self, key: &str, value: &[u8], version: Option<u32>) -> bool {
-        hostcalls::set_shared_data(&format!("tidegate/{}/{key}", self.plugin), Some(value), version).is_ok()
+        hostcalls::set_shared_data(&[self.key, key].concat(), Some(value), version).is_ok()
     }
 }
 
-/// The name by which the plugin goes in metrics and in what its VMs remember together.
-pub(super) fn plugin() -> String {
+/// The name by which the plugin goes in metrics, and the key by which its VMs remember things.
+pub(super) fn plugin() -> (String, String) {
     let name = get(vec!["plugin_name"]).unwrap_or_default();
-    String::from_utf8_lossy(&name).into_owned()
+    let root = get(vec!["plugin_root_id"]).unwrap_or_default();
+    let vm = hostcalls::get_buffer(BufferType::VmConfiguration, 0, usize::MAX).ok().flatten().unwrap_or_default();
+    (String::from_utf8_lossy(&name).into_owned(), lifecycle::key([&name, &root, &vm]))
 }
 
-/// The last config that was good, in any VM of the plugin.
-pub(super) fn last_good(plugin: &str) -> Option<Vec<u8>> {
-    Shared { plugin }.read("last-good").0
+/// The last config that was good, in any VM of the filter.
+pub(super) fn last_good(key: &str) -> Option<Vec<u8>> {
+    Shared { key }.read("last-good").0
 }
 
 /// Makes a config the last good one.
-pub(super) fn remember_good(plugin: &str, config: &[u8]) {
-    Shared { plugin }.write("last-good", config, None);
+pub(super) fn remember_good(key: &str, config: &[u8]) {
+    Shared { key }.write("last-good", config, None);
 }
 
-/// The bad configs that were accepted, and the version of that record.
-pub(super) fn accepted(plugin: &str) -> (Accepted, Option<u32>) {
-    let (record, version) = Shared { plugin }.read("accepted");
-    (Accepted::new(record.unwrap_or_default()), version)
-}
-
-/// Writes the record down, if it is still of this version; whether it was.
-pub(super) fn remember_accepted(plugin: &str, accepted: &Accepted, version: Option<u32>) -> bool {
-    Shared { plugin }.write("accepted", accepted.as_bytes(), version)
+/// Whether a bad config is on a record, which is written where `add` is set; whether it was there before.
+pub(super) fn on_record(key: &str, record: &str, config: &[u8], add: bool) -> bool {
+    let mut shared = Shared { key };
+    let (bytes, version) = shared.read(record);
+    let mut known = Accepted::new(bytes.unwrap_or_default());
+    let had = known.has(config);
+    if add && !had {
+        known.add(config);
+        if !shared.write(record, known.as_bytes(), version) {
+            // Another VM has added one meanwhile: add ours to that.
+            let mut other = Accepted::new(shared.read(record).0.unwrap_or_default());
+            other.add(config);
+            shared.write(record, other.as_bytes(), None);
+        }
+    }
+    had
 }
 
 /// Defines a metric; the same name is the same metric in every VM.

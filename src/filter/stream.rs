@@ -8,7 +8,7 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use super::root::Active;
+use super::plugin::Active;
 use super::{host, page};
 use crate::count::{Served, times};
 use crate::decide::decide;

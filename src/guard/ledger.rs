@@ -21,6 +21,9 @@ use crate::time::Timestamp;
 /// The form in which ledgers are kept; another one is none.
 const FORM: u8 = 2;
 
+/// How many bytes stand before the counts. A ledger may end there: then all counts are 0.
+const HEAD: usize = 35;
+
 /// After how long without a tick the clock is taken to have jumped, in milliseconds.
 const JUMP: i64 = 20_000;
 
@@ -346,6 +349,9 @@ impl Ledger {
         (ledger.retried, ledger.since) = (told & 4 != 0, time(since));
         (ledger.slow, ledger.steps) = (u32::from_le_bytes(*slow), *steps);
         ledger.patience = u32::from_le_bytes(*patience);
+        if rest.is_empty() {
+            return Some(ledger);
+        }
         let mut zeros = 0_u32;
         for number in ledger.numbers() {
             if zeros > 0 {
@@ -377,6 +383,13 @@ pub fn stand(bytes: &[u8]) -> Option<Stand> {
     let (steps, _) = rest.split_first_chunk()?;
     let [slow, patience] = [slow, patience].map(|bytes| u32::from_le_bytes(*bytes));
     Some(Stand { phase: Phase::of_code(phase)?, steps: *steps, slow, patience, ..Stand::default() })
+}
+
+/// What of a ledger that is kept is no count: its standing, in the same form. `None` if that is all that there is.
+pub(super) fn without_counts(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let has_more = bytes.len() > HEAD;
+    bytes.truncate(HEAD);
+    has_more.then_some(bytes)
 }
 
 /// Whether a unit is over for a ledger that is kept.

@@ -15,7 +15,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use tidegate::decide::decide;
 use tidegate::effect::{OnResponse, on_request};
-use tidegate::guard::{Store, Worker};
+use tidegate::guard::{Keep, Store, Worker};
 use tidegate::outcome::{Answer, Time};
 use tidegate::plan::Plan;
 use tidegate::request::Request;
@@ -140,7 +140,7 @@ fn guarding(criterion: &mut Criterion) {
     }}));
     let (seen, answer) = (request(&plan), Answer { code: Some(200), time: Time::Answered(5_000), ..Answer::default() });
     let (mut store, now) = (Alone::default(), Timestamp::from_millis(0));
-    let mut worker = Worker::new(&plan, now, &mut store);
+    let mut worker = Worker::new(&plan, now, &mut store, &mut Keep::default());
     criterion.bench_function("guard/one request: standing, decision, count", |bench| {
         bench.iter(|| {
             let decisions = decide(&plan, &seen, worker.standing(now), now);

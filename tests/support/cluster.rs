@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use tidegate::count::Counts;
 use tidegate::decide::decide;
-use tidegate::guard::{Entry, Store, Worker};
+use tidegate::guard::{Entry, Keep, Store, Worker};
 use tidegate::outcome::{Answer, Time};
 use tidegate::plan::Plan;
 use tidegate::request::Request;
@@ -37,6 +37,12 @@ impl Memory {
     pub fn find(&self, start: &str) -> Option<(&str, &[u8])> {
         let (key, (value, _)) = self.map.range(start.to_owned()..).next()?;
         key.starts_with(start).then_some((&**key, &**value))
+    }
+
+    /// How many bytes stand under the keys that begin so.
+    pub fn size(&self, start: &str) -> usize {
+        let ours = self.map.range(start.to_owned()..).take_while(|(key, _)| key.starts_with(start));
+        ours.map(|(_, (value, _))| value.len()).sum()
     }
 
     /// Puts something under a key, as another filter of that name could.
@@ -72,6 +78,8 @@ impl Store for Memory {
 pub struct Side {
     plan: Rc<Plan>,
     worker: RefCell<Worker>,
+    /// What its VM keeps.
+    keep: Rc<RefCell<Keep>>,
     /// When in a quarter of a second it ticks.
     offset: i64,
 }
@@ -190,9 +198,15 @@ impl Cluster {
 
     /// One worker more.
     pub fn join(&mut self) {
-        let worker = Worker::new(&self.plan, self.now(), &mut self.store);
         let offset = i64::try_from(self.sides.len()).unwrap() * 87 % TICK;
-        self.sides.push(Rc::new(Side { plan: Rc::clone(&self.plan), worker: worker.into(), offset }));
+        let side = self.side(Rc::default(), offset);
+        self.sides.push(side);
+    }
+
+    /// A worker with the plan that is served, in the VM that keeps this.
+    fn side(&mut self, keep: Rc<RefCell<Keep>>, offset: i64) -> Rc<Side> {
+        let worker = Worker::new(&self.plan, self.now(), &mut self.store, &mut keep.borrow_mut());
+        Rc::new(Side { plan: Rc::clone(&self.plan), worker: worker.into(), keep, offset })
     }
 
     /// The VMs are loaded anew. Requests in flight end where they began.
@@ -202,10 +216,13 @@ impl Cluster {
         }
     }
 
-    /// A config is pushed.
+    /// A config is pushed. Requests in flight end where they began.
     pub fn push(&mut self, config: &Value) {
         self.plan = compile(config);
-        self.reload();
+        for place in 0..self.sides.len() {
+            let (keep, offset) = (Rc::clone(&self.sides[place].keep), self.sides[place].offset);
+            self.sides[place] = self.side(keep, offset);
+        }
     }
 
     /// The proxy is restarted: what was shared is gone, and so are the requests in flight.
@@ -265,6 +282,7 @@ impl Cluster {
                 for happened in side.worker.borrow_mut().tick(&side.plan, now, &mut self.store) {
                     seen.events.push((self.at, happened.to_string()));
                 }
+                side.keep.borrow_mut().tick(now, &mut self.store);
             }
         }
     }
