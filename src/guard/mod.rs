@@ -9,6 +9,7 @@
 
 pub mod bits;
 pub mod ledger;
+pub mod sample;
 pub mod tally;
 mod throttle;
 pub mod verdict;
