@@ -112,11 +112,13 @@ pub struct Draws {
     pub missed: u8,
     /// The hash of its identity.
     pub hash: u64,
+    /// Whether somebody has verified that identity.
+    pub verified: bool,
 }
 
 impl Draws {
     /// None: the request is in no comparison.
-    pub const NONE: Self = Self { taken: None, missed: 0, hash: 0 };
+    pub const NONE: Self = Self { taken: None, missed: 0, hash: 0, verified: false };
 
     /// Whether the request is in a comparison.
     #[must_use]

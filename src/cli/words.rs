@@ -6,8 +6,8 @@ use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 
 use crate::config::{
-    Condition, Exposure, Inspect, Kind, Metrics, Operator, Reply, Rule, Serve, Source, SourceKind, Stage, Step,
-    Subject, Throttle,
+    Condition, Exposure, Identities, Inspect, Kind, Metrics, Operator, Reply, Rule, Serve, Source, SourceKind, Stage,
+    Step, Subject, Throttle,
 };
 use crate::plan::Flag;
 use crate::problem::Quoted;
@@ -216,6 +216,14 @@ pub(super) fn metrics(metrics: Metrics) -> &'static str {
         Metrics::All => "all",
         Metrics::Counts => "counts",
         Metrics::None => "none",
+    }
+}
+
+/// Whose requests a guard counts.
+pub(super) fn identities(identities: Identities) -> &'static str {
+    match identities {
+        Identities::Any => "any",
+        Identities::Verified => "verified",
     }
 }
 

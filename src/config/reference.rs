@@ -423,7 +423,8 @@ pub static STEP: Section = Section {
             Shape::Words,
             "`healthy` or `nothing`",
             "`healthy`, where the flag has a guard",
-            "Whether the step waits until the guard finds the variant healthy. Needs a guard.",
+            "Whether the step waits until the guard finds the variant healthy. Needs a guard. A proxy that starts later \
+             than the step begins is at this step at once.",
         ),
     ],
 };
@@ -456,6 +457,20 @@ pub static GUARD: Section = Section {
             "list of `5xx`, `reset`, `grpc` and statuses from 400 to 599",
             "`[5xx, reset, grpc]`",
             "What counts as a failure. At most 16.",
+        ),
+        entry(
+            "identities",
+            Shape::Words,
+            "`any` or `verified`",
+            "`any`",
+            "Whose requests are counted: those of every identity, or of those from a `claim` or the `peer` alone.",
+        ),
+        entry(
+            "fleet",
+            Shape::Whole(1, 1_000_000),
+            "1 to 1,000,000",
+            "`1`",
+            "How many proxies judge by this guard, each for itself: the more there are, the more evidence each asks for.",
         ),
         entry(
             "action",

@@ -65,7 +65,7 @@ pub(super) struct Identities<'p, 'r> {
 enum Answer<'r> {
     Unasked,
     Nobody,
-    Identity(Cow<'r, [u8]>),
+    Identity { bytes: Cow<'r, [u8]>, verified: bool },
 }
 
 impl<'p, 'r> Identities<'p, 'r> {
@@ -102,17 +102,23 @@ impl<'p, 'r> Identities<'p, 'r> {
             let identity = sources.iter().find_map(|source| {
                 let identity = identity(source, request, cookie)?;
                 seen.add(source.kind.place());
-                Some(identity)
+                Some(Answer::Identity { bytes: identity, verified: source.kind.is_verified() })
             });
             if identity.is_none() {
                 seen.add(SourceKind::CODES.len());
             }
-            *known = identity.map_or(Answer::Nobody, Answer::Identity);
+            *known = identity.unwrap_or(Answer::Nobody);
         }
         match known {
-            Answer::Identity(identity) => Some(identity),
+            Answer::Identity { bytes, .. } => Some(bytes),
             Answer::Unasked | Answer::Nobody => None,
         }
+    }
+
+    /// Whether somebody has verified the identity that the list at this place gave.
+    pub(super) fn is_verified(&self, place: usize) -> bool {
+        let known = place.checked_sub(1).map_or(Some(&self.first), |place| self.others.get(place));
+        matches!(known, Some(Answer::Identity { verified: true, .. }))
     }
 }
 

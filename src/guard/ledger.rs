@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use super::bits::Share;
+use super::bits::{Bits, Share};
 use super::tally::Tally;
 use super::verdict::{Breach, Limits, SAMPLE, Verdict, judge};
 use super::window::{Count, Measure, UNIT, Windows};
@@ -209,11 +209,11 @@ impl Ledger {
     fn judge(&mut self, watch: &Watch, flag: &Flag, now: Timestamp, events: &mut Vec<Event>) {
         let Some(guard) = &watch.guard else { return };
         let limits = limits(watch);
-        let seconds = guard.window.seconds();
+        let (seconds, enough) = (guard.window.seconds(), Bits::enough_for(guard.fleet));
         let mut healthy = [true; JUDGED];
         let (mut breach, mut both) = (None, None);
         for (windows, (rule, variant)) in self.windows.iter().zip(&watch.comparisons) {
-            let verdict = judge(windows, seconds, &limits);
+            let verdict = judge(windows, seconds, &limits, enough);
             if let Some(healthy) = healthy.get_mut(usize::from(*rule)) {
                 *healthy &= verdict == Verdict::Healthy;
             }
@@ -304,6 +304,13 @@ impl Ledger {
             }
             *taken = taken.saturating_add(1);
             *arms = Default::default();
+            // The arms are compared only over a time in which their parts of the traffic were the same: else an outage
+            // of both, after the step, would be more of the one's time than of the other's.
+            for (windows, (rule, _)) in self.windows.iter_mut().zip(&watch.comparisons) {
+                if usize::from(*rule) == place {
+                    *windows = Windows::default();
+                }
+            }
             let share = next.map_or(Ppm::NONE, |step| step.share);
             let what = What::Step(judged.number(), *taken, share);
             events.push(Event { what, variant: None, breach: None });

@@ -10,6 +10,7 @@
 pub mod bits;
 mod keep;
 pub mod ledger;
+pub mod sample;
 pub mod tally;
 mod throttle;
 pub mod verdict;

@@ -23,8 +23,11 @@ impl Tally {
     }
 
     /// Counts a request that was served this variant. Only draws are judged: what a draw exposed, against what the
-    /// same draw left at the baseline.
+    /// same draw left at the baseline; and where a guard says so, only those for verified identities.
     pub(super) fn count(&mut self, watch: &Watch, served: VariantId, draws: &Draws, outcome: Outcome, slow: u32) {
+        if watch.verified() && !draws.verified {
+            return;
+        }
         let mut left = false;
         for (cell, (rule, variant)) in self.cells.iter_mut().zip(&watch.comparisons) {
             let (taken, missed) = (draws.taken == Some(*rule), draws.missed >> *rule & 1 == 1);

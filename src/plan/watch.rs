@@ -7,7 +7,7 @@ use core::hash::{Hash, Hasher};
 use super::compile::segment;
 use super::print::Fingerprint;
 use super::{Flag, Rule, Serve, VariantId};
-use crate::config::{self, Condition, Config, Exposure, Guard, Step, Throttle};
+use crate::config::{self, Condition, Config, Exposure, Guard, Identities, Step, Throttle};
 use crate::name::FlagKey;
 use crate::problem::{FieldPath, Problems};
 use crate::share::Ppm;
@@ -72,6 +72,11 @@ impl Watch {
         self.slow().unwrap_or(UNKNOWN)
     }
 
+    /// Whether only requests of verified identities are counted.
+    pub(crate) fn verified(&self) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.identities == Some(Identities::Verified))
+    }
+
     /// Whether what holds for a request depends on the time.
     pub(super) fn needs_time(&self) -> bool {
         self.rescue.is_some() || !self.limits.is_empty()
@@ -109,6 +114,11 @@ impl Watch {
             if judged.is_empty() {
                 problems
                     .warning(&at, "judges nothing: no rule of the flag draws between the baseline and something else");
+            }
+            let mut sources = written.identity.as_ref().unwrap_or(&config.identity).iter();
+            let verified = written.guard.as_ref().is_some_and(|guard| guard.identities == Some(Identities::Verified));
+            if verified && !sources.any(|source| source.kind.is_verified()) {
+                problems.warning(&at.key("identities"), "counts nobody: no source of identity is a claim or the peer");
             }
             if judged.len() > JUDGED || comparisons.len() > COMPARISONS {
                 let (rules, variants) = (judged.len(), comparisons.len());

@@ -114,8 +114,10 @@ pub struct Load {
     pub rate: i64,
     /// How many users there are.
     pub users: u64,
-    /// A user whose every request fails, and how many of a hundred requests are theirs.
-    pub broken: Option<(u64, u64)>,
+    /// Users whose every request fails.
+    pub broken: Vec<u64>,
+    /// How many of a hundred requests are theirs, besides those that they send like everybody.
+    pub theirs: u64,
     /// How the requests are split over the workers; evenly where it is empty.
     pub split: Vec<u64>,
     /// How each variant answers.
@@ -289,11 +291,13 @@ impl Cluster {
 
     fn request(&mut self, load: &Load, seen: &mut Seen) {
         let (drawn, now) = (self.chance(), self.now());
-        let user = match load.broken {
-            Some((user, share)) if self.chance() % 100 < share => user,
+        let user = match load.broken.len() {
+            many @ 1.. if self.chance() % 100 < load.theirs => {
+                load.broken[usize::try_from(drawn % many as u64).unwrap()]
+            }
             _ => drawn % load.users,
         };
-        let broken = load.broken.is_some_and(|(broken, _)| broken == user);
+        let broken = load.broken.contains(&user);
         let place = self.pick(&load.split);
         let side = Rc::clone(&self.sides[place]);
         let name = format!("user-{user}");

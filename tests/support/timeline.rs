@@ -109,7 +109,9 @@ fn change(load: &mut Load, phase: &Value, name: &str) {
         load.split = split.iter().map(|weight| weight.as_u64().unwrap()).collect();
     }
     if let Some(broken) = phase["broken"].as_object() {
-        load.broken = Some((broken["user"].as_u64().unwrap(), broken["percent"].as_u64().unwrap()));
+        only(&phase["broken"], &["users", "percent"], name);
+        load.broken = broken["users"].as_array().unwrap().iter().map(|user| user.as_u64().unwrap()).collect();
+        load.theirs = broken.get("percent").map_or(0, |percent| percent.as_u64().unwrap());
     }
     if let Some(answers) = phase["answers"].as_object() {
         load.manners = answers.iter().map(|(variant, manner)| (variant.clone(), read_manner(manner, name))).collect();
