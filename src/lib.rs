@@ -21,6 +21,7 @@
 //! - An identity never leaves the engine: not in headers, not in logs, not in errors.
 
 pub mod baggage;
+pub mod chain;
 pub mod config;
 pub mod count;
 pub mod decide;
@@ -34,10 +35,12 @@ pub mod name;
 mod order;
 pub mod outcome;
 pub mod page;
+mod path;
 pub mod plan;
 pub mod problem;
 pub mod reason;
 pub mod request;
+mod search;
 pub mod share;
 pub mod standing;
 pub mod time;

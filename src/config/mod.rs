@@ -70,8 +70,8 @@ pub struct Inspect {
     pub equals: Option<HeaderValue>,
     /// Whether who carries the key is shown the page, too.
     pub page: bool,
-    /// The port of a listener on which everybody is shown the page.
-    pub port: Option<u16>,
+    /// What a listener on which everybody is shown the page is called in its metadata.
+    pub listener: Option<HeaderValue>,
 }
 
 impl Inspect {
@@ -170,12 +170,9 @@ fn telemetry(field: &Field<'_>, problems: &mut Problems) -> Telemetry {
 
 fn inspect(field: &Field<'_>, problems: &mut Problems) -> Option<Inspect> {
     let object = field.object(&INSPECT, problems)?;
-    let port = object.field("port").map(|port| {
-        port.steps(problems, 0, "", 1..=65_535, "must be a whole number from 1 to 65535")
-            .and_then(|port| u16::try_from(port).ok())
-    });
+    let listener = object.field("listener").map(|listener| listener.parse(problems, HeaderValue::parse));
     // A listener of its own needs no key; whoever has neither asked for nothing.
-    let header = if port.is_some() { object.field("header") } else { object.required("header", problems) };
+    let header = if listener.is_some() { object.field("header") } else { object.required("header", problems) };
     let header = header.map(|header| header.parse(problems, OwnedHeader::parse));
     let equals = object.field("equals");
     if let Some(equals) = &equals
@@ -200,8 +197,8 @@ fn inspect(field: &Field<'_>, problems: &mut Problems) -> Option<Inspect> {
             None => None,
         },
         page,
-        port: match port {
-            Some(port) => Some(port?),
+        listener: match listener {
+            Some(listener) => Some(listener?),
             None => None,
         },
         equals: match equals {

@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
 
+use crate::chain::STATE;
 use crate::effect::{self, Effect, INSPECTION, OnResponse, rewritten};
 use crate::guard::Store;
 use crate::lifecycle::Accepted;
@@ -92,6 +93,25 @@ pub(super) fn keep(states: &[(&str, Cow<'_, str>)]) {
     }
 }
 
+/// What the instances before this one in the chain have left, if there are any.
+pub(super) fn chain() -> Option<Vec<u8>> {
+    get(vec![STATE])
+}
+
+/// Leaves it to those behind this one.
+pub(super) fn keep_chain(state: &[u8]) {
+    let _ = hostcalls::set_property(vec![STATE], Some(state));
+}
+
+/// Makes what is left there outlive an internal redirect; where it is declared already, that is said again for nothing.
+pub(super) fn declare_chain() {
+    // `DeclarePropertyArguments {name: STATE, span: DownstreamRequest}` as protobuf.
+    let mut arguments = vec![0x0a, u8::try_from(STATE.len()).unwrap_or_default()];
+    arguments.extend_from_slice(STATE.as_bytes());
+    arguments.extend_from_slice(&[0x28, 0x01]);
+    let _ = hostcalls::call_foreign_function("declare_property", Some(&arguments));
+}
+
 /// Puts onto the response what it has to carry.
 pub(super) fn apply_to_response(carry: &OnResponse) {
     if let Some(cookie) = &carry.cookie {
@@ -123,9 +143,10 @@ pub(super) fn duration() -> u64 {
     number(vec!["response", "backend_latency"]).or_else(|| number(vec!["request", "duration"])).unwrap_or_default()
 }
 
-/// The port of the listener that a request came by.
-pub(super) fn port() -> Option<u64> {
-    number(vec!["destination", "port"])
+/// What the listener that a request came by is called in its own metadata. Its port could not be trusted: it is the one
+/// that a PROXY header names, or to which a connection was sent before it was redirected to a sidecar.
+pub(super) fn listener() -> Option<Vec<u8>> {
+    get(vec!["xds", "listener_metadata", "filter_metadata", "tidegate", "listener"])
 }
 
 /// What became of a request that is done. To be asked only when it is.

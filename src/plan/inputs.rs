@@ -59,6 +59,16 @@ impl Inputs {
         inputs
     }
 
+    /// Where the value of the cookie of this name goes, if it is looked at.
+    pub(crate) fn cookie(&self, name: &[u8]) -> Option<Slot> {
+        look_up(&self.cookies, name)
+    }
+
+    /// Where the value of the query parameter of this name goes, if it is looked at.
+    pub(crate) fn query(&self, name: &[u8]) -> Option<Slot> {
+        look_up(&self.queries, name)
+    }
+
     /// What must be asked of the host, apart from the request's headers.
     pub fn properties(&self) -> impl Iterator<Item = &Property> {
         self.properties.iter().map(|(property, _)| property)
@@ -104,6 +114,17 @@ impl Inputs {
     pub(crate) fn header(&self, name: &[u8], visit: impl FnMut(Place)) {
         self.headers.find(name, visit);
     }
+}
+
+fn look_up(names: &[(ParameterName, Slot)], name: &[u8]) -> Option<Slot> {
+    let place = names.binary_search_by(|(known, _)| known.as_str().as_bytes().cmp(name)).ok()?;
+    names.get(place).map(|(_, slot)| *slot)
+}
+
+/// Adds a name in order.
+fn insert(names: &mut Vec<(ParameterName, Slot)>, name: ParameterName, slot: Slot) {
+    let place = names.partition_point(|(known, _)| *known < name);
+    names.insert(place, (name, slot));
 }
 
 /// The part that a request header plays.
@@ -274,8 +295,8 @@ impl Interner {
                     }
                     entries.push((name.as_str().as_bytes().into(), Place::Slot(slot)));
                 }
-                Input::Cookie(name) => cookies.push((name, slot)),
-                Input::Query(name) => queries.push((name, slot)),
+                Input::Cookie(name) => insert(&mut cookies, name, slot),
+                Input::Query(name) => insert(&mut queries, name, slot),
                 Input::Property(property) => properties.push((property, slot)),
                 Input::TokenClaim(path) => token_claims.push((path, slot)),
                 Input::Device => inputs.device = Some(slot),

@@ -63,13 +63,14 @@ pub struct Plan {
     pub(crate) inspect: Option<Inspect>,
     pub(crate) inspect_slot: Option<Slot>,
     pub(crate) telemetry: Telemetry,
-    /// Whether two flags can write one header, so that the first must be kept.
-    pub(crate) shared_headers: bool,
+    /// The headers that two flags can write, of which the first must be kept, sorted.
+    pub(crate) shared: Box<[OwnedHeader]>,
     /// Whether a decision depends on the time.
     needs_time: bool,
     /// Where the types of answer stand that a client takes.
     pub(crate) accept: Option<Slot>,
     inputs: Inputs,
+    mark: Mark,
     owned: Box<[OwnedHeader]>,
     revision: Option<Prose>,
     series: Series,
@@ -87,7 +88,8 @@ impl Plan {
 
     /// Compiles a config that was read with these problems, and adds those that only its whole shows.
     pub fn compile(config: &Config, problems: &mut Problems) -> Compiled {
-        let plan = compile::plan(config, problems);
+        let mut plan = compile::plan(config, problems);
+        plan.mark = Mark(format!("@{:016x}", plan.fingerprint()).into());
         if problems.errors().is_empty() { Compiled::Ready(plan) } else { Compiled::Broken(Self::inert(plan.owned)) }
     }
 
@@ -109,6 +111,12 @@ impl Plan {
         let mut print = print::Fingerprint::default();
         self.hash(&mut print);
         print.finish()
+    }
+
+    /// What tells instances with other plans apart, in one chain.
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        &self.mark.0
     }
 
     /// What must be fetched for a request.
@@ -152,6 +160,14 @@ impl Plan {
     pub fn needs_time(&self) -> bool {
         self.needs_time
     }
+}
+
+/// The fingerprint of a plan as text, which is no part of it.
+#[derive(Debug, Default)]
+struct Mark(Box<str>);
+
+impl Hash for Mark {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// A flag, compiled.
