@@ -125,7 +125,10 @@ pub fn rewritten<'e>(headers: &'e [(String, Vec<u8>)], effects: &'e [Effect<'_>]
     let written = effects.iter().filter_map(Effect::written);
     // Whatever stood under a name that is written has been removed by an effect of its own.
     let gone = order::of(removed.map(str::as_bytes));
-    let gone = |name: &str| gone.binary_search_by(|(gone, _)| (*gone).cmp(name.as_bytes())).is_ok();
+    let has = |name: &[u8]| gone.binary_search_by(|(gone, _)| (*gone).cmp(name)).is_ok();
+    // All others are named as they were sent.
+    let baggage = has(BAGGAGE.as_bytes());
+    let gone = |name: &str| has(name.as_bytes()) || baggage && name.eq_ignore_ascii_case(BAGGAGE);
     let kept = headers.iter().filter(|(name, _)| !gone(name)).map(|(name, value)| (name.as_str(), value.as_slice()));
     kept.chain(written).collect()
 }

@@ -246,7 +246,7 @@ impl<'r> Request<'r> {
             if let Some(slot) = inputs.cookie(name) {
                 let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii_start();
                 let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-                self.add(slot, percent_decode(quoted.unwrap_or(value)).into());
+                self.add(slot, decoded(quoted.unwrap_or(value)));
             }
         }
     }
@@ -256,7 +256,7 @@ impl<'r> Request<'r> {
             let (name, value) = split_at_byte(pair, b'=');
             let name: Cow<'_, [u8]> = percent_decode(name).into();
             if let Some(slot) = inputs.query(&name) {
-                self.add(slot, percent_decode(value).into());
+                self.add(slot, decoded(value));
             }
         }
     }
@@ -293,6 +293,11 @@ impl<'r> Request<'r> {
         agent?;
         Some(if mobi { b"mobile" } else { b"desktop" })
     }
+}
+
+/// A value without its escapes; one that is too long to be looked at stays as it is.
+fn decoded(value: &[u8]) -> Cow<'_, [u8]> {
+    if value.len() > LOOKED_AT.saturating_mul(3) { Cow::Borrowed(value) } else { percent_decode(value).into() }
 }
 
 /// The host in lower case, without its port and the dot of a full name: `Shop.example.:8443` and `[::1]:80` too.

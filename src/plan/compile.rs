@@ -6,6 +6,7 @@
 use super::inputs::{Input, Interner};
 use super::reply::Reply;
 use super::watch::{GUARDS, Watch};
+use super::work;
 use super::{Condition, Flag, Index, Mark, Match, Plan, Property, Rule, Series, Serve, Source, Subject, Variant, VariantId};
 use crate::config::{self, Config, Exposure, Flag as FlagConfig, Metrics, SourceKind};
 use crate::hash::Salt;
@@ -62,6 +63,7 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
         revision: config.revision.clone(),
         series: Series::default(),
     };
+    work::check(&plan, &at, problems);
     plan.series = Series::new(&plan);
     let together = plan.series.together(&plan).count();
     if together > 0 && problems.errors().is_empty() {

@@ -104,6 +104,12 @@ impl Inputs {
         header.map_or_else(String::new, |(name, _)| format!("header {}", String::from_utf8_lossy(name)))
     }
 
+    /// How many names a header is compared with at most.
+    pub(super) fn longest_run(&self) -> usize {
+        let runs = self.headers.buckets.split(|number| *number == 0);
+        runs.map(<[u16]>::len).max().unwrap_or_default()
+    }
+
     /// How many slots a request has.
     #[must_use]
     pub(crate) fn slots(&self) -> usize {

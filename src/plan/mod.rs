@@ -11,6 +11,7 @@ mod print;
 mod reply;
 mod series;
 mod watch;
+mod work;
 
 use core::hash::{Hash, Hasher};
 
