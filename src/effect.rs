@@ -8,10 +8,11 @@ use core::fmt::Write;
 use std::borrow::Cow;
 
 use crate::baggage::{self, BAGGAGE};
+use crate::config::Cache;
 use crate::decide::{Decision, Decisions};
 use crate::name::item;
 use crate::order;
-use crate::plan::{DICTIONARY, Plan};
+use crate::plan::{DICTIONARY, Plan, Varies};
 use crate::request::Request;
 
 /// The response header of inspection.
@@ -191,13 +192,17 @@ pub struct OnResponse {
     pub cookie: Option<String>,
     /// What was decided and why, for a request that asked.
     pub inspection: Option<String>,
+    /// What caches have to do with it.
+    pub varies: Varies,
 }
 
 impl OnResponse {
     /// What the response to this request has to carry.
     #[must_use]
     pub fn new(plan: &Plan, request: &Request<'_>, decisions: &Decisions<'_>) -> Self {
+        let cached = matches!(request.method(), b"GET" | b"HEAD");
         Self {
+            varies: if cached { varies(plan, decisions.list()) } else { Varies::Never },
             cookie: decisions.cookie().map(crate::decide::Cookie::header),
             inspection: asks(plan, request)
                 .then(|| join(decisions.list(), |decision, text| told(decision, decision.exposure(), text))),
@@ -207,8 +212,61 @@ impl OnResponse {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.cookie.is_none() && self.inspection.is_none()
+        self.cookie.is_none() && self.inspection.is_none() && self.varies == Varies::Never
     }
+
+    /// The header for caches, and whether it comes beside one of its name, for a response with these; none for one that
+    /// no other cache than the client's keeps.
+    #[must_use]
+    pub fn for_caches(
+        &self,
+        cache_control: Option<&[u8]>,
+        vary: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Option<(&'static str, String, bool)> {
+        let said = String::from_utf8_lossy(cache_control.unwrap_or_default()).to_ascii_lowercase();
+        let mut parts = said.split(',').map(str::trim).filter(|part| !part.is_empty());
+        if parts.clone().any(|part| matches!(part, "private" | "no-store")) {
+            return None;
+        }
+        match &self.varies {
+            Varies::Never => None,
+            Varies::By(names) => {
+                let known = vary().unwrap_or_default();
+                let mut known = known.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                let new = |name: &&str| !known.clone().any(|known| known.eq_ignore_ascii_case(name.as_bytes()));
+                let new: Vec<&str> = names.iter().map(|name| &**name).filter(new).collect();
+                (!new.is_empty() && !known.any(|name| name == b"*")).then(|| ("vary", new.join(", "), true))
+            }
+            Varies::Private => {
+                let mut value = "private".to_owned();
+                for part in parts.by_ref().filter(|part| *part != "public" && !part.starts_with("s-maxage")) {
+                    value.push_str(", ");
+                    value.push_str(part);
+                }
+                Some(("cache-control", value, false))
+            }
+        }
+    }
+}
+
+/// What all that can choose the answer depends on.
+fn varies(plan: &Plan, list: &[Decision<'_>]) -> Varies {
+    let mut all: Vec<Box<str>> = Vec::new();
+    for decision in list {
+        match &decision.flag().varies {
+            Varies::Never => {}
+            Varies::By(_) if plan.cache == Cache::Private => return Varies::Private,
+            Varies::By(names) => {
+                for name in names {
+                    if !all.contains(name) {
+                        all.push(name.clone());
+                    }
+                }
+            }
+            Varies::Private => return Varies::Private,
+        }
+    }
+    if all.is_empty() { Varies::Never } else { Varies::By(all.into()) }
 }
 
 /// Whether the request carries the inspection key.

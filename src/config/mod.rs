@@ -44,10 +44,28 @@ pub struct Config {
     pub flags: Vec<(FlagKey, Flag)>,
     /// Whether all decisions travel as one dictionary, too.
     pub dictionary: bool,
+    /// What caches are told of answers that a decision has chosen.
+    pub cache: Cache,
     /// What a request must carry to be told the decisions.
     pub inspect: Option<Inspect>,
     /// Where others get to see the decisions.
     pub telemetry: Telemetry,
+}
+
+/// What caches are told of answers that a decision has chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Cache {
+    /// By which request headers to tell them apart; to leave them to the client, where no header says it.
+    #[default]
+    Vary,
+    /// To leave them to the client.
+    Private,
+    /// Nothing.
+    None,
+}
+
+impl Cache {
+    const WORDS: [(&'static str, Self); 3] = [("vary", Self::Vary), ("private", Self::Private), ("none", Self::None)];
 }
 
 /// Where others get to see the decisions.
@@ -151,6 +169,9 @@ impl Config {
         }
         if let Some(dictionary) = object.field("dictionary") {
             config.dictionary = dictionary.boolean(problems).unwrap_or_default();
+        }
+        if let Some(field) = object.field("cache") {
+            config.cache = field.parse(problems, |text| read::word(text, &Cache::WORDS)).unwrap_or_default();
         }
         if let Some(field) = object.field("inspect") {
             config.inspect = inspect(&field, problems);

@@ -71,6 +71,13 @@ pub static CONFIG: Section = Section {
             "Sends all decisions as one RFC 9651 dictionary, too: `x-flags: checkout=v2, new-nav=?1`.",
         ),
         entry(
+            "cache",
+            Shape::Words,
+            "`vary`, `private` or `none`",
+            "`vary`",
+            "What caches are told of an answer whose upstream a decision has chosen: to tell requests apart by the headers that it depends on, to leave it to the client, or nothing.",
+        ),
+        entry(
             "inspect",
             Shape::Map(&INSPECT),
             "map",

@@ -16,7 +16,7 @@ use crate::guard::Store;
 use crate::lifecycle::Accepted;
 use crate::metric::Kind;
 use crate::outcome::Answer;
-use crate::plan::Property;
+use crate::plan::{Property, Varies};
 use crate::request::{host_address, host_claim};
 use crate::time::Timestamp;
 
@@ -117,6 +117,17 @@ pub(super) fn apply_to_response(carry: &OnResponse) {
     if let Some(cookie) = &carry.cookie {
         // Added, not set: the upstream's own cookies stay.
         let _ = hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, "set-cookie", cookie.as_bytes());
+    }
+    if carry.varies != Varies::Never {
+        let header = |name| get(vec!["response", "headers", name]);
+        if let Some((name, value, beside)) = carry.for_caches(header("cache-control").as_deref(), || header("vary")) {
+            let value = value.as_bytes();
+            let _ = if beside {
+                hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value)
+            } else {
+                hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value))
+            };
+        }
     }
     if let Some(inspection) = &carry.inspection {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, INSPECTION, Some(inspection.as_bytes()));

@@ -7,8 +7,8 @@ use super::inputs::{Input, Interner};
 use super::reply::Reply;
 use super::watch::{GUARDS, Watch};
 use super::work;
-use super::{Condition, Flag, Index, Mark, Match, Plan, Property, Rule, Series, Serve, Source, Subject, Variant, VariantId};
-use crate::config::{self, Config, Exposure, Flag as FlagConfig, Metrics, SourceKind};
+use super::{Condition, Flag, Index, Mark, Match, Plan, Property, Rule, Series, Serve, Source, Subject, Variant, VariantId, Varies};
+use crate::config::{self, Cache, Config, Exposure, Flag as FlagConfig, Metrics, SourceKind};
 use crate::hash::Salt;
 use crate::metric::{MOST, OTHER};
 use crate::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, SegmentName, VariantName, item};
@@ -53,6 +53,7 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
         segments,
         identities: compiler.identities.into(),
         dictionary: config.dictionary,
+        cache: config.cache,
         inspect: config.inspect.clone(),
         inspect_slot,
         telemetry: config.telemetry,
@@ -64,6 +65,12 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
         series: Series::default(),
     };
     work::check(&plan, &at, problems);
+    if config.cache != Cache::None && problems.errors().is_empty() {
+        let varies: Vec<Varies> = plan.flags.iter().map(|flag| Varies::new(&plan, flag)).collect();
+        for (flag, varies) in plan.flags.iter_mut().zip(varies) {
+            flag.varies = varies;
+        }
+    }
     plan.series = Series::new(&plan);
     let together = plan.series.together(&plan).count();
     if together > 0 && problems.errors().is_empty() {
@@ -213,6 +220,7 @@ impl Compiler<'_> {
             kill: flag.kill,
             rules: rules.into(),
             routes: flag.route.is_some(),
+            varies: Varies::Never,
             metrics: flag.metrics.unwrap_or(if flag.is_watched() { Metrics::All } else { Metrics::Counts }),
             watch: None,
         }

@@ -7,7 +7,7 @@
 use core::hash::{Hash, Hasher};
 
 use super::Match;
-use super::work::{compare, looks};
+use super::work::{add, compare, looks};
 use crate::order;
 
 /// Which flags are worth asking for a request.
@@ -65,37 +65,36 @@ impl Index {
 
     /// The most that looking flags up and asking those that can match one request costs, by what each of them does.
     pub(super) fn heaviest(&self, prices: &[usize]) -> usize {
-        let sum = |ids: &[usize]| {
-            ids.iter().filter_map(|id| prices.get(*id)).fold(0_usize, |sum, price| sum.saturating_add(*price))
+        let mut sum = 0;
+        let add_all = |ids: &[usize], sum: &mut usize| {
+            for id in ids {
+                add(sum, 1, prices.get(*id).copied().unwrap_or_default());
+            }
         };
-        // With a host or a path come those that stand under its own beginnings, or its own domains.
-        let most = |table: &Table, among: &dyn Fn(&[u8]) -> usize| {
-            table.iter().map(|(key, _)| among(key)).max().unwrap_or_default()
-        };
-        let domains = |key: &[u8]| {
-            let borders = key.iter().enumerate().filter(|(at, byte)| **byte == b'.' && (*at != 1 || key.first() != Some(&b'*')));
-            let wild = borders.map(|(at, _)| [b"*", key.get(at..).unwrap_or_default()].concat());
-            wild.fold(sum(look_up(&self.hosts, key)), |all, key| all.saturating_add(sum(look_up(&self.hosts, &key))))
-        };
-        let prefixes = |key: &[u8]| {
-            let ends = key.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-            let ends = ends.map(|end| sum(look_up(&self.paths, key.get(..end).unwrap_or_default())));
-            ends.fold(sum(look_up(&self.paths, key)), usize::saturating_add)
-        };
-        let search = |table: &Table, borders: usize| {
-            let longest = table.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
-            // A key that is looked up is half as long as the longest, on the average.
-            borders.saturating_mul(looks(table.len())).saturating_mul(compare(longest >> 1))
-        };
-        [
-            sum(&self.always),
-            most(&self.hosts, &domains),
-            most(&self.paths, &prefixes),
-            search(&self.hosts, self.labels),
-            search(&self.paths, self.segments),
-        ]
-        .into_iter()
-        .fold(0, usize::saturating_add)
+        add_all(&self.always, &mut sum);
+        for (table, borders, wild) in [(&self.hosts, self.labels, true), (&self.paths, self.segments, false)] {
+            let (mut heaviest, mut longest) = (0, 0);
+            for (key, ids) in table {
+                // Beside it stand those of its beginnings, if it is a path, and of its domains, if it is a host.
+                let mut together = 0;
+                add_all(ids, &mut together);
+                let border = if wild { b'.' } else { b'/' };
+                // A wildcard is its own domain.
+                let own = if key.first() == Some(&b'*') { 2 } else { 1 };
+                for (at, _) in key.iter().enumerate().skip(own).filter(|(_, byte)| **byte == border) {
+                    let mut domain = vec![b'*'];
+                    domain.extend(key.get(at..).unwrap_or_default());
+                    let other = if wild { &domain } else { key.get(..at).unwrap_or_default() };
+                    add_all(look_up(table, other), &mut together);
+                }
+                heaviest = heaviest.max(together);
+                longest = longest.max(key.len());
+            }
+            add(&mut sum, 1, heaviest);
+            // What is looked up is half as long as the longest, on the average.
+            add(&mut sum, borders.saturating_mul(looks(table.len())), compare(longest >> 1));
+        }
+        sum
     }
 
     /// Calls `visit` with each flag worth asking, in key order, each once.

@@ -104,6 +104,11 @@ impl Inputs {
         header.map_or_else(String::new, |(name, _)| format!("header {}", String::from_utf8_lossy(name)))
     }
 
+    /// The headers that play a part, by name.
+    pub(super) fn header_names(&self) -> impl Iterator<Item = (&[u8], Place)> {
+        self.headers.entries.iter().map(|(name, place)| (&**name, *place))
+    }
+
     /// How many names a header is compared with at most.
     pub(super) fn longest_run(&self) -> usize {
         let runs = self.headers.buckets.split(|number| *number == 0);

@@ -10,6 +10,7 @@ mod inputs;
 mod print;
 mod reply;
 mod series;
+mod varies;
 mod watch;
 mod work;
 
@@ -20,9 +21,10 @@ pub use index::Index;
 pub use inputs::{Inputs, Place, Property, Slot};
 pub use reply::Reply;
 pub use series::Series;
+pub use varies::Varies;
 pub use watch::{Judged, Watch};
 
-use crate::config::{Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step, Telemetry};
+use crate::config::{Cache, Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step, Telemetry};
 use crate::hash::Salt;
 use crate::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
 use crate::problem::Problems;
@@ -61,6 +63,7 @@ pub struct Plan {
     /// The flags that are watched: guarded, limited or rescued.
     watches: Box<[Watch]>,
     pub(crate) dictionary: bool,
+    pub(crate) cache: Cache,
     pub(crate) inspect: Option<Inspect>,
     pub(crate) inspect_slot: Option<Slot>,
     pub(crate) telemetry: Telemetry,
@@ -185,6 +188,8 @@ pub struct Flag {
     pub(crate) kill: bool,
     pub(crate) rules: Box<[Rule]>,
     pub(crate) routes: bool,
+    /// What its decision depends on, if caches must know.
+    pub(crate) varies: Varies,
     /// What is counted of it.
     pub(crate) metrics: Metrics,
     /// Its place among the watched flags.

@@ -5,7 +5,7 @@
 //! rules, and each segment once. Never looks at a request; that what clients send costs little is up to its reader.
 
 use super::inputs::Property;
-use super::{Condition, Flag, Match, Plan, Rule, Serve};
+use super::{Condition, Flag, Plan, Serve};
 use crate::config::{Metrics, Operator};
 use crate::problem::{FieldPath, Problems};
 use crate::request::LOOKED_AT;
@@ -48,69 +48,79 @@ pub(super) fn check(plan: &Plan, at: &FieldPath<'_>, problems: &mut Problems) {
 
 /// What the plan can cost a request, in nanoseconds.
 fn of(plan: &Plan) -> usize {
-    let flags: Vec<usize> = plan.flags.iter().map(|flag| of_flag(plan, flag)).collect();
-    let properties = plan.inputs.properties().filter(|property| **property != Property::Proxy).count();
-    [
-        plan.index.heaviest(&flags),
-        sum(plan.segments.iter().map(of_condition)),
-        sum(plan.identities.iter().map(|sources| sources.len().saturating_mul(price::SOURCE))),
-        properties.saturating_mul(price::PROPERTY),
-        plan.inputs.token_claims.len().saturating_mul(price::TOKEN_CLAIM),
-        plan.inputs.longest_run().saturating_mul(price::PLACE),
-    ]
-    .into_iter()
-    .fold(0, usize::saturating_add)
+    let mut prices = vec![0; plan.flags.len()];
+    for (flag, price) in plan.flags.iter().zip(&mut prices) {
+        of_flag(plan, flag, price);
+    }
+    let mut sum = plan.index.heaviest(&prices);
+    for segment in &plan.segments {
+        of_condition(segment, &mut sum);
+    }
+    for sources in &plan.identities {
+        add(&mut sum, sources.len(), price::SOURCE);
+    }
+    let inputs = &plan.inputs;
+    let proxy = inputs.properties.iter().filter(|(property, _)| *property == Property::Proxy).count();
+    add(&mut sum, inputs.properties.len().saturating_sub(proxy), price::PROPERTY);
+    add(&mut sum, inputs.token_claims.len(), price::TOKEN_CLAIM);
+    add(&mut sum, inputs.longest_run(), price::PLACE);
+    sum
 }
 
-fn sum(prices: impl Iterator<Item = usize>) -> usize {
-    prices.fold(0, usize::saturating_add)
+/// Adds so many of a price.
+pub(super) fn add(sum: &mut usize, count: usize, price: usize) {
+    *sum = sum.saturating_add(count.saturating_mul(price));
 }
 
-fn of_flag(plan: &Plan, flag: &Flag) -> usize {
-    let writes = flag.variants.iter().map(|variant| variant.writes.len()).max().unwrap_or_default();
-    let write = if plan.shared.is_empty() { price::WRITE } else { price::WRITE.saturating_mul(2) };
-    let draws = flag.rules.iter().any(|rule| rule.draws() || matches!(rule.serve, Serve::Split { .. }));
-    let times = flag.metrics == Metrics::All;
-    [
-        price::FLAG,
-        writes.saturating_mul(write),
-        if draws { price::DRAW } else { 0 },
-        if times { price::TIMES } else { 0 },
-        of_match(&flag.matches),
-        sum(flag.rules.iter().map(of_rule)),
-    ]
-    .into_iter()
-    .fold(0, usize::saturating_add)
+fn of_flag(plan: &Plan, flag: &Flag, sum: &mut usize) {
+    add(sum, 1, price::FLAG);
+    let mut writes = 0;
+    for variant in &flag.variants {
+        writes = writes.max(variant.writes.len());
+    }
+    add(sum, writes, if plan.shared.is_empty() { price::WRITE } else { price::WRITE.saturating_mul(2) });
+    add(sum, usize::from(flag.metrics == Metrics::All), price::TIMES);
+    for host in &flag.matches.hosts {
+        add(sum, 1, compare(host.as_str().len()));
+    }
+    for path in &flag.matches.paths {
+        add(sum, 1, compare(path.as_str().len()));
+    }
+    add(sum, flag.matches.methods.len(), compare(0));
+    let mut draws = false;
+    for rule in &flag.rules {
+        add(sum, 1, price::RULE);
+        if let Some(when) = &rule.when {
+            of_condition(when, sum);
+        }
+        if let Serve::Split { bounds, .. } = &rule.serve {
+            add(sum, bounds.len(), 2);
+            draws = true;
+        }
+        draws |= rule.draws();
+    }
+    add(sum, usize::from(draws), price::DRAW);
 }
 
-fn of_match(flag: &Match) -> usize {
-    let hosts = flag.hosts.iter().map(|host| compare(host.as_str().len()));
-    let paths = flag.paths.iter().map(|path| compare(path.as_str().len()));
-    sum(hosts.chain(paths).chain(flag.methods.iter().map(|method| compare(method.as_str().len()))))
-}
-
-fn of_rule(rule: &Rule) -> usize {
-    let parts = if let Serve::Split { bounds, .. } = &rule.serve { bounds.len() } else { 0 };
-    let when = rule.when.as_ref().map_or(0, of_condition);
-    when.saturating_add(parts.saturating_mul(2)).saturating_add(price::RULE)
-}
-
-fn of_condition(condition: &Condition) -> usize {
-    let price = match condition {
-        Condition::All(parts) | Condition::Any(parts) => sum(parts.iter().map(of_condition)),
-        Condition::Not(part) => of_condition(part),
+fn of_condition(condition: &Condition, sum: &mut usize) {
+    add(sum, 1, price::TEST);
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().for_each(|part| of_condition(part, sum)),
+        Condition::Not(part) => of_condition(part, sum),
         // What it says is counted once, however often it is asked.
-        Condition::Segment(_) => 0,
-        Condition::Test(_, operator) => of_operator(operator),
-    };
-    price.saturating_add(price::TEST)
+        Condition::Segment(_) => {}
+        Condition::Test(_, operator) => add(sum, 1, of_operator(operator)),
+    }
 }
 
 fn of_operator(operator: &Operator) -> usize {
     match operator {
         Operator::Equals(known) | Operator::StartsWith(known) | Operator::EndsWith(known) => compare(known.len()),
         Operator::In(known) => {
-            let longest = known.iter().map(|known| known.len()).max().unwrap_or_default();
+            let mut longest = 0;
+            for known in known {
+                longest = longest.max(known.len());
+            }
             looks(known.len()).saturating_mul(compare(longest))
         }
         Operator::Contains(known) => search(known.len()),
@@ -119,9 +129,12 @@ fn of_operator(operator: &Operator) -> usize {
         Operator::Semver(_) => price::SEMVER,
         Operator::Number(_) => price::NUMBER,
         Operator::Glob(pattern) => {
-            let pieces = pattern.split(|byte| *byte == b'*').map(<[u8]>::len);
-            let longest = search(pieces.clone().max().unwrap_or_default());
-            pieces.count().saturating_mul(price::PIECE).saturating_add(longest)
+            let (mut price, mut longest) = (0, 0);
+            for piece in pattern.split(|byte| *byte == b'*') {
+                add(&mut price, 1, price::PIECE);
+                longest = longest.max(piece.len());
+            }
+            price.saturating_add(search(longest))
         }
     }
 }
