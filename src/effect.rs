@@ -14,6 +14,7 @@ use crate::name::item;
 use crate::order;
 use crate::plan::{DICTIONARY, Plan, Varies};
 use crate::request::Request;
+use crate::search;
 
 /// The response header of inspection.
 pub const INSPECTION: &str = "x-tidegate";
@@ -125,11 +126,10 @@ pub fn rewritten<'e>(headers: &'e [(String, Vec<u8>)], effects: &'e [Effect<'_>]
     let removed = effects.iter().map_while(|effect| if let Effect::Remove(name) = effect { Some(*name) } else { None });
     let written = effects.iter().filter_map(Effect::written);
     // Whatever stood under a name that is written has been removed by an effect of its own.
-    let gone = order::of(removed.map(str::as_bytes));
-    let has = |name: &[u8]| gone.binary_search_by(|(gone, _)| (*gone).cmp(name)).is_ok();
-    // All others are named as they were sent.
-    let baggage = has(BAGGAGE.as_bytes());
-    let gone = |name: &str| has(name.as_bytes()) || baggage && name.eq_ignore_ascii_case(BAGGAGE);
+    let removed: Vec<String> = removed.map(str::to_ascii_lowercase).collect();
+    let gone = order::of(removed.iter().map(String::as_bytes));
+    let has = |name: &str| gone.binary_search_by(|(gone, _)| (*gone).cmp(name.as_bytes())).is_ok();
+    let gone = |name: &str| !removed.is_empty() && has(&name.to_ascii_lowercase());
     let kept = headers.iter().filter(|(name, _)| !gone(name)).map(|(name, value)| (name.as_str(), value.as_slice()));
     kept.chain(written).collect()
 }
@@ -222,26 +222,26 @@ impl OnResponse {
         &self,
         cache_control: Option<&[u8]>,
         vary: impl FnOnce() -> Option<Vec<u8>>,
-    ) -> Option<(&'static str, String, bool)> {
-        let said = String::from_utf8_lossy(cache_control.unwrap_or_default()).to_ascii_lowercase();
-        let mut parts = said.split(',').map(str::trim).filter(|part| !part.is_empty());
-        if parts.clone().any(|part| matches!(part, "private" | "no-store")) {
+    ) -> Option<(&'static str, Vec<u8>, bool)> {
+        let said = cache_control.unwrap_or_default();
+        if !said.is_empty() && search::words([&b"private"[..], b"no-store"], said).contains(&true) {
             return None;
         }
         match &self.varies {
             Varies::Never => None,
             Varies::By(names) => {
                 let known = vary().unwrap_or_default();
-                let mut known = known.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-                let new = |name: &&str| !known.clone().any(|known| known.eq_ignore_ascii_case(name.as_bytes()));
-                let new: Vec<&str> = names.iter().map(|name| &**name).filter(new).collect();
-                (!new.is_empty() && !known.any(|name| name == b"*")).then(|| ("vary", new.join(", "), true))
+                let new = known != b"*" && !known.eq_ignore_ascii_case(names.as_bytes());
+                new.then(|| ("vary", names.as_bytes().to_vec(), true))
             }
             Varies::Private => {
-                let mut value = "private".to_owned();
-                for part in parts.by_ref().filter(|part| *part != "public" && !part.starts_with("s-maxage")) {
-                    value.push_str(", ");
-                    value.push_str(part);
+                let mut value = b"private".to_vec();
+                for part in said.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    // What is meant for other caches than the client's.
+                    if !part.is_empty() && search::words([&b"public"[..], b"s-maxage"], part) == [false; 2] {
+                        value.extend_from_slice(b", ");
+                        value.extend_from_slice(part);
+                    }
                 }
                 Some(("cache-control", value, false))
             }
@@ -251,17 +251,17 @@ impl OnResponse {
 
 /// What all that can choose the answer depends on.
 fn varies(plan: &Plan, list: &[Decision<'_>]) -> Varies {
-    let mut all: Vec<Box<str>> = Vec::new();
+    let mut all = String::new();
     for decision in list {
         match &decision.flag().varies {
             Varies::Never => {}
             Varies::By(_) if plan.cache == Cache::Private => return Varies::Private,
+            Varies::By(names) if all == **names => {}
             Varies::By(names) => {
-                for name in names {
-                    if !all.contains(name) {
-                        all.push(name.clone());
-                    }
+                if !all.is_empty() {
+                    all.push_str(", ");
                 }
+                all.push_str(names);
             }
             Varies::Private => return Varies::Private,
         }

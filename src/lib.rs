@@ -7,7 +7,8 @@
 //!
 //! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`effect`]; then the way back:
 //! [`outcome`], [`guard`], [`standing`]. The values that they are made of stand in [`hash`], [`share`], [`decimal`],
-//! [`time`], [`name`] and [`reason`]; what every hop can see, in [`baggage`]. What becomes of a push is said by
+//! [`time`], [`name`] and [`reason`]; what every hop can see, in [`baggage`], and what instances
+//! in one chain tell each other, in [`chain`]. What becomes of a push is said by
 //! [`lifecycle`]; what is counted stands in [`metric`], and [`count`] counts it; [`page`] shows it. There are two doors,
 //! and neither holds a rule: `filter` is the one to Envoy, in the wasm build only; [`cli`] is the one for people, with the
 //! feature of its name.

@@ -14,10 +14,7 @@ use crate::chain::{Chain, Writer};
 use crate::config::{ClaimPath, Node};
 use crate::path;
 use crate::plan::{Inputs, Place, Slot};
-use crate::search;
-
-/// The longest value that conditions and identities look at.
-pub(crate) const LOOKED_AT: usize = 4 * 1024;
+use crate::search::{self, LOOKED_AT};
 
 /// The longest token whose claims are looked at.
 const TOKEN_MAX: usize = 16 * 1024;

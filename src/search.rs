@@ -3,6 +3,9 @@
 //! It keeps, as bits, which beginnings of the pattern fit the bytes just read ("shift-and"). So no pattern and no value
 //! is slow, `?` costs nothing, and several words can be looked for at once. Never allocates, and never goes back.
 
+/// The longest value that conditions and identities look at.
+pub(crate) const LOOKED_AT: usize = 4 * 1024;
+
 /// The longest pattern: what a condition may compare with.
 const LONGEST: usize = 1_024;
 

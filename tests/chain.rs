@@ -44,9 +44,10 @@ fn instance(name: &str, config: &str) -> Value {
 fn chain(configs: &[String]) -> Envoy {
     let (last, before) = configs.split_last().unwrap();
     let names = ["first", "second", "third"];
-    let scene = before.iter().zip(names).fold(Scene::new(last.clone()), |scene, (config, name)| {
-        scene.filter(instance(name, config))
-    });
+    let scene = before
+        .iter()
+        .zip(names)
+        .fold(Scene::new(last.clone()), |scene, (config, name)| scene.filter(instance(name, config)));
     scene.start()
 }
 
@@ -83,9 +84,13 @@ fn what_an_instance_before_wrote_stays() {
         ("good, inert", vec![a.clone(), inert.clone()], vec!["x-flag-a"], Some("a=?1")),
         ("inert, good", vec![inert.clone(), b.clone()], vec!["x-flag-b"], Some("b=?1")),
         ("inert, inert", vec![inert.clone(), inert.clone()], vec![], None),
-        ("good, good, inert", vec![a.clone(), b.clone(), inert.clone()], vec!["x-flag-a", "x-flag-b"], Some("a=?1, b=?1")),
+        (
+            "good, good, inert",
+            vec![a.clone(), b.clone(), inert.clone()],
+            vec!["x-flag-a", "x-flag-b"],
+            Some("a=?1, b=?1"),
+        ),
         ("good, inert, good", vec![a.clone(), inert, b.clone()], vec!["x-flag-a", "x-flag-b"], Some("a=?1, b=?1")),
-        
     ] {
         let envoy = chain(&configs);
         let plain = envoy.client().send(&Request::get("/")).upstream();
@@ -136,10 +141,13 @@ fn a_redirect_inside_is_no_forgery_and_leaves_nothing_behind() {
             for listener in bootstrap["static_resources"]["listeners"].as_array_mut().unwrap() {
                 if listener["name"] == "upstream-v1" {
                     let filters = &mut listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"];
-                    filters.as_array_mut().unwrap().insert(0, json!({"name": "redirects", "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
-                        "default_source_code": {"inline_string": REDIRECTS},
-                    }}));
+                    filters.as_array_mut().unwrap().insert(
+                        0,
+                        json!({"name": "redirects", "typed_config": {
+                            "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+                            "default_source_code": {"inline_string": REDIRECTS},
+                        }}),
+                    );
                 }
             }
         })

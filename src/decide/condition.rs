@@ -8,8 +8,8 @@ use core::net::IpAddr;
 use crate::config::Operator;
 use crate::decimal::Decimal;
 use crate::plan::{Condition, Plan, Subject};
-use crate::request::{LOOKED_AT, Request, Value};
-use crate::search;
+use crate::request::{Request, Value};
+use crate::search::{self, LOOKED_AT};
 
 use super::identity::Identities;
 use super::witness::Witness;

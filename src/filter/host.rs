@@ -121,11 +121,10 @@ pub(super) fn apply_to_response(carry: &OnResponse) {
     if carry.varies != Varies::Never {
         let header = |name| get(vec!["response", "headers", name]);
         if let Some((name, value, beside)) = carry.for_caches(header("cache-control").as_deref(), || header("vary")) {
-            let value = value.as_bytes();
             let _ = if beside {
-                hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value)
+                hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, &value)
             } else {
-                hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value))
+                hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(&value))
             };
         }
     }

@@ -7,7 +7,10 @@ use super::inputs::{Input, Interner};
 use super::reply::Reply;
 use super::watch::{GUARDS, Watch};
 use super::work;
-use super::{Condition, Flag, Index, Mark, Match, Plan, Property, Rule, Series, Serve, Source, Subject, Variant, VariantId, Varies};
+use super::{
+    Condition, Flag, Index, Mark, Match, Plan, Property, Rule, Series, Serve, Source, Subject, Variant, VariantId,
+    Varies,
+};
 use crate::config::{self, Cache, Config, Exposure, Flag as FlagConfig, Metrics, SourceKind};
 use crate::hash::Salt;
 use crate::metric::{MOST, OTHER};

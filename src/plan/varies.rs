@@ -11,8 +11,8 @@ pub enum Varies {
     /// Nothing: they are the same for everybody.
     #[default]
     Never,
-    /// Tell requests apart by these headers.
-    By(Box<[Box<str>]>),
+    /// Tell requests apart by these headers, as `vary` has them.
+    By(Box<str>),
     /// Leave them to the client: no header says what they depend on.
     Private,
 }
@@ -22,7 +22,8 @@ impl Varies {
         if !flag.routes && flag.variants.iter().all(|variant| variant.reply.is_none()) {
             return Self::Never;
         }
-        let mut used = Used { plan, slots: vec![false; plan.inputs.slots()], segments: vec![false; plan.segments.len()] };
+        let mut used =
+            Used { plan, slots: vec![false; plan.inputs.slots()], segments: vec![false; plan.segments.len()] };
         for rule in &flag.rules {
             if let Some(when) = &rule.when {
                 used.condition(when, flag.identity);
@@ -77,25 +78,28 @@ impl Used<'_> {
 
     fn varies(self, inputs: &Inputs) -> Varies {
         let used = |slot: super::Slot| self.slots.get(slot.index()) == Some(&true);
+        let token = inputs.token_claims.iter().any(|(_, slot)| used(*slot));
+        let device = inputs.device.is_some_and(used);
         if inputs.properties.iter().any(|(_, slot)| used(*slot)) {
             return Varies::Private;
         }
-        let mut names: Vec<Box<str>> = Vec::new();
-        for (name, place) in inputs.header_names() {
-            if matches!(place, Place::Slot(slot) if used(slot)) {
-                names.push(String::from_utf8_lossy(name).into());
-            }
-        }
+        let mut names = String::new();
         let mut add = |wanted: bool, name: &str| {
-            if wanted && !names.iter().any(|known| **known == *name) {
-                names.push(name.into());
+            if wanted {
+                if !names.is_empty() {
+                    names.push_str(", ");
+                }
+                names.push_str(name);
             }
         };
+        // The headers that other inputs are made of are inputs themselves.
+        let made_of = [(token, "authorization"), (device, "user-agent"), (device, "sec-ch-ua-mobile")];
+        for (name, place) in inputs.header_names() {
+            let name = core::str::from_utf8(name).unwrap_or_default();
+            let part = made_of.iter().any(|(used, known)| *used && *known == name);
+            add(part || matches!(place, Place::Slot(slot) if used(slot)), name);
+        }
         add(inputs.cookies.iter().any(|(_, slot)| used(*slot)), "cookie");
-        add(inputs.token_claims.iter().any(|(_, slot)| used(*slot)), "authorization");
-        let device = inputs.device.is_some_and(used);
-        add(device, "user-agent");
-        add(device, "sec-ch-ua-mobile");
         if names.is_empty() { Varies::Never } else { Varies::By(names.into()) }
     }
 }

@@ -8,7 +8,7 @@ use super::inputs::Property;
 use super::{Condition, Flag, Plan, Serve};
 use crate::config::{Metrics, Operator};
 use crate::problem::{FieldPath, Problems};
-use crate::request::LOOKED_AT;
+use crate::search::LOOKED_AT;
 
 /// What a plan may cost a request, in microseconds; the rest of a millisecond is for reading what was sent.
 const MOST: usize = 600;
@@ -38,7 +38,8 @@ mod price {
 /// Refuses a plan that could cost a request too much, and warns of one that comes close.
 pub(super) fn check(plan: &Plan, at: &FieldPath<'_>, problems: &mut Problems) {
     let micros = of(plan).div_ceil(1_000);
-    let what = "microseconds of CPU time: by the flags that can match it, their headers and conditions, and all segments";
+    let what =
+        "microseconds of CPU time: by the flags that can match it, their headers and conditions, and all segments";
     if micros > MOST {
         problems.error(at, format_args!("may cost one request at most {MOST}, not {micros} {what}"));
     } else if micros.saturating_mul(5) >= MOST.saturating_mul(4) {
