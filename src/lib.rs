@@ -7,7 +7,8 @@
 //!
 //! Read in this order: [`problem`], [`config`], [`plan`], [`request`], [`decide`], [`effect`]; then the way back:
 //! [`outcome`], [`guard`], [`standing`]. The values that they are made of stand in [`hash`], [`share`], [`decimal`],
-//! [`time`], [`name`] and [`reason`]; what every hop can see, in [`baggage`]. What becomes of a push is said by
+//! [`time`], [`name`] and [`reason`]; what every hop can see, in [`baggage`], and what instances
+//! in one chain tell each other, in [`chain`]. What becomes of a push is said by
 //! [`lifecycle`]; what is counted stands in [`metric`], and [`count`] counts it; [`page`] shows it. There are two doors,
 //! and neither holds a rule: `filter` is the one to Envoy, in the wasm build only; [`cli`] is the one for people, with the
 //! feature of its name.
@@ -21,6 +22,7 @@
 //! - An identity never leaves the engine: not in headers, not in logs, not in errors.
 
 pub mod baggage;
+pub mod chain;
 pub mod config;
 pub mod count;
 pub mod decide;
@@ -34,10 +36,12 @@ pub mod name;
 mod order;
 pub mod outcome;
 pub mod page;
+mod path;
 pub mod plan;
 pub mod problem;
 pub mod reason;
 pub mod request;
+mod search;
 pub mod share;
 pub mod standing;
 pub mod time;

@@ -17,8 +17,11 @@ use std::path::{Component, Path, PathBuf};
 use support::envoy::{module, repository};
 
 /// The modules of the engine and its door, in the order in which data flows through them.
-const FLOW: [&str; 23] = [
+const FLOW: [&str; 26] = [
     "order",
+    "path",
+    "search",
+    "chain",
     "hash",
     "problem",
     "decimal",

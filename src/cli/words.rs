@@ -233,8 +233,8 @@ pub(super) fn inspect(inspect: &Inspect) -> String {
         let page = if inspect.page { ", and the page" } else { "" };
         format!("header {header}{page}")
     });
-    let port = inspect.port.map(|port| format!("port {port}"));
-    header.into_iter().chain(port).collect::<Vec<_>>().join(", ")
+    let listener = inspect.listener.as_ref().map(|listener| format!("listener {listener}"));
+    header.into_iter().chain(listener).collect::<Vec<_>>().join(", ")
 }
 
 /// The word of a stage.

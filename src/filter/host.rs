@@ -10,12 +10,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
 
+use crate::chain::STATE;
 use crate::effect::{self, Effect, INSPECTION, OnResponse, rewritten};
 use crate::guard::Store;
 use crate::lifecycle::{self, Accepted};
 use crate::metric::Kind;
 use crate::outcome::{Answer, Moment, Time};
-use crate::plan::Property;
+use crate::plan::{Property, Varies};
 use crate::request::{host_address, host_claim};
 use crate::time::Timestamp;
 
@@ -113,11 +114,40 @@ pub(super) fn keep(states: &[(&str, Cow<'_, str>)]) {
     }
 }
 
+/// What the instances before this one in the chain have left, if there are any.
+pub(super) fn chain() -> Option<Vec<u8>> {
+    get(vec![STATE])
+}
+
+/// Leaves it to those behind this one.
+pub(super) fn keep_chain(state: &[u8]) {
+    let _ = hostcalls::set_property(vec![STATE], Some(state));
+}
+
+/// Makes what is left there outlive an internal redirect; where it is declared already, that is said again for nothing.
+pub(super) fn declare_chain() {
+    // `DeclarePropertyArguments {name: STATE, span: DownstreamRequest}` as protobuf.
+    let mut arguments = vec![0x0a, u8::try_from(STATE.len()).unwrap_or_default()];
+    arguments.extend_from_slice(STATE.as_bytes());
+    arguments.extend_from_slice(&[0x28, 0x01]);
+    let _ = hostcalls::call_foreign_function("declare_property", Some(&arguments));
+}
+
 /// Puts onto the response what it has to carry.
 pub(super) fn apply_to_response(carry: &OnResponse) {
     if let Some(cookie) = &carry.cookie {
         // Added, not set: the upstream's own cookies stay.
         let _ = hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, "set-cookie", cookie.as_bytes());
+    }
+    if carry.varies != Varies::Never {
+        let header = |name| get(vec!["response", "headers", name]);
+        if let Some((name, value, beside)) = carry.for_caches(header("cache-control").as_deref(), || header("vary")) {
+            let _ = if beside {
+                hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, &value)
+            } else {
+                hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(&value))
+            };
+        }
     }
     if let Some(inspection) = &carry.inspection {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, INSPECTION, Some(inspection.as_bytes()));
@@ -139,9 +169,10 @@ pub(super) fn status() -> Option<u64> {
     number(vec!["response", "code"])
 }
 
-/// The port of the listener that a request came by.
-pub(super) fn port() -> Option<u64> {
-    number(vec!["destination", "port"])
+/// What the listener that a request came by is called in its own metadata. Its port could not be trusted: it is the one
+/// that a PROXY header names, or to which a connection was sent before it was redirected to a sidecar.
+pub(super) fn listener() -> Option<Vec<u8>> {
+    get(vec!["xds", "listener_metadata", "filter_metadata", "tidegate", "listener"])
 }
 
 /// What the host knows of a request that is done, and whose answer took this long. To be asked only when it is.

@@ -53,6 +53,7 @@ impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
         let (name, key) = host::plugin();
         let bytes = host::configuration();
+        host::declare_chain();
         let (compiled, problems) = Plan::from_bytes(&bytes);
         let (unknown, warnings) = (problems.unknown_fields(), problems.warnings());
         for warning in unknown.iter().chain(warnings).take(WARNINGS) {

@@ -10,6 +10,7 @@ use proxy_wasm::types::Action;
 
 use super::plugin::Active;
 use super::{host, page};
+use crate::chain::Chain;
 use crate::count::{Served, times};
 use crate::decide::decide;
 use crate::effect::{self, OnResponse};
@@ -51,8 +52,13 @@ impl HttpContext for Stream {
         let inputs = plan.inputs();
         let headers = host::request_headers();
         let seen = headers.iter().map(|(name, value)| (&**name, &**value));
-        let request = Request::new(inputs, seen, inputs.properties().map(host::property));
-        if let Some(asked) = Page::asked(plan, &request, host::port) {
+        let mut request = Request::new(inputs, seen, inputs.properties().map(host::property));
+        let mut chain = None;
+        if request.has_owned() {
+            chain = host::chain();
+            request.judge(&Chain::new(chain.as_deref(), plan.mark()));
+        }
+        if let Some(asked) = Page::asked(plan, &request, host::listener) {
             page::answer(asked, &self.active, &headers);
             return Action::Pause;
         }
@@ -65,7 +71,7 @@ impl HttpContext for Stream {
         };
         let mut counts = counts.try_borrow_mut().ok();
         if let Some(counts) = &mut counts {
-            self.served = counts.decided(plan, &decisions, request.forged().len());
+            self.served = counts.decided(plan, &decisions, request.forged());
         }
         self.wait = match (decisions.list().is_empty(), end) {
             (true, _) => Wait::Over(Time::Unknown),
@@ -79,7 +85,13 @@ impl HttpContext for Stream {
             return Action::Pause;
         }
         self.entries = worker.map(|mut worker| worker.served(&decisions)).unwrap_or_default();
-        let refused = host::apply(&effect::on_request(plan, &request, &decisions), &headers);
+        let effects = effect::on_request(plan, &request, &decisions);
+        let mut written = effect::names(&effects).peekable();
+        if written.peek().is_some() {
+            let chain = chain.or_else(host::chain);
+            host::keep_chain(&Chain::new(chain.as_deref(), plan.mark()).and(plan.mark(), written));
+        }
+        let refused = host::apply(&effects, &headers);
         if let Some(counts) = &mut counts {
             counts.refused(refused);
         }

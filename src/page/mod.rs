@@ -15,6 +15,7 @@ use crate::effect::{Effect, asks};
 use crate::guard::ledger::Ledger;
 use crate::lifecycle::State;
 use crate::metric::CLASSES;
+use crate::name::HeaderValue;
 use crate::plan::{Flag, Plan, Serve, Variant, VariantId};
 use crate::request::Request;
 use crate::share::Ppm;
@@ -49,13 +50,14 @@ impl Page {
         }
     }
 
-    /// The page that a request asks for, if it may see it. The port that it came by is asked for only then.
+    /// The page that a request asks for, if it may see it. What its listener is called is asked for only then.
     #[must_use]
-    pub fn asked(plan: &Plan, request: &Request<'_>, port: impl FnOnce() -> Option<u64>) -> Option<Self> {
+    pub fn asked(plan: &Plan, request: &Request<'_>, listener: impl FnOnce() -> Option<Vec<u8>>) -> Option<Self> {
         let inspect = plan.inspect.as_ref()?;
         let page = Self::of(request.path()).filter(|_| matches!(request.method(), b"GET" | b"HEAD"))?;
         let by_key = inspect.page && asks(plan, request);
-        (by_key || inspect.port.is_some_and(|open| port() == Some(u64::from(open)))).then_some(page)
+        let open = |name: &HeaderValue| listener().is_some_and(|listener| listener == name.as_str().as_bytes());
+        (by_key || inspect.listener.as_ref().is_some_and(open)).then_some(page)
     }
 
     /// The headers of what it shows: nobody keeps it, and it reaches out to nothing but the proxy that served it.

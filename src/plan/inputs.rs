@@ -59,6 +59,16 @@ impl Inputs {
         inputs
     }
 
+    /// Where the value of the cookie of this name goes, if it is looked at.
+    pub(crate) fn cookie(&self, name: &[u8]) -> Option<Slot> {
+        look_up(&self.cookies, name)
+    }
+
+    /// Where the value of the query parameter of this name goes, if it is looked at.
+    pub(crate) fn query(&self, name: &[u8]) -> Option<Slot> {
+        look_up(&self.queries, name)
+    }
+
     /// What must be asked of the host, apart from the request's headers.
     pub fn properties(&self) -> impl Iterator<Item = &Property> {
         self.properties.iter().map(|(property, _)| property)
@@ -94,6 +104,17 @@ impl Inputs {
         header.map_or_else(String::new, |(name, _)| format!("header {}", String::from_utf8_lossy(name)))
     }
 
+    /// The headers that play a part, by name.
+    pub(super) fn header_names(&self) -> impl Iterator<Item = (&[u8], Place)> {
+        self.headers.entries.iter().map(|(name, place)| (&**name, *place))
+    }
+
+    /// How many names a header is compared with at most.
+    pub(super) fn longest_run(&self) -> usize {
+        let runs = self.headers.buckets.split(|number| *number == 0);
+        runs.map(<[u16]>::len).max().unwrap_or_default()
+    }
+
     /// How many slots a request has.
     #[must_use]
     pub(crate) fn slots(&self) -> usize {
@@ -114,6 +135,17 @@ impl Inputs {
         self.header(name, |place| owned |= matches!(place, Place::Owned | Place::Baggage));
         owned
     }
+}
+
+fn look_up(names: &[(ParameterName, Slot)], name: &[u8]) -> Option<Slot> {
+    let place = names.binary_search_by(|(known, _)| known.as_str().as_bytes().cmp(name)).ok()?;
+    names.get(place).map(|(_, slot)| *slot)
+}
+
+/// Adds a name in order.
+fn insert(names: &mut Vec<(ParameterName, Slot)>, name: ParameterName, slot: Slot) {
+    let place = names.partition_point(|(known, _)| *known < name);
+    names.insert(place, (name, slot));
 }
 
 /// The part that a request header plays.
@@ -285,8 +317,8 @@ impl Interner {
                     }
                     entries.push((name.as_str().as_bytes().into(), Place::Slot(slot)));
                 }
-                Input::Cookie(name) => cookies.push((name, slot)),
-                Input::Query(name) => queries.push((name, slot)),
+                Input::Cookie(name) => insert(&mut cookies, name, slot),
+                Input::Query(name) => insert(&mut queries, name, slot),
                 Input::Property(property) => properties.push((property, slot)),
                 Input::TokenClaim(path) => token_claims.push((path, slot)),
                 Input::Device => inputs.device = Some(slot),

@@ -10,7 +10,9 @@ mod inputs;
 mod print;
 mod reply;
 mod series;
+mod varies;
 mod watch;
+mod work;
 
 use core::hash::{Hash, Hasher};
 
@@ -19,9 +21,10 @@ pub use index::Index;
 pub use inputs::{Inputs, Place, Property, Slot};
 pub use reply::Reply;
 pub use series::Series;
+pub use varies::Varies;
 pub use watch::{Judged, Watch};
 
-use crate::config::{Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step, Telemetry};
+use crate::config::{Cache, Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step, Telemetry};
 use crate::hash::Salt;
 use crate::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
 use crate::problem::Problems;
@@ -60,16 +63,18 @@ pub struct Plan {
     /// The flags that are watched: guarded, limited or rescued.
     watches: Box<[Watch]>,
     pub(crate) dictionary: bool,
+    pub(crate) cache: Cache,
     pub(crate) inspect: Option<Inspect>,
     pub(crate) inspect_slot: Option<Slot>,
     pub(crate) telemetry: Telemetry,
-    /// Whether two flags can write one header, so that the first must be kept.
-    pub(crate) shared_headers: bool,
+    /// The headers that two flags can write, of which the first must be kept, sorted.
+    pub(crate) shared: Box<[OwnedHeader]>,
     /// Whether a decision depends on the time.
     needs_time: bool,
     /// Where the types of answer stand that a client takes.
     pub(crate) accept: Option<Slot>,
     inputs: Inputs,
+    mark: Mark,
     owned: Box<[OwnedHeader]>,
     revision: Option<Prose>,
     series: Series,
@@ -87,7 +92,8 @@ impl Plan {
 
     /// Compiles a config that was read with these problems, and adds those that only its whole shows.
     pub fn compile(config: &Config, problems: &mut Problems) -> Compiled {
-        let plan = compile::plan(config, problems);
+        let mut plan = compile::plan(config, problems);
+        plan.mark = Mark(format!("@{:016x}", plan.fingerprint()).into());
         if problems.errors().is_empty() { Compiled::Ready(plan) } else { Compiled::Broken(Self::inert(plan.owned)) }
     }
 
@@ -109,6 +115,12 @@ impl Plan {
         let mut print = print::Fingerprint::default();
         self.hash(&mut print);
         print.finish()
+    }
+
+    /// What tells instances with other plans apart, in one chain.
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        &self.mark.0
     }
 
     /// What must be fetched for a request.
@@ -154,6 +166,14 @@ impl Plan {
     }
 }
 
+/// The fingerprint of a plan as text, which is no part of it.
+#[derive(Debug, Default)]
+struct Mark(Box<str>);
+
+impl Hash for Mark {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 /// A flag, compiled.
 #[derive(Debug, Hash)]
 pub struct Flag {
@@ -168,6 +188,8 @@ pub struct Flag {
     pub(crate) kill: bool,
     pub(crate) rules: Box<[Rule]>,
     pub(crate) routes: bool,
+    /// What its decision depends on, if caches must know.
+    pub(crate) varies: Varies,
     /// What is counted of it.
     pub(crate) metrics: Metrics,
     /// Its place among the watched flags.

@@ -79,13 +79,15 @@ pub const CRATES: [Known; 37] = [
 ];
 
 /// Our own places: the file, what stands in the line, and why it cannot fail.
-pub const OURS: [(&str, &str, &str); 10] = [
+pub const OURS: [(&str, &str, &str); 12] = [
     ("src/effect.rs", "text.truncate(before)", "the length that the text had: not longer, and between characters"),
     ("src/lifecycle.rs", "self.0.split_off(surplus)", "less than the length, by the line above it"),
     ("src/plan/inputs.rs", "self.hashes.insert(first,", "a place that was found in the list by halving it"),
     ("src/guard/keep.rs", "self.0.insert(place,", "a place that was found in the list by halving it"),
     ("src/guard/keep.rs", "self.0.remove(place)", "a place at which something stood, two lines above it"),
     ("src/filter/plugin.rs", "warn!(", "no panic: the place of a line in the log"),
+    ("src/plan/inputs.rs", "names.insert(place,", "a place that was found in the list by halving it"),
+    ("src/plan/compile.rs", "shared.insert(place,", "a place that was found in the list by halving it"),
     ("src/filter/meters.rs", "defined.insert(place,", "a place that was found in the list by halving it"),
     ("src/filter/root.rs", "info!(", "no panic: the place of a line in the log"),
     ("src/filter/root.rs", "warn!(", "no panic: the place of a line in the log"),

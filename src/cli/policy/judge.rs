@@ -13,8 +13,8 @@ use crate::cli::finding::Finding;
 use crate::cli::screen::count;
 use crate::cli::{logic, words};
 use crate::config::{Config, Exposure, Flag, Match, Rule, Step};
-use crate::decide::condition::glob;
 use crate::name::FlagKey;
+use crate::search::glob;
 use crate::share::Ppm;
 use crate::time::{Span, Timestamp};
 
