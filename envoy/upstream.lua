@@ -9,14 +9,20 @@ local function quote(text)
   return '"' .. escaped .. '"'
 end
 
-function envoy_on_request(request)
+local function list(pairs_of)
   local lines = {}
-  for name, value in pairs(request:headers()) do
+  for name, value in pairs(pairs_of) do
     lines[#lines + 1] = '    [' .. quote(name) .. ', ' .. quote(value) .. ']'
   end
+  return '[\n' .. table.concat(lines, ',\n') .. '\n  ]'
+end
+
+function envoy_on_request(request)
+  local headers = list(request:headers())
   local version = request:metadata():get('version') or 'unknown'
-  local body = '{\n  "version": ' .. quote(version) .. ',\n  "headers": [\n'
-    .. table.concat(lines, ',\n') .. '\n  ]\n}\n'
   request:body() -- take the whole request first: a proxy in front may still be sending it
+  local trailers = request:trailers()
+  local body = '{\n  "version": ' .. quote(version) .. ',\n  "headers": ' .. headers
+    .. (trailers and ',\n  "trailers": ' .. list(trailers) or '') .. '\n}\n'
   request:respond({[':status'] = '200', ['content-type'] = 'application/json'}, body)
 end

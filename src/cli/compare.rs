@@ -252,7 +252,7 @@ fn guards(was: Option<&Guard>, is: Option<&Guard>) -> Vec<Change> {
 }
 
 /// What is said of a guard, always in this order.
-fn limits(guard: &Guard) -> [(&'static str, Option<String>); 9] {
+fn limits(guard: &Guard) -> [(&'static str, Option<String>); 11] {
     let Guard { errors, latency, .. } = guard;
     let action = match guard.action {
         config::Action::Rollback => "rollback",
@@ -275,6 +275,8 @@ fn limits(guard: &Guard) -> [(&'static str, Option<String>); 9] {
         ("latency max", latency.and_then(|latency| latency.max).map(words::span)),
         ("latency overBaseline", latency.and_then(|latency| latency.over_baseline).map(factor)),
         ("failures", Some(failures(&guard.failures))),
+        ("identities", guard.identities.map(|identities| words::identities(identities).to_owned())),
+        ("fleet", (guard.fleet > 1).then(|| guard.fleet.to_string())),
         ("retryAfter", retry),
     ]
 }

@@ -144,7 +144,7 @@ pub(super) fn explain(loaded: &Loaded, question: &Question, now: Timestamp) -> E
             .filter_map(Effect::written)
             .map(|(n, v)| (n.to_owned(), String::from_utf8_lossy(v).into_owned()))
             .collect(),
-        removed: request.forged().iter().copied().chain(gone).map(str::to_owned).collect(),
+        removed: request.removed().iter().copied().chain(gone).map(str::to_owned).collect(),
         looks_up_route: effects.contains(&Effect::ClearRoute),
         filter_state: effect::on_stream(plan, &decisions)
             .into_iter()
@@ -218,7 +218,7 @@ impl Witness for Transcript<'_> {
         };
         let is = match value {
             Some(value) => words::bytes(value),
-            None if many => "there more than once".to_owned(),
+            None if many => "there more than once, or too long".to_owned(),
             None => "missing".to_owned(),
         };
         let not = if self.negated { "not " } else { "" };

@@ -8,10 +8,10 @@ use serde_json::json;
 use super::diagnostic::{self, Diagnostic, Severity};
 use super::screen::{GOOD, Screen, count, paint};
 use super::source::{self, Document};
-use super::{Found, Stop, ask, policy};
+use super::{Found, Stop, ask, compare, policy};
 use tidegate_engine::config::Config;
 use tidegate_engine::plan::Plan;
-use tidegate_engine::problem::Problems;
+use tidegate_engine::problem::{FieldPath, Problems};
 use tidegate_engine::value::time::Timestamp;
 
 /// Check configs, by themselves or inside of WasmPlugin, TrafficExtension, EnvoyFilter and Envoy's own files
@@ -50,6 +50,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
             let config = Config::from_bytes(&document.wire, &mut problems);
             let ready = tidegate_proxy::compile(&config, &mut problems).ready().is_some();
             let mut list = diagnostic::all(&document, &problems, true);
+            list.extend(chosen(&document, &config));
             if let Some(policy) = policy.as_ref().filter(|_| ready) {
                 let broken = policy::judge(policy, &config, today);
                 list.extend(broken.iter().map(|finding| finding.diagnostic(&document)));
@@ -71,7 +72,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
     }
     for (document, list) in &checked {
         diagnostic::show(screen, document, list)?;
-        if list.is_empty() {
+        if list.iter().all(|one| one.severity == Severity::Note) {
             let flags = Plan::from_bytes(&document.wire).0.ready().map_or(0, |plan| plan.flags().len());
             screen.line(format!("{} {}: {}", paint(GOOD, "ok"), document.name(), count(flags, "flag")))?;
         }
@@ -84,4 +85,24 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, Stop> {
         screen.line(format!("{errors} and {warnings} in {}", count(checked.len(), "config")))?;
     }
     Ok(found)
+}
+
+/// A note at each guard that rests on identities which clients choose, and does not say that this is meant.
+fn chosen(document: &Document, config: &Config) -> Vec<Diagnostic> {
+    let notes = config.flags.iter().filter_map(|(key, flag)| {
+        flag.guard.as_ref().filter(|guard| guard.identities.is_none())?;
+        let source = compare::sources(config, flag).iter().find(|source| source.kind.can_be_chosen())?;
+        let path = FieldPath::ROOT.key("flags").key(key.as_str()).key("guard").to_string();
+        Some(Diagnostic {
+            severity: Severity::Note,
+            code: None,
+            message: format!("rests on identities that a client can choose ({})", source.kind.code()),
+            help: Some(
+                "count only those from a claim or the peer by identities: verified, or say any if that is meant".into(),
+            ),
+            span: diagnostic::nearest_place(document, &path, true),
+            path,
+        })
+    });
+    notes.collect()
 }

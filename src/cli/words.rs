@@ -6,8 +6,8 @@ use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 
 use tidegate_engine::config::{
-    Condition, Exposure, Inspect, Kind, Metrics, Operator, Reply, Rule, Serve, Source, SourceKind, Stage, Step,
-    Subject, Throttle,
+    Condition, Exposure, Identities, Inspect, Kind, Metrics, Operator, Reply, Rule, Serve, Source, SourceKind, Stage,
+    Step, Subject, Throttle,
 };
 use tidegate_engine::plan::Flag;
 use tidegate_engine::problem::Quoted;
@@ -219,14 +219,22 @@ pub(super) fn metrics(metrics: Metrics) -> &'static str {
     }
 }
 
+/// Whose requests a guard counts.
+pub(super) fn identities(identities: Identities) -> &'static str {
+    match identities {
+        Identities::Any => "any",
+        Identities::Verified => "verified",
+    }
+}
+
 /// Who may look into a proxy.
 pub(super) fn inspect(inspect: &Inspect) -> String {
     let header = inspect.header.as_ref().map(|header| {
         let page = if inspect.page { ", and the page" } else { "" };
         format!("header {header}{page}")
     });
-    let port = inspect.port.map(|port| format!("port {port}"));
-    header.into_iter().chain(port).collect::<Vec<_>>().join(", ")
+    let listener = inspect.listener.as_ref().map(|listener| format!("listener {listener}"));
+    header.into_iter().chain(listener).collect::<Vec<_>>().join(", ")
 }
 
 /// The word of a stage.

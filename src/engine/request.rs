@@ -1,8 +1,8 @@
 //! Turns what the host gave into a [`Request`]: the borrowed view that `decide` looks at.
 //!
-//! Values are bytes, never text: a byte above 0x7f is an ordinary value. Of a value that comes more than once it
-//! keeps only that, because picking one would let a client pick. Never asks the host for anything: what a plan
-//! needs is listed in its [`Inputs`].
+//! Values are bytes, never text: a byte above 0x7f is an ordinary value. Of a value that comes more than once, or is
+//! very long, it keeps only that: picking one would let a client pick, and looking at it would cost what a client likes.
+//! Never asks the host for anything: what a plan needs is listed in its [`Inputs`].
 
 use std::borrow::Cow;
 
@@ -11,10 +11,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode;
 
 use crate::config::{ClaimPath, Node};
+use crate::output::chain::{Chain, Writer};
 use crate::plan::{Inputs, Place, Slot};
+use crate::value::path;
+use crate::value::search::{self, LOOKED_AT};
 
 /// The longest token whose claims are looked at.
 const TOKEN_MAX: usize = 16 * 1024;
+
+/// How many cookies are looked at, and how many query parameters.
+const PAIRS: usize = 512;
 
 /// A value of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +30,7 @@ pub enum Value<'r> {
     Absent,
     /// It is there once.
     One(Cow<'r, [u8]>),
-    /// It is there more than once, so that it has no single value.
+    /// It is there, but more than once or too long: it has no single value that is looked at.
     Many,
 }
 
@@ -40,8 +46,8 @@ impl<'r> Value<'r> {
 
     fn add(&mut self, value: Cow<'r, [u8]>) {
         *self = match self {
-            Self::Absent => Self::One(value),
-            Self::One(_) | Self::Many => Self::Many,
+            Self::Absent if value.len() <= LOOKED_AT => Self::One(value),
+            Self::Absent | Self::One(_) | Self::Many => Self::Many,
         };
     }
 }
@@ -51,10 +57,25 @@ impl<'r> Value<'r> {
 pub struct Request<'r> {
     method: &'r [u8],
     host: Cow<'r, [u8]>,
-    path: &'r [u8],
+    path: Cow<'r, [u8]>,
     values: Box<[Value<'r>]>,
-    forged: Vec<&'r str>,
+    /// Headers under names of the filter, until it is known who wrote them.
+    owned: Vec<(&'r str, &'r [u8])>,
+    kept: Vec<(&'r str, &'r [u8])>,
+    removed: Vec<&'r str>,
+    forged: usize,
     baggage: Vec<&'r [u8]>,
+    authorization: Token<'r>,
+    /// How many cookies have been looked at.
+    cookies: usize,
+}
+
+/// What there is of a bearer token: it may be longer than other values.
+#[derive(Clone, Copy, Debug)]
+enum Token<'r> {
+    None,
+    One(&'r [u8]),
+    Many,
 }
 
 impl<'r> Request<'r> {
@@ -68,23 +89,41 @@ impl<'r> Request<'r> {
         let mut request = Self {
             method: b"",
             host: Cow::Borrowed(b""),
-            path: b"",
+            path: Cow::Borrowed(b""),
             values: vec![Value::Absent; inputs.slots()].into(),
-            forged: Vec::new(),
+            owned: Vec::new(),
+            kept: Vec::new(),
+            removed: Vec::new(),
+            forged: 0,
             baggage: Vec::new(),
+            authorization: Token::None,
+            cookies: 0,
         };
         let mut query: &[u8] = b"";
         for (name, value) in headers {
             match name {
                 ":method" => request.method = value,
-                ":path" => (request.path, query) = split_at_byte(value, b'?'),
+                ":path" => {
+                    let (path, behind) = split_at_byte(value, b'?');
+                    (request.path, query) = (path::normal(path), behind);
+                }
                 ":authority" => request.host = bare_host(value),
                 _ => inputs.header(name.as_bytes(), |place| match place {
-                    Place::Owned => request.forged.push(name),
+                    Place::Owned => {
+                        request.owned.push((name, value));
+                        request.removed.push(name);
+                    }
                     Place::Cookies => request.cookies(inputs, value),
                     Place::Baggage => request.baggage.push(value),
                     // Blanks around a value are none of it; HTTP/1.1 codecs take them off, those of HTTP/2 do not.
-                    Place::Slot(slot) => request.add(slot, Cow::Borrowed(value.trim_ascii())),
+                    Place::Slot(slot) => {
+                        let value = value.trim_ascii();
+                        if inputs.authorization == Some(slot) {
+                            let first = matches!(request.authorization, Token::None);
+                            request.authorization = if first { Token::One(value) } else { Token::Many };
+                        }
+                        request.add(slot, Cow::Borrowed(value));
+                    }
                 }),
             }
         }
@@ -104,7 +143,30 @@ impl<'r> Request<'r> {
         {
             request.add(slot, Cow::Borrowed(device));
         }
+        request.forged = request.owned.len();
         request
+    }
+
+    /// Whether it has headers under names of the filter.
+    #[must_use]
+    pub fn has_owned(&self) -> bool {
+        !self.owned.is_empty()
+    }
+
+    /// Leaves those of them that an instance before this one wrote; without this, all are taken for forged.
+    pub fn judge(&mut self, chain: &Chain<'_>) {
+        self.forged = 0;
+        self.removed.clear();
+        for (name, value) in core::mem::take(&mut self.owned) {
+            match chain.writer(name.as_bytes()) {
+                Writer::Earlier => self.kept.push((name, value)),
+                Writer::Redirected => self.removed.push(name),
+                Writer::Client => {
+                    self.removed.push(name);
+                    self.forged = self.forged.saturating_add(1);
+                }
+            }
+        }
     }
 
     /// The method.
@@ -113,22 +175,39 @@ impl<'r> Request<'r> {
         self.method
     }
 
-    /// The host, lower-cased and without port.
+    /// The host, lower-cased, without port and without a dot at its end.
     #[must_use]
     pub fn host(&self) -> &[u8] {
         &self.host
     }
 
-    /// The path, without the query.
+    /// The path in its normal form, without the query.
     #[must_use]
     pub fn path(&self) -> &[u8] {
-        self.path
+        &self.path
     }
 
-    /// The names of headers that belong to the filter and yet came from the client, as they were sent.
+    /// The names of headers that belong to the filter and are not to go on, as they were sent.
     #[must_use]
-    pub fn forged(&self) -> &[&'r str] {
-        &self.forged
+    pub fn removed(&self) -> &[&'r str] {
+        &self.removed
+    }
+
+    /// How many of them a client has forged.
+    #[must_use]
+    pub fn forged(&self) -> usize {
+        self.forged
+    }
+
+    /// The names of headers that belong to the filter, and that an instance before this one wrote.
+    pub fn kept(&self) -> impl Iterator<Item = &'r str> {
+        self.kept.iter().map(|(name, _)| *name)
+    }
+
+    /// The value of one of them.
+    #[must_use]
+    pub fn earlier(&self, name: &str) -> Option<&'r [u8]> {
+        self.kept.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
     /// The values of all `baggage` headers, if the plan adds to them.
@@ -152,37 +231,37 @@ impl<'r> Request<'r> {
     /// Reads one `cookie` header; there may be several.
     fn cookies(&mut self, inputs: &Inputs, header: &'r [u8]) {
         for pair in header.split(|byte| *byte == b';') {
+            if self.cookies >= PAIRS {
+                return;
+            }
+            self.cookies = self.cookies.saturating_add(1);
             let pair = pair.trim_ascii();
             // What has no `=` is no cookie.
             let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { continue };
             let (name, value) = pair.split_at_checked(equals).unwrap_or_default();
             let name = name.trim_ascii_end();
-            for (known, slot) in &inputs.cookies {
-                if known.as_str().as_bytes() == name {
-                    let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii_start();
-                    let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-                    self.add(*slot, percent_decode(quoted.unwrap_or(value)).into());
-                }
+            if let Some(slot) = inputs.cookie(name) {
+                let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii_start();
+                let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+                self.add(slot, decoded(quoted.unwrap_or(value)));
             }
         }
     }
 
     fn query(&mut self, inputs: &Inputs, query: &'r [u8]) {
-        for pair in query.split(|byte| *byte == b'&') {
+        for pair in query.split(|byte| *byte == b'&').take(PAIRS) {
             let (name, value) = split_at_byte(pair, b'=');
             let name: Cow<'_, [u8]> = percent_decode(name).into();
-            for (known, slot) in &inputs.queries {
-                if *known.as_str().as_bytes() == *name {
-                    self.add(*slot, percent_decode(value).into());
-                }
+            if let Some(slot) = inputs.query(&name) {
+                self.add(slot, decoded(value));
             }
         }
     }
 
     /// Reads the claims of a bearer token's payload, verifying nothing.
     fn token(&mut self, inputs: &Inputs) {
-        let header = inputs.authorization.map_or(&Value::Absent, |slot| self.value(slot));
-        let Some(payload) = header.one().and_then(token_payload) else { return };
+        let Token::One(header) = self.authorization else { return };
+        let Some(payload) = token_payload(header) else { return };
         for (path, slot) in &inputs.token_claims {
             if let Some(claim) = claim(&payload, path) {
                 self.add(*slot, Cow::Owned(claim));
@@ -194,12 +273,13 @@ impl<'r> Request<'r> {
     fn device(&self, inputs: &Inputs) -> Option<&'static [u8]> {
         let one = |slot: Option<Slot>| slot.and_then(|slot| self.value(slot).one());
         let agent = one(inputs.user_agent);
-        let says = |word: &[u8]| agent.is_some_and(|agent| contains_any_case(agent, word));
-        if says(b"bot") || says(b"crawl") || says(b"spider") {
+        let words: [&[u8]; 7] = [b"bot", b"crawl", b"spider", b"ipad", b"tablet", b"android", b"mobi"];
+        let [bot, crawl, spider, ipad, tablet, android, mobi] = search::words(words, agent.unwrap_or_default());
+        if bot || crawl || spider {
             return Some(b"bot");
         }
         // Android phones say "Mobile", Android tablets do not.
-        if says(b"ipad") || says(b"tablet") || (says(b"android") && !says(b"mobi")) {
+        if ipad || tablet || (android && !mobi) {
             return Some(b"tablet");
         }
         match one(inputs.mobile_hint) {
@@ -208,11 +288,16 @@ impl<'r> Request<'r> {
             _ => {}
         }
         agent?;
-        Some(if says(b"mobi") { b"mobile" } else { b"desktop" })
+        Some(if mobi { b"mobile" } else { b"desktop" })
     }
 }
 
-/// The host in lower case, without its port: `Shop.example:8443` and `[::1]:80` too.
+/// A value without its escapes; one that is too long to be looked at stays as it is.
+fn decoded(value: &[u8]) -> Cow<'_, [u8]> {
+    if value.len() > LOOKED_AT.saturating_mul(3) { Cow::Borrowed(value) } else { percent_decode(value).into() }
+}
+
+/// The host in lower case, without its port and the dot of a full name: `Shop.example.:8443` and `[::1]:80` too.
 fn bare_host(authority: &[u8]) -> Cow<'_, [u8]> {
     let colon = authority.iter().rposition(|byte| *byte == b':');
     let port = colon.and_then(|at| Some((authority.get(..at)?, authority.get(at.checked_add(1)?..)?)));
@@ -225,6 +310,7 @@ fn bare_host(authority: &[u8]) -> Cow<'_, [u8]> {
         }
         _ => authority,
     };
+    let host = host.strip_suffix(b".").unwrap_or(host);
     if host.iter().any(u8::is_ascii_uppercase) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
 }
 
@@ -233,10 +319,6 @@ fn split_at_byte(bytes: &[u8], border: u8) -> (&[u8], &[u8]) {
     let at = bytes.iter().position(|byte| *byte == border);
     let parts = at.and_then(|at| Some((bytes.get(..at)?, bytes.get(at.checked_add(1)?..)?)));
     parts.unwrap_or((bytes, b""))
-}
-
-fn contains_any_case(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }
 
 /// The payload of `Bearer header.payload.signature`, not verified.
@@ -316,6 +398,9 @@ mod tests {
             ("::1", "::1"),
             ("shop.example:", "shop.example"),
             ("shop:x", "shop:x"),
+            ("Shop.example.", "shop.example"),
+            ("shop.example.:443", "shop.example"),
+            ("shop.example..", "shop.example."),
             ("", ""),
         ] {
             assert_eq!(bare_host(authority.as_bytes()), host.as_bytes(), "{authority}");

@@ -10,18 +10,32 @@ use std::time::{Duration, UNIX_EPOCH};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
 
+use tidegate_engine::output::chain::STATE;
 use tidegate_engine::output::effect::{self, Effect, INSPECTION, OnResponse, rewritten};
-use tidegate_engine::plan::Property;
+use tidegate_engine::plan::{Property, Varies};
 use tidegate_engine::request::{host_address, host_claim};
 use tidegate_engine::value::time::Timestamp;
 use tidegate_proxy::guard::Store;
-use tidegate_proxy::lifecycle::Accepted;
+use tidegate_proxy::lifecycle::{self, Accepted};
 use tidegate_proxy::metrics::catalogue::Kind;
-use tidegate_proxy::outcome::Answer;
+use tidegate_proxy::outcome::{Answer, Moment, Time};
 
 /// The request's headers, in order, with Envoy's pseudo-headers.
 pub(super) fn request_headers() -> Vec<(String, Vec<u8>)> {
     hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+}
+
+/// The trailers of the request, in order.
+pub(super) fn request_trailers() -> Vec<(String, Vec<u8>)> {
+    hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default()
+}
+
+/// Takes trailers away from the request. Returns how many, and how many of them the host would not give up.
+pub(super) fn take_trailers<'n>(names: impl Iterator<Item = &'n str>) -> (u32, u32) {
+    names.fold((0, 0), |(taken, refused), name| {
+        let kept = hostcalls::remove_map_value(MapType::HttpRequestTrailers, name).is_err();
+        (u32::saturating_add(taken, 1), u32::saturating_add(refused, u32::from(kept)))
+    })
 }
 
 fn get(path: Vec<&str>) -> Option<Vec<u8>> {
@@ -41,10 +55,18 @@ pub(super) fn property(property: &Property) -> Option<Vec<u8>> {
     }
 }
 
+fn since_1970() -> Duration {
+    hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default()
+}
+
 /// The host's clock.
 pub(super) fn now() -> Timestamp {
-    let time = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    Timestamp::from_millis(time.and_then(|time| i64::try_from(time.as_millis()).ok()).unwrap_or_default())
+    Timestamp::from_millis(i64::try_from(since_1970().as_millis()).unwrap_or_default())
+}
+
+/// The host's clock, for times of answers.
+pub(super) fn clock() -> Moment {
+    Moment::new(since_1970())
 }
 
 /// Applies the effects to a request with these headers.
@@ -92,11 +114,40 @@ pub(super) fn keep(states: &[(&str, Cow<'_, str>)]) {
     }
 }
 
+/// What the instances before this one in the chain have left, if there are any.
+pub(super) fn chain() -> Option<Vec<u8>> {
+    get(vec![STATE])
+}
+
+/// Leaves it to those behind this one.
+pub(super) fn keep_chain(state: &[u8]) {
+    let _ = hostcalls::set_property(vec![STATE], Some(state));
+}
+
+/// Makes what is left there outlive an internal redirect; where it is declared already, that is said again for nothing.
+pub(super) fn declare_chain() {
+    // `DeclarePropertyArguments {name: STATE, span: DownstreamRequest}` as protobuf.
+    let mut arguments = vec![0x0a, u8::try_from(STATE.len()).unwrap_or_default()];
+    arguments.extend_from_slice(STATE.as_bytes());
+    arguments.extend_from_slice(&[0x28, 0x01]);
+    let _ = hostcalls::call_foreign_function("declare_property", Some(&arguments));
+}
+
 /// Puts onto the response what it has to carry.
 pub(super) fn apply_to_response(carry: &OnResponse) {
     if let Some(cookie) = &carry.cookie {
         // Added, not set: the upstream's own cookies stay.
         let _ = hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, "set-cookie", cookie.as_bytes());
+    }
+    if carry.varies != Varies::Never {
+        let header = |name| get(vec!["response", "headers", name]);
+        if let Some((name, value, beside)) = carry.for_caches(header("cache-control").as_deref(), || header("vary")) {
+            let _ = if beside {
+                hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, &value)
+            } else {
+                hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(&value))
+            };
+        }
     }
     if let Some(inspection) = &carry.inspection {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, INSPECTION, Some(inspection.as_bytes()));
@@ -118,27 +169,30 @@ pub(super) fn status() -> Option<u64> {
     number(vec!["response", "code"])
 }
 
-/// How long it took until the answer began, or to the end where there was none, in nanoseconds.
-pub(super) fn duration() -> u64 {
-    number(vec!["response", "backend_latency"]).or_else(|| number(vec!["request", "duration"])).unwrap_or_default()
+/// What the listener that a request came by is called in its own metadata. Its port could not be trusted: it is the one
+/// that a PROXY header names, or to which a connection was sent before it was redirected to a sidecar.
+pub(super) fn listener() -> Option<Vec<u8>> {
+    get(vec!["xds", "listener_metadata", "filter_metadata", "tidegate", "listener"])
 }
 
-/// The port of the listener that a request came by.
-pub(super) fn port() -> Option<u64> {
-    number(vec!["destination", "port"])
-}
-
-/// What became of a request that is done. To be asked only when it is.
-pub(super) fn outcome() -> Answer {
-    // Envoy makes up a gRPC status for answers that are none.
-    let grpc =
-        get(vec!["response", "headers", "content-type"]).is_some_and(|kind| kind.starts_with(b"application/grpc"));
+/// What the host knows of a request that is done, and whose answer took this long. To be asked only when it is.
+pub(super) fn answered(time: Time) -> Answer {
+    let kind = get(vec!["response", "headers", "content-type"]);
+    let is_grpc = kind.is_some_and(|kind| kind.starts_with(b"application/grpc"));
     Answer {
         code: status(),
         flags: number(vec!["response", "flags"]).unwrap_or_default(),
-        grpc: if grpc { number(vec!["response", "grpc_status"]) } else { None },
-        nanos: duration(),
+        too_long: get(vec!["response", "code_details"]).is_some_and(|details| details == b"max_duration_timeout"),
+        grpc: if is_grpc { grpc_status() } else { None },
+        time,
     }
+}
+
+/// The status of a gRPC call. Envoy makes one up for an answer that has none, and says 2, which is right where the
+/// version said no more, and wrong where its client has left: the first has a time of the last byte.
+fn grpc_status() -> Option<u64> {
+    let status = number(vec!["response", "grpc_status"]);
+    status.filter(|status| *status != 2 || number(vec!["response", "backend_latency"]).is_some())
 }
 
 /// Has the plugin called on the tick from now on.
@@ -146,46 +200,56 @@ pub(super) fn tick(period: Duration) {
     let _ = hostcalls::set_tick_period(period);
 }
 
-/// What all VMs of a plugin remember together.
-pub(super) struct Shared<'p> {
-    pub(super) plugin: &'p str,
+/// What all VMs of a filter remember together.
+pub(super) struct Shared<'k> {
+    /// The filter's key: what all names in it begin with.
+    pub(super) key: &'k str,
 }
 
 impl Store for Shared<'_> {
     fn read(&mut self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
-        hostcalls::get_shared_data(&format!("tidegate/{}/{key}", self.plugin)).unwrap_or_default()
+        hostcalls::get_shared_data(&[self.key, key].concat()).unwrap_or_default()
     }
 
     fn write(&mut self, key: &str, value: &[u8], version: Option<u32>) -> bool {
-        hostcalls::set_shared_data(&format!("tidegate/{}/{key}", self.plugin), Some(value), version).is_ok()
+        hostcalls::set_shared_data(&[self.key, key].concat(), Some(value), version).is_ok()
     }
 }
 
-/// The name by which the plugin goes in metrics and in what its VMs remember together.
-pub(super) fn plugin() -> String {
+/// The name by which the plugin goes in metrics, and the key by which its VMs remember things.
+pub(super) fn plugin() -> (String, String) {
     let name = get(vec!["plugin_name"]).unwrap_or_default();
-    String::from_utf8_lossy(&name).into_owned()
+    let root = get(vec!["plugin_root_id"]).unwrap_or_default();
+    let vm = hostcalls::get_buffer(BufferType::VmConfiguration, 0, usize::MAX).ok().flatten().unwrap_or_default();
+    (String::from_utf8_lossy(&name).into_owned(), lifecycle::key([&name, &root, &vm]))
 }
 
-/// The last config that was good, in any VM of the plugin.
-pub(super) fn last_good(plugin: &str) -> Option<Vec<u8>> {
-    Shared { plugin }.read("last-good").0
+/// The last config that was good, in any VM of the filter.
+pub(super) fn last_good(key: &str) -> Option<Vec<u8>> {
+    Shared { key }.read("last-good").0
 }
 
 /// Makes a config the last good one.
-pub(super) fn remember_good(plugin: &str, config: &[u8]) {
-    Shared { plugin }.write("last-good", config, None);
+pub(super) fn remember_good(key: &str, config: &[u8]) {
+    Shared { key }.write("last-good", config, None);
 }
 
-/// The bad configs that were accepted, and the version of that record.
-pub(super) fn accepted(plugin: &str) -> (Accepted, Option<u32>) {
-    let (record, version) = Shared { plugin }.read("accepted");
-    (Accepted::new(record.unwrap_or_default()), version)
-}
-
-/// Writes the record down, if it is still of this version; whether it was.
-pub(super) fn remember_accepted(plugin: &str, accepted: &Accepted, version: Option<u32>) -> bool {
-    Shared { plugin }.write("accepted", accepted.as_bytes(), version)
+/// Whether a bad config is on a record, which is written where `add` is set; whether it was there before.
+pub(super) fn on_record(key: &str, record: &str, config: &[u8], add: bool) -> bool {
+    let mut shared = Shared { key };
+    let (bytes, version) = shared.read(record);
+    let mut known = Accepted::new(bytes.unwrap_or_default());
+    let had = known.has(config);
+    if add && !had {
+        known.add(config);
+        if !shared.write(record, known.as_bytes(), version) {
+            // Another VM has added one meanwhile: add ours to that.
+            let mut other = Accepted::new(shared.read(record).0.unwrap_or_default());
+            other.add(config);
+            shared.write(record, other.as_bytes(), None);
+        }
+    }
+    had
 }
 
 /// Defines a metric; the same name is the same metric in every VM.

@@ -1,12 +1,14 @@
 //! The door to Envoy: turns the host's callbacks into calls of the engine, and effects into host calls.
 //!
-//! [`root`] takes configs in, [`stream`] takes a request through, [`page`] answers who looks into the proxy, [`meters`] shows what was counted, [`host`] is the one place that names host calls.
+//! [`root`] takes configs in, [`plugin`] keeps track of them, [`stream`] takes a request through, [`page`] answers who
+//! looks into the proxy, [`meters`] shows what was counted, [`host`] is the one place that names host calls.
 //! Never holds a rule: what is decided and what is written comes from the engine.
 #![cfg(target_arch = "wasm32")]
 
 mod host;
 mod meters;
 mod page;
+mod plugin;
 mod root;
 mod stream;
 

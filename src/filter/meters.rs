@@ -1,7 +1,8 @@
 //! Hands counts and the state of things to the host, under the names of [`metric`](tidegate_proxy::metrics::catalogue).
 //!
-//! The host forgets no name that it was ever given, so each is given once in the life of a VM, counters only when
-//! there is something to count. Never runs for a request, but to sort the time of its answer into a bucket.
+//! The host forgets no name that it was ever given, so each is given once in the life of a VM: the counters of flags that
+//! route or are guarded when the config comes, all others when there is something to count. Never runs for a request,
+//! but to sort the time of its answer into a bucket.
 
 use std::cell::RefCell;
 
@@ -10,6 +11,7 @@ use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_proxy::guard::Worker;
 use tidegate_proxy::guard::worker::Report;
+use tidegate_proxy::lifecycle::State;
 use tidegate_proxy::metrics::catalogue::{self, Kind, Metric};
 use tidegate_proxy::metrics::count::Counts;
 use tidegate_proxy::metrics::series::Series;
@@ -17,14 +19,9 @@ use tidegate_proxy::metrics::series::Series;
 /// How many names one VM gives to the host, whatever configs come: with each change of a flag's name come new ones.
 const NAMES: usize = 20_000;
 
-/// How many revisions get a gauge of their own in the life of a VM.
-const REVISIONS: usize = 64;
-
 thread_local! {
     /// All metrics that this VM has defined, by name.
     static DEFINED: RefCell<Vec<(String, u32)>> = const { RefCell::new(Vec::new()) };
-    /// By plugin: the gauges that speak of its config, which somebody has to set to 0 when it goes.
-    static SPOKEN: RefCell<Vec<(String, Vec<u32>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The metrics of one config in one VM.
@@ -35,12 +32,13 @@ pub(super) struct Meters {
     /// By watched flag.
     watched: Vec<Watched>,
     rules: Vec<Ramp>,
+    /// Of each watched flag its standing, and then of each rule its exposure and its step.
+    gauges: Vec<Gauge>,
 }
 
 /// The metrics of one watched flag.
 #[derive(Debug)]
 struct Watched {
-    standing: Gauge,
     rollbacks: Option<u32>,
     throttled: Option<u32>,
     rescued: Option<u32>,
@@ -51,8 +49,8 @@ struct Watched {
 struct Ramp {
     flag: usize,
     rule: usize,
-    exposure: Gauge,
-    step: Option<Gauge>,
+    /// Whether it takes steps.
+    steps: bool,
 }
 
 /// A gauge, and what it says: a config that has been replaced has nothing more to say.
@@ -63,8 +61,8 @@ struct Gauge {
 }
 
 impl Gauge {
-    fn new(name: &str) -> Self {
-        Self { id: id(name, Kind::Gauge), shown: None }
+    fn new(name: Option<String>) -> Self {
+        Self { id: name.and_then(|name| id(&name, Kind::Gauge)), shown: None }
     }
 
     fn show(&mut self, value: u64) {
@@ -81,18 +79,18 @@ impl Meters {
     pub(super) fn new(plan: &Plan, series: &Series, plugin: &str) -> Self {
         let mut meters = Self { ids: vec![None; series.places()], ..Self::default() };
         for (place, known) in meters.ids.iter_mut().enumerate() {
-            // Times are given to the host as they come.
-            let is_time = series.metric(place).is_some_and(|metric| metric.kind == Kind::Histogram);
-            if is_time && series.is_used(place) {
-                *known = series.name(plan, plugin, place).and_then(|name| id(&name, Kind::Histogram));
+            // Times are given to the host as they come; and what routes or is guarded shows from the beginning.
+            let Some(Metric { kind, .. }) = series.metric(place) else { continue };
+            if *kind == Kind::Histogram && series.is_used(place) || series.is_born(plan, place) {
+                *known = series.name(plan, plugin, place).and_then(|name| id(&name, *kind));
             }
         }
         for watch in plan.watches() {
             let flag = plan.flag_of(watch).filter(|_| series.is_own(watch.flag)).map(|flag| flag.key().as_str());
             let name = |metric: &Metric| flag.map(|flag| metric.name(plugin, &[flag]));
             let counter = |metric| name(metric).and_then(|name| id(&name, Kind::Counter));
+            meters.gauges.push(Gauge::new(name(&catalogue::STANDING)));
             meters.watched.push(Watched {
-                standing: Gauge { id: name(&catalogue::STANDING).and_then(|name| id(&name, Kind::Gauge)), shown: None },
                 rollbacks: counter(&catalogue::ROLLBACKS),
                 throttled: counter(&catalogue::THROTTLED),
                 rescued: counter(&catalogue::RESCUED),
@@ -102,31 +100,15 @@ impl Meters {
             for (rule, one) in flag.rules.iter().enumerate().filter(|(_, rule)| rule.draws()) {
                 let number = rule.saturating_add(1).to_string();
                 let name = |metric: &Metric| metric.name(plugin, &[flag.key().as_str(), &number]);
-                meters.rules.push(Ramp {
-                    flag: place,
-                    rule,
-                    exposure: Gauge::new(&name(&catalogue::EXPOSURE)),
-                    step: (!one.steps().is_empty()).then(|| Gauge::new(&name(&catalogue::STEP))),
-                });
+                let steps = !one.steps().is_empty();
+                meters.gauges.push(Gauge::new(Some(name(&catalogue::EXPOSURE))));
+                if steps {
+                    meters.gauges.push(Gauge::new(Some(name(&catalogue::STEP))));
+                }
+                meters.rules.push(Ramp { flag: place, rule, steps });
             }
         }
-        meters.take_over(plugin);
         meters
-    }
-
-    /// Sets the gauges of flags and rules that are gone to 0: nobody else will.
-    fn take_over(&self, plugin: &str) {
-        let standings = self.watched.iter().map(|watched| &watched.standing);
-        let rules = self.rules.iter().flat_map(|ramp| core::iter::once(&ramp.exposure).chain(&ramp.step));
-        let spoken: Vec<u32> = standings.chain(rules).filter_map(|gauge| gauge.id).collect();
-        SPOKEN.with_borrow_mut(|known| {
-            let place = known.iter().position(|(other, _)| other == plugin);
-            let before = place.map(|place| known.swap_remove(place).1).unwrap_or_default();
-            for gone in before.iter().filter(|id| !spoken.contains(id)) {
-                host::set_gauge(*gone, 0);
-            }
-            known.push((plugin.to_owned(), spoken));
-        });
     }
 
     /// The host's number for what is counted at a place of the plan's series.
@@ -140,15 +122,30 @@ impl Meters {
     }
 
     /// Sorts the time of an answer into the buckets at these places.
-    pub(super) fn time(&self, places: impl Iterator<Item = usize>, nanos: u64) {
-        let millis = nanos.saturating_add(500_000).wrapping_div(1_000_000);
+    pub(super) fn time(&self, places: impl Iterator<Item = usize>, micros: u32) {
+        let millis = u64::from(micros).saturating_add(500).wrapping_div(1_000);
         for id in places.filter_map(|place| self.ids.get(place).copied().flatten()) {
             host::record(id, millis);
         }
     }
 
     /// Hands all counts to the host.
-    pub(super) fn tell(&mut self, plan: &Plan, series: &Series, plugin: &str, counts: &mut Counts) {
+    pub(super) fn tell(
+        &mut self,
+        plan: &Plan,
+        series: &Series,
+        plugin: &str,
+        worker: &mut Worker,
+        counts: &mut Counts,
+    ) {
+        for (watched, Report { throttled, rescued, untold, .. }) in self.watched.iter().zip(worker.report()) {
+            counts.untold(untold);
+            for (id, more) in [(watched.throttled, throttled), (watched.rescued, rescued)] {
+                if let Some(id) = id {
+                    host::count(id, more);
+                }
+            }
+        }
         counts.take(|place, count| {
             if let Some(id) = self.id(plan, series, plugin, place) {
                 host::count(id, count);
@@ -169,24 +166,23 @@ impl Meters {
     }
 
     /// Shows the standing of all watched flags, and how far ramps are.
-    pub(super) fn show(&mut self, plan: &Plan, worker: &mut Worker, counts: &mut Counts, now: Timestamp) {
-        for (watched, Report { phase, throttled, rescued, untold }) in self.watched.iter_mut().zip(worker.report()) {
-            counts.untold(untold);
-            watched.standing.show(u64::from(phase.code()));
-            for (id, more) in [(watched.throttled, throttled), (watched.rescued, rescued)] {
-                if let Some(id) = id {
-                    host::count(id, more);
-                }
+    pub(super) fn show(&mut self, plan: &Plan, worker: &mut Worker, now: Timestamp) {
+        let Self { gauges, rules, .. } = self;
+        let mut gauges = gauges.iter_mut();
+        let mut show = |value| {
+            if let Some(gauge) = gauges.next() {
+                gauge.show(value);
             }
-        }
+        };
+        worker.phases().for_each(|phase| show(u64::from(phase.code())));
         let standing = worker.standing(now);
-        for ramp in &mut self.rules {
+        for ramp in rules {
             let Some(flag) = plan.flags().get(ramp.flag) else { continue };
             let Some(rule) = flag.rules.get(ramp.rule) else { continue };
             let stand = standing.of(flag.watch);
-            ramp.exposure.show(u64::from(flag.exposure(rule, now, &stand).parts()));
-            if let Some(step) = &mut ramp.step {
-                step.show(u64::try_from(rule.taken(now, &stand)).unwrap_or(u64::MAX));
+            show(u64::from(flag.exposure(rule, now, &stand).parts()));
+            if ramp.steps {
+                show(u64::try_from(rule.taken(now, &stand)).unwrap_or(u64::MAX));
             }
         }
     }
@@ -199,27 +195,58 @@ pub(super) fn gauge(plugin: &str, metric: &Metric, value: u64) {
     }
 }
 
-/// Shows which revision is in force.
-pub(super) fn revision(plugin: &str, revision: &str) {
-    thread_local! {
-        static SEEN: RefCell<Vec<(String, u32)>> = const { RefCell::new(Vec::new()) };
+/// Shows which config is in force.
+pub(super) fn config(plugin: &str, plan: &Plan, series: &Series, state: State, since: Option<Timestamp>) {
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    // A double, which is what metrics are stored as, holds 53 bits.
+    let print = if state == State::Inert { 0 } else { plan.fingerprint() & 0xffff_ffff_ffff };
+    let since = since.and_then(|since| u64::try_from(since.millis()).ok()).unwrap_or_default();
+    gauge(plugin, &catalogue::FINGERPRINT, print);
+    gauge(plugin, &catalogue::FLAGS, count(plan.flags().len()));
+    gauge(plugin, &catalogue::SERIES, count(series.count()));
+    gauge(plugin, &catalogue::SINCE, since.wrapping_div(1_000));
+    gauge(plugin, &catalogue::STATE, state.code());
+}
+
+/// What the config that is in force says by gauges, which somebody has to set to 0 when it goes.
+#[derive(Debug, Default)]
+pub(super) struct Spoken {
+    gauges: Vec<u32>,
+    revision: Option<(String, Option<u32>)>,
+}
+
+impl Spoken {
+    /// Makes way for these gauges. Those of flags and rules that are gone are set to 0: nobody else will.
+    pub(super) fn take_over(&mut self, meters: &mut Meters) {
+        let mut gauges = Vec::new();
+        for gauge in &mut meters.gauges {
+            gauge.shown = None;
+            gauges.extend(gauge.id);
+        }
+        for gone in self.gauges.iter().filter(|id| !gauges.contains(id)) {
+            host::set_gauge(*gone, 0);
+        }
+        self.gauges = gauges;
     }
-    let name = |revision: &str| catalogue::REVISION.name(plugin, &[revision]);
-    let (this, any) = (name(&catalogue::plain(revision)), name("\0"));
-    let Some((before, after)) = any.split_once('\0') else { return };
-    SEEN.with_borrow_mut(|seen| {
-        if seen.len() < REVISIONS
-            && !seen.iter().any(|(known, _)| *known == this)
-            && let Some(id) = id(&this, Kind::Gauge)
-        {
-            seen.push((this.clone(), id));
+
+    /// Shows which revision is in force.
+    pub(super) fn revision(&mut self, plugin: &str, plan: &Plan, state: State) {
+        let named = plan.revision().map_or("without a name", |revision| revision.as_str());
+        let named = if state == State::Inert { "none" } else { named };
+        let (before, gone) = self.revision.take().unwrap_or_default();
+        if before == named {
+            self.revision = Some((before, gone));
+            return;
         }
-        // Other plugins in this VM have revisions of their own.
-        let ours = |known: &str| known.starts_with(before) && known.ends_with(after);
-        for (known, id) in seen.iter().filter(|(known, _)| ours(known)) {
-            host::set_gauge(*id, u64::from(*known == this));
+        if let Some(gone) = gone {
+            host::set_gauge(gone, 0);
         }
-    });
+        let id = id(&catalogue::REVISION.name(plugin, &[&catalogue::plain(named)]), Kind::Gauge);
+        if let Some(id) = id {
+            host::set_gauge(id, 1);
+        }
+        self.revision = Some((named.to_owned(), id));
+    }
 }
 
 /// The host's number for a name.
@@ -230,6 +257,11 @@ fn id(name: &str, kind: Kind) -> Option<u32> {
             Ok(place) => defined.get(place).map(|(_, id)| *id),
             Err(place) if defined.len() < NAMES => {
                 let id = host::define(name, kind)?;
+                // Nothing has been counted yet, and that can be seen: a counter that first shows with its first count
+                // hides that count from whoever looks at how much it grows.
+                if kind == Kind::Counter {
+                    host::record(id, 0);
+                }
                 defined.insert(place, (name.to_owned(), id));
                 Some(id)
             }

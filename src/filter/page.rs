@@ -3,7 +3,7 @@
 //! Never decides who may see it, and never counts what is asked here.
 
 use super::host;
-use super::root::Active;
+use super::plugin::Active;
 use tidegate_engine::decide::decide_before;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::output::effect::{Answer, on_request};
@@ -24,8 +24,8 @@ pub(super) fn answer(page: Page, active: &Active, headers: &[(String, Vec<u8>)])
 }
 
 fn data(active: &Active) -> String {
-    let Active { plugin, plan, series, state, since, worker, meters, .. } = active;
-    let mut shared = host::Shared { plugin };
+    let Active { plugin, key, plan, series, state, since, worker, meters, .. } = active;
+    let mut shared = host::Shared { key };
     let mut ledger = |watch: &Watch| {
         let bytes = shared.read(&watch.key).0?;
         Ledger::from_bytes(&bytes, watch, plan.flag_of(watch)?)

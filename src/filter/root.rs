@@ -3,78 +3,57 @@
 //! A push that Envoy hands over is a new root context in the same VM; the old one serves until its last request
 //! is done. Never stops traffic: a proxy that has never had a good config passes requests on undecided.
 
-use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use log::{error, info, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use super::host;
-use super::meters::{self, Meters, gauge};
+use super::meters::gauge;
+use super::plugin::{self, Active};
 use super::stream::Stream;
 use tidegate_engine::plan::{Compiled, Plan};
 use tidegate_engine::problem::Problems;
-use tidegate_engine::value::time::Timestamp;
-use tidegate_proxy::guard::Worker;
-use tidegate_proxy::lifecycle::{Accepted, Judgement, State, judge_bad};
+use tidegate_proxy::lifecycle::{Judgement, State, judge_bad};
 use tidegate_proxy::metrics::catalogue;
-use tidegate_proxy::metrics::count::Counts;
-use tidegate_proxy::metrics::series::Series;
 
 /// How many warnings about one config are logged: each of them is a line of Envoy's log, from each of its threads.
 const WARNINGS: usize = 50;
 
-thread_local! {
-    /// All that this VM has counted by and not told to the end: no callback comes when a config has had its last request.
-    static ALL: RefCell<Vec<Rc<Active>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// How often workers tell each other what they have counted.
-const TICK: Duration = Duration::from_millis(250);
-
-/// One config of one plugin.
+/// One config of one plugin, as the host knows it.
 #[derive(Debug, Default)]
 pub(super) struct Root {
-    plugin: String,
-    active: Rc<Active>,
+    /// None until it was configured.
+    active: Option<Rc<Active>>,
+    /// Whether its tick has the usual period: the first one comes when it is due for the filter.
+    paced: bool,
 }
 
-/// What a request is decided by.
-#[derive(Debug, Default)]
-pub(super) struct Active {
-    pub(super) plugin: String,
-    pub(super) plan: Plan,
-    pub(super) series: Series,
-    /// What is in force, and since when.
-    pub(super) state: State,
-    pub(super) since: Option<Timestamp>,
-    pub(super) worker: RefCell<Worker>,
-    pub(super) counts: RefCell<Counts>,
-    pub(super) meters: RefCell<Meters>,
+impl Drop for Root {
+    fn drop(&mut self) {
+        if let Some(active) = &self.active {
+            active.gone();
+        }
+    }
 }
 
 impl Context for Root {}
 
 impl RootContext for Root {
     fn on_tick(&mut self) {
-        let active = Rc::clone(&self.active);
-        let now = host::now();
-        if let (Ok(mut worker), Ok(meters)) = (active.worker.try_borrow_mut(), active.meters.try_borrow()) {
-            for happened in worker.tick(&active.plan, now, &mut host::Shared { plugin: &self.plugin }) {
-                warn!("guard: {happened}");
-                if happened.rolled_back() {
-                    meters.rolled_back(happened.watch);
-                }
-            }
+        if !std::mem::replace(&mut self.paced, true) {
+            host::tick(plugin::PERIOD);
         }
-        self.tell(now);
+        if let Some(active) = &self.active {
+            plugin::tick(active);
+        }
     }
 
     fn on_configure(&mut self, _: usize) -> bool {
-        let plugin = host::plugin();
+        let (name, key) = host::plugin();
         let bytes = host::configuration();
+        host::declare_chain();
         let (compiled, problems) = tidegate_proxy::read(&bytes);
         let (unknown, warnings) = (problems.unknown_fields(), problems.warnings());
         for warning in unknown.iter().chain(warnings).take(WARNINGS) {
@@ -84,31 +63,33 @@ impl RootContext for Root {
         if more > 0 {
             warn!("config: ... and {more} more warnings");
         }
+        let last_good = host::last_good(&key);
         let judgement = match compiled {
             Compiled::Ready(plan) => {
-                host::remember_good(&plugin, &bytes);
+                host::remember_good(&key, &bytes);
                 Judgement::Accept(Box::new(plan), State::Active)
             }
-            Compiled::Broken(inert) => judge(&plugin, &bytes, inert),
+            Compiled::Broken(inert) => judge(&key, &bytes, inert, last_good.as_deref()),
         };
-        gauge(&plugin, &catalogue::REFUSED, u64::from(!problems.errors().is_empty()));
-        gauge(&plugin, &catalogue::PROBLEMS, u64::try_from(problems.count()).unwrap_or(u64::MAX));
+        gauge(&name, &catalogue::REFUSED, u64::from(!problems.errors().is_empty()));
+        gauge(&name, &catalogue::PROBLEMS, u64::try_from(problems.count()).unwrap_or(u64::MAX));
         match judgement {
             Judgement::Refuse => {
                 error!("config: refused, the one before it stays in force: {}", problems.one_line());
                 false
             }
             Judgement::Accept(plan, state) => {
-                report(&plugin, &plan, state, &problems);
-                self.plugin = plugin;
-                self.serve(*plan, state);
+                report(&plan, state, &problems);
+                self.active = plugin::serve((name, key), *plan, state, last_good.is_none());
                 true
             }
         }
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(Rc::clone(&self.active))))
+        let active = self.active.as_ref()?;
+        active.asked();
+        Some(Box::new(Stream::new(Rc::clone(active))))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -116,73 +97,16 @@ impl RootContext for Root {
     }
 }
 
-impl Root {
-    /// Takes a plan into service, with what its guards have decided before.
-    fn serve(&mut self, plan: Plan, state: State) {
-        let now = host::now();
-        let worker = Worker::new(&plan, now, &mut host::Shared { plugin: &self.plugin });
-        let series = Series::new(&plan);
-        let (counts, meters) = (Counts::new(&series), Meters::new(&plan, &series, &self.plugin));
-        self.active = Rc::new(Active {
-            plugin: self.plugin.clone(),
-            plan,
-            series,
-            state,
-            since: Some(now),
-            worker: worker.into(),
-            counts: counts.into(),
-            meters: meters.into(),
-        });
-        ALL.with_borrow_mut(|all| all.push(Rc::clone(&self.active)));
-        self.tell(now);
-        host::tick(TICK);
-    }
-
-    /// Hands to the host how things are, and what was counted, also under configs before this one.
-    fn tell(&self, now: Timestamp) {
-        let Active { plan, worker, counts, meters, .. } = &*self.active;
-        let parts = (worker.try_borrow_mut(), counts.try_borrow_mut(), meters.try_borrow_mut());
-        if let (Ok(mut worker), Ok(mut counts), Ok(mut meters)) = parts {
-            meters.show(plan, &mut worker, &mut counts, now);
-        }
-        ALL.with_borrow_mut(|all| {
-            for active in all.iter() {
-                active.tell();
-            }
-            // Those that nobody else holds have no request left, and no root.
-            all.retain(|active| Rc::strong_count(active) > 1);
-        });
-    }
+/// Judges a config with errors by what all VMs of the filter remember, and adds to that.
+fn judge(key: &str, bytes: &[u8], inert: Plan, last_good: Option<&[u8]>) -> Judgement {
+    // A config that has come is accepted by whoever looks at it first, where it is accepted at all.
+    let accepted = host::on_record(key, "accepted", bytes, last_good.is_none());
+    let stands_by = accepted && host::on_record(key, "stands-by", bytes, plugin::serves(key)) || plugin::serves(key);
+    judge_bad(inert, accepted, stands_by, last_good)
 }
 
-impl Active {
-    fn tell(&self) {
-        if let (Ok(mut counts), Ok(mut meters)) = (self.counts.try_borrow_mut(), self.meters.try_borrow_mut()) {
-            meters.tell(&self.plan, &self.series, &self.plugin, &mut counts);
-        }
-    }
-}
-
-/// Judges a config with errors by what all VMs of the plugin remember, and adds to that.
-fn judge(plugin: &str, bytes: &[u8], inert: Plan) -> Judgement {
-    let (mut accepted, version) = host::accepted(plugin);
-    let judgement = judge_bad(inert, accepted.has(bytes), host::last_good(plugin).as_deref());
-    if let Judgement::Accept(..) = judgement
-        && !accepted.has(bytes)
-    {
-        accepted.add(bytes);
-        if !host::remember_accepted(plugin, &accepted, version) {
-            // Another VM has added one meanwhile: add ours to that.
-            let mut other: Accepted = host::accepted(plugin).0;
-            other.add(bytes);
-            host::remember_accepted(plugin, &other, None);
-        }
-    }
-    judgement
-}
-
-/// Says what is in force from now on, in the log and in the gauges.
-fn report(plugin: &str, plan: &Plan, state: State, problems: &Problems) {
+/// Says in the log what is in force from now on.
+fn report(plan: &Plan, state: State, problems: &Problems) {
     let revision = plan.revision().map_or("without a name", |revision| revision.as_str());
     let (flags, print) = (plan.flags().len(), plan.fingerprint());
     match state {
@@ -195,12 +119,4 @@ fn report(plugin: &str, plan: &Plan, state: State, problems: &Problems) {
             error!("config: not good, and there was none before it: requests pass undecided: {}", problems.one_line());
         }
     }
-    let count = u64::try_from(flags).unwrap_or(u64::MAX);
-    // A double, which is what metrics are stored as, holds 53 bits.
-    gauge(plugin, &catalogue::FINGERPRINT, if state == State::Inert { 0 } else { print & 0xffff_ffff_ffff });
-    gauge(plugin, &catalogue::FLAGS, count);
-    gauge(plugin, &catalogue::SERIES, u64::try_from(Series::new(plan).count()).unwrap_or(u64::MAX));
-    gauge(plugin, &catalogue::SINCE, u64::try_from(host::now().millis()).unwrap_or_default().wrapping_div(1_000));
-    gauge(plugin, &catalogue::STATE, state.code());
-    meters::revision(plugin, if state == State::Inert { "none" } else { revision });
 }

@@ -8,17 +8,18 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use super::root::Active;
+use super::plugin::Active;
 use super::{host, page};
 use tidegate_engine::decide::decide;
 use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::output::chain::Chain;
 use tidegate_engine::output::effect::{self, OnResponse};
 use tidegate_engine::request::Request;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_proxy::admin::Page;
 use tidegate_proxy::guard::Entry;
 use tidegate_proxy::metrics::count::{Served, times};
-use tidegate_proxy::outcome::Answer;
+use tidegate_proxy::outcome::{Answer, Time, Wait};
 
 /// One request under the plan that was active when it came.
 #[derive(Debug)]
@@ -28,24 +29,36 @@ pub(super) struct Stream {
     /// What its outcome has to be counted for.
     entries: Vec<Entry>,
     served: Vec<Served>,
+    wait: Wait,
 }
 
 impl Stream {
     pub(super) fn new(active: Rc<Active>) -> Self {
-        Self { active, on_response: OnResponse::default(), entries: Vec::new(), served: Vec::new() }
+        Self {
+            active,
+            on_response: OnResponse::default(),
+            entries: Vec::new(),
+            served: Vec::new(),
+            wait: Wait::Nothing,
+        }
     }
 }
 
 impl Context for Stream {}
 
 impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
         let Active { plan, series, worker, counts, .. } = &*self.active;
         let inputs = plan.inputs();
         let headers = host::request_headers();
         let seen = headers.iter().map(|(name, value)| (&**name, &**value));
-        let request = Request::new(inputs, seen, inputs.properties().map(host::property));
-        if let Some(asked) = Page::asked(plan, &request, host::port) {
+        let mut request = Request::new(inputs, seen, inputs.properties().map(host::property));
+        let mut chain = None;
+        if request.has_owned() {
+            chain = host::chain();
+            request.judge(&Chain::new(chain.as_deref(), plan.mark()));
+        }
+        if let Some(asked) = Page::asked(plan, &request, host::listener) {
             page::answer(asked, &self.active, &headers);
             return Action::Pause;
         }
@@ -58,8 +71,13 @@ impl HttpContext for Stream {
         };
         let mut counts = counts.try_borrow_mut().ok();
         if let Some(counts) = &mut counts {
-            self.served = counts.decided(series, &decisions, request.forged().len());
+            self.served = counts.decided(series, &decisions, request.forged());
         }
+        self.wait = match (decisions.list().is_empty(), end) {
+            (true, _) => Wait::Over(Time::Unknown),
+            (false, false) => Wait::Sending,
+            (false, true) => Wait::Since(host::clock()),
+        };
         self.on_response = OnResponse::new(plan, &request, &decisions);
         host::keep(&effect::on_stream(plan, &decisions));
         if let Some(answer) = effect::reply(plan, &request, &decisions) {
@@ -67,14 +85,44 @@ impl HttpContext for Stream {
             return Action::Pause;
         }
         self.entries = worker.map(|mut worker| worker.served(&decisions)).unwrap_or_default();
-        let refused = host::apply(&effect::on_request(plan, &request, &decisions), &headers);
+        let effects = effect::on_request(plan, &request, &decisions);
+        let mut written = effect::names(&effects).peekable();
+        if written.peek().is_some() {
+            let chain = chain.or_else(host::chain);
+            host::keep_chain(&Chain::new(chain.as_deref(), plan.mark()).and(plan.mark(), written));
+        }
+        let refused = host::apply(&effects, &headers);
         if let Some(counts) = &mut counts {
             counts.refused(refused);
         }
         Action::Continue
     }
 
+    fn on_http_request_body(&mut self, _: usize, end: bool) -> Action {
+        if end {
+            self.wait.sent(host::clock);
+        }
+        Action::Continue
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        if self.wait == Wait::Nothing {
+            return Action::Continue;
+        }
+        self.wait.sent(host::clock);
+        let Active { plan, counts, .. } = &*self.active;
+        let trailers = host::request_trailers();
+        let forged = trailers.iter().map(|(name, _)| &**name).filter(|name| plan.inputs().owns(name.as_bytes()));
+        let (taken, refused) = host::take_trailers(forged);
+        if let Ok(mut counts) = counts.try_borrow_mut() {
+            counts.forged(taken);
+            counts.refused(refused);
+        }
+        Action::Continue
+    }
+
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        self.wait.answered(host::clock);
         if !self.on_response.is_empty() {
             host::apply_to_response(&self.on_response);
         }
@@ -86,16 +134,15 @@ impl HttpContext for Stream {
             return;
         }
         let Active { plan, series, worker, counts, meters, .. } = &*self.active;
-        let mut times = times(series, &self.served).peekable();
+        let time = self.wait.time(host::clock);
         // Only what somebody needs is asked for.
         let answer = if self.entries.is_empty() {
-            let nanos = if times.peek().is_some() { host::duration() } else { 0 };
-            Answer { code: host::status(), nanos, ..Answer::default() }
+            Answer { code: host::status(), time, ..Answer::default() }
         } else {
-            host::outcome()
+            host::answered(time)
         };
-        if let Ok(meters) = meters.try_borrow() {
-            meters.time(times, answer.nanos);
+        if let (Time::Answered(micros), Ok(meters)) = (time, meters.try_borrow()) {
+            meters.time(times(series, &self.served), micros);
         }
         if let Ok(mut counts) = counts.try_borrow_mut() {
             counts.answered(series, &self.served, answer.code);

@@ -7,7 +7,7 @@
 //! | the config is | remembered | what happens |
 //! | --- | --- | --- |
 //! | good | | serve it, and remember it as the last good one |
-//! | bad | it was accepted before | accept it again; serve the last good one, or nothing |
+//! | bad | it was accepted before | accept it again; stand by the last good one, or serve nothing |
 //! | bad | a last good one | refuse: Envoy keeps what runs |
 //! | bad | nothing | accept it, remember that, serve nothing |
 //!
@@ -15,9 +15,21 @@
 //! every VM; and bad bytes that were accepted are on record, for ever, before any other VM is asked. Which config
 //! is the last good one is written by every VM that loads it: while a worker lags behind by whole pushes, that can
 //! for this moment be the one before, which was good, too.
+//!
+//! What is remembered goes by the filter's [`key`]. Two filters that have one key cannot be told apart by what the host
+//! says of them. So a bad config stands by the last good one only where it took a good one's place, in this VM or,
+//! as that is on record, in another: where it is all that a VM has ever loaded, nothing says that the last good config is
+//! one of this filter, and to serve another filter's would be the worst that can happen.
 
 use tidegate_engine::plan::{Compiled, Plan};
 use tidegate_engine::value::hash::Salt;
+
+/// The name under which all VMs of a filter remember things: made of the plugin's name, its root id, and the
+/// configuration of its VM. Another filter has another one where any of these differ.
+#[must_use]
+pub fn key(parts: [&[u8]; 3]) -> String {
+    format!("tidegate/{:016x}/", Salt::new("tidegate-filter").point(&parts.join(&0)).bits())
+}
 
 /// How many accepted bad configs are remembered. A proxy meets them only until its first good one.
 const MOST: usize = 64;
@@ -103,15 +115,16 @@ fn print(config: &[u8]) -> [u8; 8] {
     Salt::new("tidegate-config").point(config).bits().to_le_bytes()
 }
 
-/// Judges a bad push; `inert` is the plan that only strips, `accepted` whether these bytes are on record.
+/// Judges a bad push; `inert` is the plan that only strips, `accepted` whether these bytes are on record, and
+/// `stands_by` whether they took the place of a good config.
 #[must_use]
-pub fn judge_bad(inert: Plan, accepted: bool, last_good: Option<&[u8]>) -> Judgement {
+pub fn judge_bad(inert: Plan, accepted: bool, stands_by: bool, last_good: Option<&[u8]>) -> Judgement {
     // What is refused needs no plan: the one that runs stays as it is.
     if !accepted && last_good.is_some() {
         return Judgement::Refuse;
     }
     // A last good config may be none to this module: an older one may have written it down.
-    match last_good.map(|bytes| Plan::from_bytes(bytes).0) {
+    match last_good.filter(|_| stands_by).map(|bytes| Plan::from_bytes(bytes).0) {
         Some(Compiled::Ready(plan)) => Judgement::Accept(Box::new(plan), State::LastGood),
         Some(Compiled::Broken(_)) | None => Judgement::Accept(Box::new(inert), State::Inert),
     }
@@ -132,6 +145,17 @@ mod tests {
         assert_eq!(accepted.as_bytes().len(), MOST * 8);
         assert!(!accepted.has(&35_u32.to_le_bytes()) && accepted.has(&36_u32.to_le_bytes()));
         assert_eq!(Accepted::new(accepted.as_bytes().to_vec()), accepted);
+    }
+
+    #[test]
+    fn filters_that_differ_have_unequal_keys() {
+        let key = |name: &str, root: &str, vm: &str| key([name.as_bytes(), root.as_bytes(), vm.as_bytes()]);
+        let all = [key("a", "b", ""), key("ab", "", ""), key("", "ab", ""), key("a", "", "b"), key("a", "b", "c")];
+        for (place, one) in all.iter().enumerate() {
+            assert!(!all[..place].contains(one), "{place}");
+        }
+        assert_eq!(key("a", "b", "c"), all[4]);
+        assert_eq!(key("", "", "").len(), "tidegate/0123456789abcdef/".len());
     }
 
     #[test]

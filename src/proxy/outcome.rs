@@ -1,6 +1,10 @@
 //! Turns what the host knows of a finished request into an [`Outcome`]: whether it failed, and how long it took.
 //!
-//! A client that goes away is no outcome: it says nothing about the version. Never looks at a body.
+//! Judged is what the version did. A client that leaves before there was an answer says nothing about it, unless it
+//! was kept waiting for longer than anybody should be. Never looks at a body, and never reads a clock: the two moments
+//! that a time is made of are handed in.
+
+use core::time::Duration;
 
 use tidegate_engine::config::Failures;
 
@@ -11,11 +15,88 @@ pub struct Answer {
     pub code: Option<u64>,
     /// Envoy's flags of the response, as bits.
     pub flags: u64,
+    /// Whether Envoy ended it because the stream may last no longer, for which there is no flag.
+    pub too_long: bool,
     /// The gRPC status, if it was a gRPC call.
     pub grpc: Option<u64>,
-    /// The time from the request to the first byte of the response, or to the end where there was none, in
-    /// nanoseconds.
-    pub nanos: u64,
+    /// How long the answer took.
+    pub time: Time,
+}
+
+/// How long an answer took, in microseconds from the end of the request: before that, the client sets the pace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Time {
+    /// Until its headers came.
+    Answered(u32),
+    /// That long was waited for an answer that never began.
+    Waited(u32),
+    /// The request had not ended yet, or nobody looked.
+    #[default]
+    Unknown,
+}
+
+/// How far a request is, for the time of its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// It has not come.
+    #[default]
+    Nothing,
+    /// The client is still sending.
+    Sending,
+    /// All of it was sent at this time.
+    Since(Moment),
+    /// The answer has begun, or nobody needs its time.
+    Over(Time),
+}
+
+impl Wait {
+    /// The client has sent all of the request.
+    pub fn sent(&mut self, clock: impl FnOnce() -> Moment) {
+        if *self == Self::Sending {
+            *self = Self::Since(clock());
+        }
+    }
+
+    /// The headers of the answer are there.
+    pub fn answered(&mut self, clock: impl FnOnce() -> Moment) {
+        match *self {
+            Self::Nothing | Self::Over(_) => {}
+            Self::Sending => *self = Self::Over(Time::Unknown),
+            Self::Since(sent) => *self = Self::Over(Time::Answered(sent.until(clock()))),
+        }
+    }
+
+    /// How long the answer took, once the request is done.
+    pub fn time(self, clock: impl FnOnce() -> Moment) -> Time {
+        match self {
+            Self::Nothing | Self::Sending => Time::Unknown,
+            Self::Since(sent) => Time::Waited(sent.until(clock())),
+            Self::Over(time) => time,
+        }
+    }
+}
+
+/// A moment of the host's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    seconds: u32,
+    nanos: u32,
+}
+
+impl Moment {
+    /// The moment this long after the beginning of 1970.
+    #[must_use]
+    pub fn new(since: Duration) -> Self {
+        Self { seconds: u32::try_from(since.as_secs()).unwrap_or(u32::MAX), nanos: since.subsec_nanos() }
+    }
+
+    /// The microseconds from here to a later moment; none where the clock went back meanwhile.
+    fn until(self, later: Self) -> u32 {
+        let nanos = |moment: Self| {
+            u64::from(moment.seconds).saturating_mul(1_000_000_000).saturating_add(u64::from(moment.nanos))
+        };
+        u32::try_from(nanos(later).saturating_sub(nanos(self)).wrapping_div(1_000)).unwrap_or(u32::MAX)
+    }
 }
 
 /// What became of a request.
@@ -25,44 +106,77 @@ pub struct Outcome {
     pub failed: bool,
     /// Whether it never reached the version: Envoy could not connect, or found no healthy host.
     pub unreached: bool,
-    /// The time to the response, in microseconds.
-    pub micros: u32,
+    /// Whether its client was kept waiting for too long, and left without an answer.
+    pub hung: bool,
+    /// The time to the answer, in microseconds, where the version was the one to set it.
+    pub micros: Option<u32>,
 }
 
 /// The bits of Envoy's response flags.
 mod flag {
     pub(super) const NO_HEALTHY_UPSTREAM: u64 = 1 << 1;
-    pub(super) const REQUEST_TIMEOUT: u64 = 1 << 2;
-    pub(super) const REMOTE_RESET: u64 = 1 << 4;
+    pub(super) const UPSTREAM_TIMEOUT: u64 = 1 << 2;
+    pub(super) const UPSTREAM_RESET: u64 = 1 << 4;
     pub(super) const CONNECTION_FAILURE: u64 = 1 << 5;
     pub(super) const CONNECTION_TERMINATION: u64 = 1 << 6;
-    pub(super) const CLIENT_WENT: u64 = 1 << 14;
+    pub(super) const UPSTREAM_OVERFLOW: u64 = 1 << 7;
+    pub(super) const CLIENT_CLOSED: u64 = 1 << 14;
     pub(super) const RETRY_LIMIT: u64 = 1 << 15;
+    pub(super) const STREAM_IDLE: u64 = 1 << 16;
+    pub(super) const UPSTREAM_DURATION: u64 = 1 << 19;
+    pub(super) const DURATION: u64 = 1 << 22;
+    pub(super) const UPSTREAM_PROTOCOL: u64 = 1 << 23;
     pub(super) const NO_CLUSTER: u64 = 1 << 24;
+    pub(super) const NO_NAME: u64 = 1 << 26;
+    pub(super) const CLIENT_RESET: u64 = 1 << 28;
 
-    pub(super) const RESETS: u64 =
-        REQUEST_TIMEOUT | REMOTE_RESET | CONNECTION_FAILURE | CONNECTION_TERMINATION | RETRY_LIMIT;
-    pub(super) const UNREACHED: u64 = NO_HEALTHY_UPSTREAM | CONNECTION_FAILURE | NO_CLUSTER;
+    /// The version could not be reached.
+    pub(super) const UNREACHED: u64 = NO_HEALTHY_UPSTREAM | CONNECTION_FAILURE | NO_CLUSTER | NO_NAME;
+    /// The version broke its answer off, or gave none.
+    pub(super) const BROKEN: u64 =
+        UNREACHED | UPSTREAM_RESET | CONNECTION_TERMINATION | UPSTREAM_OVERFLOW | RETRY_LIMIT | UPSTREAM_PROTOCOL;
+    /// Envoy waited no longer.
+    pub(super) const LIMITS: u64 = UPSTREAM_TIMEOUT | STREAM_IDLE | UPSTREAM_DURATION | DURATION;
+    /// The client left. That it resets a stream of HTTP/2 without an error is told by no flag.
+    pub(super) const CLIENT_LEFT: u64 = CLIENT_CLOSED | CLIENT_RESET;
 }
 
 impl Outcome {
-    /// What became of the request; `None` where its client went away.
+    /// What became of the request, where nobody is kept waiting for longer than `patience`, in microseconds; `None`
+    /// where it says nothing about the version.
     #[must_use]
-    pub fn new(answer: &Answer, failures: &Failures) -> Option<Self> {
-        if answer.flags & flag::CLIENT_WENT != 0 {
-            return None;
-        }
-        let code = answer.code.unwrap_or(0);
-        // Those that OpenTelemetry counts as errors of a server.
-        let grpc = answer.grpc.is_some_and(|status| matches!(status, 2 | 4 | 12 | 13 | 14 | 15));
-        Some(Self {
-            failed: failures.server_errors && code >= 500
-                || failures.resets && (code == 0 || answer.flags & flag::RESETS != 0)
-                || failures.grpc && grpc
-                || failures.codes.iter().any(|known| u64::from(*known) == code),
-            unreached: answer.flags & flag::UNREACHED != 0,
-            micros: u32::try_from(answer.nanos.wrapping_div(1_000)).unwrap_or(u32::MAX),
-        })
+    pub fn new(answer: &Answer, failures: &Failures, patience: u32) -> Option<Self> {
+        let Answer { code, flags, too_long, grpc, time } = *answer;
+        let code = code.unwrap_or(0);
+        let has = |any: u64| flags & any != 0;
+        // Those that OpenTelemetry counts as errors of a server, but 12: any client can name a method that is not there.
+        let grpc = grpc.is_some_and(|status| matches!(status, 2 | 4 | 13 | 14 | 15));
+        let error = failures.server_errors && code >= 500
+            || failures.grpc && grpc
+            || failures.codes.iter().any(|known| u64::from(*known) == code);
+        let (began, left) = (code != 0, has(flag::CLIENT_LEFT));
+        let hung = !began && matches!(time, Time::Waited(micros) if micros > patience);
+        let failed = if error {
+            true
+        } else if !began && (left || !has(flag::BROKEN | flag::LIMITS)) {
+            if !hung {
+                return None;
+            }
+            failures.resets
+        } else if left {
+            // What it got was good so far. Who reads a stream always leaves in the middle.
+            false
+        } else if too_long || has(flag::LIMITS) {
+            // An answer that has begun well also takes too long where the client does not read it.
+            if began && code < 500 && !grpc {
+                return None;
+            }
+            failures.resets
+        } else {
+            failures.resets && has(flag::BROKEN)
+        };
+        let micros = if let Time::Answered(micros) = time { Some(micros) } else { None };
+        Some(Self { failed, unreached: has(flag::UNREACHED), hung, micros })
     }
 }
 
@@ -130,9 +244,10 @@ impl Bins {
 mod tests {
     use super::*;
 
-    fn outcome(code: Option<u64>, flags: u64, grpc: Option<u64>) -> Option<bool> {
-        let answer = Answer { code, flags, grpc, nanos: 5_000_000 };
-        Outcome::new(&answer, &Failures::default()).map(|outcome| outcome.failed)
+    const PATIENCE: u32 = 1_000_000;
+
+    fn judged(answer: Answer, failures: &Failures) -> Option<(bool, bool)> {
+        Outcome::new(&answer, failures, PATIENCE).map(|outcome| (outcome.failed, outcome.hung))
     }
 
     #[test]
@@ -143,16 +258,51 @@ mod tests {
             (Some(429), 0, None, Some(false)),
             (Some(500), 0, None, Some(true)),
             (Some(503), flag::CONNECTION_FAILURE, None, Some(true)),
-            (Some(504), flag::REQUEST_TIMEOUT, None, Some(true)),
+            (Some(504), flag::UPSTREAM_TIMEOUT, None, Some(true)),
+            (Some(504), flag::STREAM_IDLE, None, Some(true)),
             (Some(200), flag::CONNECTION_TERMINATION, None, Some(true)),
-            (None, 0, None, Some(true)),
-            (None, flag::CLIENT_WENT, None, None),
-            (Some(200), flag::CLIENT_WENT, None, None),
+            (Some(200), flag::UPSTREAM_PROTOCOL, None, Some(true)),
+            (None, flag::UPSTREAM_RESET, None, Some(true)),
+            // A limit of time that ends what began well, or what the client never finished.
+            (Some(200), flag::UPSTREAM_TIMEOUT, None, None),
+            (Some(200), flag::STREAM_IDLE, None, None),
+            (Some(408), flag::STREAM_IDLE, None, None),
+            (Some(200), flag::DURATION, None, None),
+            // The client left.
+            (None, 0, None, None),
+            (None, flag::CLIENT_CLOSED, None, None),
+            (None, flag::CLIENT_RESET, None, None),
+            (None, flag::CLIENT_RESET | flag::UPSTREAM_RESET, None, None),
+            (Some(200), flag::CLIENT_CLOSED, None, Some(false)),
+            (Some(200), flag::CLIENT_RESET, None, Some(false)),
+            (Some(500), flag::CLIENT_RESET, None, Some(true)),
+            (Some(503), flag::CLIENT_CLOSED, None, Some(true)),
             (Some(200), 0, Some(0), Some(false)),
             (Some(200), 0, Some(5), Some(false)),
+            (Some(200), 0, Some(12), Some(false)),
             (Some(200), 0, Some(14), Some(true)),
+            (Some(200), flag::CLIENT_RESET, Some(14), Some(true)),
+            (Some(200), flag::UPSTREAM_TIMEOUT, Some(4), Some(true)),
         ] {
-            assert_eq!(outcome(code, flags, grpc), failed, "{code:?} {flags:x} {grpc:?}");
+            let answer = Answer { code, flags, grpc, time: Time::Answered(5_000), too_long: false };
+            let seen = judged(answer, &Failures::default()).map(|(failed, _)| failed);
+            assert_eq!(seen, failed, "{code:?} {flags:x} {grpc:?}");
+        }
+        let ended = |code| judged(Answer { code, too_long: true, ..Answer::default() }, &Failures::default());
+        assert_eq!([ended(Some(200)), ended(Some(504))], [None, Some((true, false))]);
+    }
+
+    #[test]
+    fn who_waits_too_long_and_leaves_says_that_the_version_hangs() {
+        for flags in [0, flag::CLIENT_CLOSED, flag::CLIENT_RESET] {
+            for (time, due) in [
+                (Time::Waited(PATIENCE), None),
+                (Time::Waited(PATIENCE + 1), Some((true, true))),
+                (Time::Unknown, None),
+            ] {
+                let answer = Answer { flags, time, ..Answer::default() };
+                assert_eq!(judged(answer, &Failures::default()), due, "{flags:x} {time:?}");
+            }
         }
     }
 
@@ -161,8 +311,47 @@ mod tests {
         let only = Failures { server_errors: false, resets: false, grpc: false, codes: [429].into() };
         for (code, failed) in [(200, false), (429, true), (500, false)] {
             let answer = Answer { code: Some(code), ..Answer::default() };
-            assert_eq!(Outcome::new(&answer, &only).unwrap().failed, failed, "{code}");
+            assert_eq!(judged(answer, &only), Some((failed, false)), "{code}");
         }
+        let only = Failures { server_errors: false, resets: true, grpc: false, codes: [].into() };
+        for (code, flags, failed) in [
+            (500, 0, false),
+            (503, flag::UNREACHED, true),
+            (504, flag::UPSTREAM_TIMEOUT, true),
+            (200, flag::UPSTREAM_PROTOCOL, true),
+        ] {
+            let answer = Answer { code: Some(code), flags, ..Answer::default() };
+            assert_eq!(judged(answer, &only), Some((failed, false)), "{code} {flags:x}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_from_the_end_of_the_request_to_the_beginning_of_the_answer() {
+        let never = || -> Moment { panic!("nobody looks") };
+        let at = |micros: u64| move || Moment::new(Duration::from_micros(micros));
+        let mut wait = Wait::Sending;
+        wait.sent(at(5_000));
+        wait.sent(never);
+        assert_eq!(wait.time(at(9_000)), Time::Waited(4_000));
+        wait.answered(at(1_000_001));
+        wait.answered(never);
+        assert_eq!(wait.time(never), Time::Answered(995_001));
+        // The answer is there before the request ends.
+        let mut early = Wait::Sending;
+        early.answered(never);
+        early.sent(never);
+        assert_eq!(early.time(never), Time::Unknown);
+        // The clock goes back, or far ahead.
+        for (now, micros) in [(0, 0), (u64::MAX, u32::MAX)] {
+            let mut jumps = Wait::Since(at(5_000)());
+            jumps.answered(at(now));
+            assert_eq!(jumps.time(never), Time::Answered(micros));
+        }
+        let mut nothing = Wait::Nothing;
+        nothing.sent(never);
+        nothing.answered(never);
+        assert_eq!(nothing.time(never), Time::Unknown);
+        assert_eq!(Wait::Sending.time(never), Time::Unknown);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use walrus::ModuleConfig;
 use walrus::passes::gc;
 
 /// What Envoy needs of this filter.
-const KEPT: [&str; 13] = [
+const KEPT: [&str; 15] = [
     "_initialize",
     "malloc",
     "memory",
@@ -23,7 +23,9 @@ const KEPT: [&str; 13] = [
     "proxy_on_delete",
     "proxy_on_log",
     "proxy_on_memory_allocate",
+    "proxy_on_request_body",
     "proxy_on_request_headers",
+    "proxy_on_request_trailers",
     "proxy_on_response_headers",
     "proxy_on_tick",
     "proxy_on_vm_start",

@@ -19,8 +19,8 @@ use tidegate_engine::output::effect::{OnResponse, on_request};
 use tidegate_engine::plan::Plan;
 use tidegate_engine::request::Request;
 use tidegate_engine::value::time::Timestamp;
-use tidegate_proxy::guard::{Store, Worker};
-use tidegate_proxy::outcome::Answer;
+use tidegate_proxy::guard::{Keep, Store, Worker};
+use tidegate_proxy::outcome::{Answer, Time};
 
 const HEADERS: [(&str, &[u8]); 12] = [
     (":authority", b"shop.example"),
@@ -138,9 +138,9 @@ fn guarding(criterion: &mut Criterion) {
         "rules": [{"percent": 50, "serve": "on"}],
         "guard": {"errors": {"max": 5}, "latency": {"percentile": 99, "overBaseline": 1.5}},
     }}));
-    let (seen, answer) = (request(&plan), Answer { code: Some(200), nanos: 5_000_000, ..Answer::default() });
+    let (seen, answer) = (request(&plan), Answer { code: Some(200), time: Time::Answered(5_000), ..Answer::default() });
     let (mut store, now) = (Alone::default(), Timestamp::from_millis(0));
-    let mut worker = Worker::new(&plan, now, &mut store);
+    let mut worker = Worker::new(&plan, now, &mut store, &mut Keep::default());
     criterion.bench_function("guard/one request: standing, decision, count", |bench| {
         bench.iter(|| {
             let decisions = decide(&plan, &seen, worker.standing(now), now);

@@ -15,12 +15,16 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use kit::simulate::{DAY, Faults, Times, Traffic, all, find, limits, watch};
+use kit::simulate::{Clients, DAY, Faults, Times, Traffic, all, find, limits, watch, watch_clients};
 use tidegate_proxy::guard::verdict::Limits;
 use tidegate_proxy::guard::window::Measure;
 
 /// Requests a second, and the percentage that gets the new version.
 const ROWS: [(u32, u32); 7] = [(10, 10), (100, 5), (100, 10), (100, 50), (1_000, 1), (1_000, 5), (1_000, 50)];
+
+/// Identities whose clients break, the requests that they all send in a second, and the percentage of identities that
+/// gets the new version.
+const CROWDS: [(u32, u32, u32); 3] = [(2_000, 1_000, 5), (200, 100, 10), (150, 100, 10)];
 
 /// How often a long row says how far it is.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -90,5 +94,20 @@ fn main() {
         let day = |day| watch(traffic, Faults::alike(1), over, day, DAY).0.is_some();
         let wrong = all(days, day, |count| progress.done(count)).into_iter().filter(|wrong| *wrong).count();
         println!("| {requests}, {canary} % | {wrong} | {sudden} | {slight} |");
+    }
+    println!();
+    println!(
+        "Healthy days as well, on which each client breaks once, and all that it sends fails for 5 min; of what the"
+    );
+    println!("others send, 1 % fails.");
+    println!();
+    println!("| identities | requests/s, canary share | false rollbacks, days of {days} |");
+    println!("| --- | --- | --- |");
+    for (identities, requests, canary) in CROWDS {
+        let clients = Clients { identities, traffic: Traffic { requests, canary }, background: 1 };
+        let progress = Progress::new(format!("{identities} clients, {requests} a second, {canary} %"), days);
+        let day = |day| watch_clients(clients, over, day, DAY).is_some();
+        let wrong = all(days, day, |count| progress.done(count)).into_iter().filter(|wrong| *wrong).count();
+        println!("| {identities} | {requests}, {canary} % | {wrong} |");
     }
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tidegate_engine::decide::standing::Phase;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_proxy::guard::ledger::Ledger;
-use tidegate_proxy::guard::{Store, Worker};
+use tidegate_proxy::guard::{Keep, Store, Worker};
 
 const BEGINS: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -106,11 +106,17 @@ impl<F: FnOnce(&mut Memory)> Store for Racing<F> {
 #[test]
 fn two_workers_that_begin_at_once_are_two() {
     let plan = compile(&config());
+    let vm = || {
+        let mut keep = Keep::default();
+        (Worker::new(&plan, BEGINS, &mut Memory::default(), &mut keep), keep)
+    };
+    let (_one, mut keep) = vm();
     let other = |memory: &mut Memory| {
-        Worker::new(&plan, BEGINS, memory);
+        let (_two, mut keep) = vm();
+        keep.tick(BEGINS, memory);
     };
     let mut store = Racing { memory: Memory::default(), other: Some(other) };
-    Worker::new(&plan, BEGINS, &mut store);
+    keep.tick(BEGINS, &mut store);
     let (_, count) = store.memory.find("workers").unwrap();
     assert_eq!(count, 2_u32.to_le_bytes(), "two workers have one number, and each takes the whole limit");
 }
@@ -119,12 +125,92 @@ fn two_workers_that_begin_at_once_are_two() {
 fn a_ledger_that_two_workers_begin_at_once_is_written_over_by_none() {
     let plan = compile(&config());
     let mut memory = Memory::default();
-    let mut worker = Worker::new(&plan, BEGINS, &mut memory);
+    let mut worker = Worker::new(&plan, BEGINS, &mut memory, &mut Keep::default());
     let (key, bytes) = rolled_back();
     let other = move |memory: &mut Memory| memory.put(&key, &bytes);
     let now = Timestamp::from_millis(BEGINS.millis() + 100);
     worker.tick(&plan, now, &mut Racing { memory, other: Some(other) });
     assert_eq!(worker.standing(now).of(Some(0)).phase, Phase::RolledBack, "the rollback was written over");
+}
+
+/// The config with another salt, which is another generation of the flag.
+fn salted(salt: &str) -> Value {
+    let mut config = config();
+    config["flags"]["checkout"]["salt"] = salt.into();
+    config
+}
+
+#[test]
+fn a_generation_that_comes_back_at_once_is_still_rolled_back() {
+    let mut cluster = Cluster::new("checkout", &salted("a"), 2, BEGINS);
+    cluster.run(&bad(5_000));
+    assert_eq!(cluster.phases(), [Phase::RolledBack; 2]);
+    cluster.push(&salted("b"));
+    assert_eq!(cluster.phases(), [Phase::Running; 2]);
+    cluster.run(&Load { manners: [].into(), ..bad(1_000) });
+    cluster.push(&salted("a"));
+    assert_eq!(cluster.phases(), [Phase::RolledBack; 2]);
+    let seen = cluster.run(&bad(2_000));
+    assert!(seen.events.is_empty() && seen.requests.iter().all(|(_, variant, _)| variant == "v1"), "{:?}", seen.events);
+}
+
+#[test]
+fn what_was_counted_of_a_generation_goes_with_it() {
+    let mut cluster = Cluster::new("checkout", &salted("0"), 2, BEGINS);
+    let good = Load { manners: [].into(), ..bad(1_500) };
+    cluster.run(&good);
+    let one = cluster.store.size("guard/");
+    for n in 1..=50 {
+        cluster.push(&salted(&n.to_string()));
+        cluster.run(&good);
+    }
+    let all = cluster.store.size("guard/");
+    println!("{one} bytes of one generation, {all} of 51");
+    assert!(all < 2 * one + 51 * 40, "{all} bytes, {one} of one");
+    // Of one that two workers still have, nothing is lost by a third that has it no more.
+    cluster.push(&salted("x"));
+    cluster.run(&bad(5_000));
+    assert_eq!(cluster.phases(), [Phase::RolledBack; 2]);
+    let plan = compile(&salted("x"));
+    let mut keep = Keep::default();
+    drop(Worker::new(&plan, cluster.now(), &mut cluster.store, &mut keep));
+    keep.tick(cluster.now(), &mut cluster.store);
+    assert!(cluster.store.size(&plan_key(&plan)) < 40);
+    cluster.run(&bad(2_000));
+    assert_eq!(cluster.phases(), [Phase::RolledBack; 2]);
+}
+
+/// Under which key the ledger of the flag is kept: it is the only one of a cluster with this config.
+fn plan_key(plan: &std::rc::Rc<tidegate_engine::plan::Plan>) -> String {
+    let mut store = Memory::default();
+    let mut worker = Worker::new(plan, BEGINS, &mut store, &mut Keep::default());
+    worker.tick(plan, BEGINS, &mut store);
+    store.find("guard/").unwrap().0.to_owned()
+}
+
+#[test]
+fn requests_in_flight_and_counts_outlive_a_push() {
+    let limited = |revision: usize, most: u32| {
+        let mut config = config();
+        config["revision"] = revision.to_string().into();
+        config["flags"]["checkout"]["variants"] = json!(["v1", {"name": "v2", "limit": {"inFlight": most}}]);
+        config["flags"]["checkout"]["rules"] = json!([{"serve": "v2"}]);
+        config
+    };
+    let mut cluster = Cluster::new("checkout", &limited(0, 6), 2, BEGINS);
+    let most = |seen: &kit::cluster::Seen| seen.in_flight.get("v2").copied().unwrap_or(0);
+    let manner = Manner { latency: (3_000, 3_000), ..Manner::default() };
+    let load = Load { manners: [("v2".into(), manner)].into(), ..bad(400) };
+    for n in 1..=20 {
+        let seen = cluster.run(&load);
+        assert!(most(&seen) <= 8, "{} after {n} pushes", most(&seen));
+        cluster.push(&limited(n, 6));
+    }
+    // A lower limit holds for those that are in flight, too.
+    cluster.push(&limited(21, 2));
+    cluster.run(&Load { millis: 4_000, ..load.clone() });
+    let seen = cluster.run(&Load { millis: 4_000, ..load });
+    assert!((1..=4).contains(&most(&seen)), "{}", most(&seen));
 }
 
 #[test]
@@ -201,7 +287,7 @@ proptest! {
             cluster.run(&bad(300));
             cluster.ledger().0
         };
-        for key in [&key, "workers", "events", &format!("{key}/limit/1")] {
+        for key in [&key, "workers", "events", "limit/checkout/v2"] {
             cluster.store.put(key, &bytes);
         }
         cluster.reload();

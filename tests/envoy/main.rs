@@ -1,6 +1,10 @@
 //! The built module in a real Envoy.
 
+mod bounds;
+mod caches;
 mod cases;
+mod chain;
+mod endings;
 mod endurance;
 mod headers;
 mod hostile;
@@ -9,5 +13,7 @@ mod manifests;
 mod metrics;
 mod observability;
 mod page;
+mod pushes;
 mod rollback;
 mod telemetry;
+mod trailers;

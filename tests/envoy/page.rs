@@ -90,7 +90,7 @@ fn decided(flag: &Value) -> u64 {
 
 #[test]
 fn who_may_not_see_the_page_does_not() {
-    let envoy = Scene::new(config(&Value::Null)).ingress(2).start();
+    let envoy = Scene::new(config(&Value::Null)).ingress(2).edit(|bootstrap| name_listener(bootstrap, 1)).start();
     let mut client = envoy.client();
     let mut other = Client::new(envoy.port("ingress-2"));
     let none_see = |client: &mut Client, requests: &[fn(&str) -> Request]| {
@@ -125,14 +125,65 @@ fn who_may_not_see_the_page_does_not() {
     sent.method = "POST".into();
     assert!(reaches_upstream(&client.send(&sent)));
 
-    // By a port of its own, without a key; nowhere else.
-    let port = envoy.port("ingress-2");
-    assert_eq!(envoy.push(&config(&json!({"port": port}))), Pushed::Accepted);
+    // By a listener of its own, without a key; nowhere else.
+    assert_eq!(envoy.push(&config(&json!({"listener": "page"}))), Pushed::Accepted);
     none_see(&mut client, &[bare, wrong, right]);
     for path in PAGES {
         assert_eq!(other.send(&bare(path)).header("cache-control"), Some("no-store"), "{path}");
     }
     assert!(reaches_upstream(&other.send(&bare("/"))));
+}
+
+/// Says in the metadata of a listener that it is the page's.
+fn name_listener(bootstrap: &mut Value, place: usize) {
+    bootstrap["static_resources"]["listeners"][place]["metadata"] =
+        json!({"filter_metadata": {"tidegate": {"listener": "page"}}});
+}
+
+/// A port that nobody else listens on, so that a listener of the scene can be given it.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_port_that_a_client_names_does_not_open_the_page() {
+    // The page as an older config has it, by the port of its listener, and by the listener.
+    let page = free_port();
+    for inspect in [json!({"header": KEY, "equals": WORD, "port": page}), json!({"listener": "page"})] {
+        let envoy = Scene::new(config(&inspect))
+            .ingress(2)
+            .edit(|bootstrap| {
+                name_listener(bootstrap, 1);
+                let listener = &mut bootstrap["static_resources"]["listeners"][0];
+                listener["listener_filters"] = json!([{"name": "envoy.filters.listener.proxy_protocol", "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+                }}]);
+            })
+            .start();
+        for path in PAGES {
+            let request = format!(
+                "PROXY TCP4 127.0.0.1 127.0.0.1 40000 {page}\r\nGET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+            );
+            let response = raw(envoy.port("ingress"), request.as_bytes());
+            assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+            assert!(response.contains("version") && !response.contains("no-store"), "{path}: {response}");
+        }
+        if inspect["listener"].is_string() {
+            let mut other = Client::new(envoy.port("ingress-2"));
+            assert_eq!(other.send(&Request::get("/.tidegate")).header("cache-control"), Some("no-store"));
+        }
+    }
+}
+
+/// What comes back for these bytes until the connection is closed.
+fn raw(port: u16, bytes: &[u8]) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).unwrap();
+    String::from_utf8_lossy(&response).into_owned()
 }
 
 /// How many users come.

@@ -265,6 +265,102 @@ fn where_both_versions_fail_nothing_is_moved() {
     assert!(events(&envoy).iter().all(|told| !told.contains("rolled_back")), "{:#?}", events(&envoy));
 }
 
+/// The first users that are served v2, or the baseline.
+fn users(envoy: &Envoy, on_v2: bool, count: usize) -> Vec<usize> {
+    let mut client = envoy.client();
+    (0..).filter(|user| seen(&client.send(&ask(*user))).is_v2() == on_v2).take(count).collect()
+}
+
+#[test]
+fn a_baseline_that_is_made_to_fail_protects_no_bad_version() {
+    let envoy =
+        Scene::new(config(&checkout(50, &json!({"guard": {"errors": {"max": 5}}})))).concurrency(2).faults().start();
+    // One client that takes an identity of the baseline's for each request, and makes it fail.
+    let theirs = users(&envoy, false, 100);
+    let mut client = envoy.client();
+    under_load(&envoy, 100, || {
+        for round in 0.. {
+            client.send(&ask(theirs[round * 37 % theirs.len()]).header("x-fail", "1"));
+            wait(0.04);
+            if round == 50 {
+                envoy.set_runtime("fail.v2", 80);
+            }
+            if standing(&envoy) == Some(3) {
+                break;
+            }
+            assert!(round < 800, "{:#?}", events(&envoy));
+        }
+    });
+}
+
+#[test]
+fn a_baseline_that_fails_by_itself_protects_no_version_that_always_fails() {
+    let envoy = Scene::new(config(&checkout(50, &guard()))).concurrency(2).faults().start();
+    under_load(&envoy, 200, || {
+        envoy.set_runtime("fail.v1", 20);
+        wait(3.0);
+        envoy.set_runtime("fail.v2", 100);
+        until(&envoy, 3);
+    });
+    assert!(events(&envoy).iter().any(|told| told.contains("to=rolled_back variant=v2")), "{:#?}", events(&envoy));
+}
+
+/// Takes what stands in `x-sub` for a verified claim, as `jwt_authn` would leave it.
+const CLAIMS: &str = "function envoy_on_request(request)
+  local sub = request:headers():get('x-sub')
+  if sub then
+    request:streamInfo():dynamicMetadata():set('envoy.filters.http.jwt_authn', 'payload', {sub = sub})
+  end
+end";
+
+#[test]
+fn where_only_verified_identities_count_nobody_else_moves_anything() {
+    let mut wanted: Value = serde_json::from_str(&config(&checkout(
+        50,
+        &json!({"guard": {"errors": {"max": 5, "overBaseline": 2}, "identities": "verified"}}),
+    )))
+    .unwrap();
+    wanted["identity"] = json!([{"claim": "sub"}, {"header": "x-user-id"}]);
+    let envoy = Scene::new(wanted.to_string()).lua(CLAIMS).faults().start();
+    let mut client = envoy.client();
+    // Whoever makes up identities makes v2 fail for each of them, and the baseline for none.
+    let mut failed = 0;
+    for user in 0..400 {
+        let on_v2 = seen(&client.send(&ask(user))).is_v2();
+        if on_v2 {
+            failed += u32::from(client.send(&ask(user).header("x-fail", "1")).status == 500);
+        }
+    }
+    wait(1.0);
+    assert!(failed > 100, "{failed}");
+    assert_eq!((standing(&envoy), events(&envoy)), (Some(0), Vec::new()));
+    // The same of users with a token is believed.
+    for user in 0.. {
+        let known = || ask(user).header("x-sub", format!("sub-{user}"));
+        if seen(&client.send(&known())).is_v2() {
+            client.send(&known().header("x-fail", "1"));
+        }
+        if standing(&envoy) == Some(3) {
+            break;
+        }
+        assert!(user < 2_000, "{:#?}", events(&envoy));
+    }
+}
+
+#[test]
+fn one_of_many_proxies_asks_for_more_evidence() {
+    let fleet = json!({"guard": {"errors": {"max": 5, "overBaseline": 2}, "fleet": 1_000_000}});
+    let envoy = Scene::new(config(&checkout(10, &fleet))).faults().start();
+    under_load(&envoy, 100, || {
+        envoy.set_runtime("fail.v2", 50);
+        until(&envoy, 3);
+    });
+    let told = events(&envoy);
+    let (_, bits) = told[0].split_once("evidence_bits=").unwrap();
+    let bits: f64 = bits.split(' ').next().unwrap().parse().unwrap();
+    assert!(bits >= 43.9, "{}", told[0]);
+}
+
 #[test]
 fn one_client_whose_every_request_fails_moves_nothing() {
     let envoy = Scene::new(config(&checkout(50, &guard()))).concurrency(2).faults().start();

@@ -12,10 +12,10 @@ use tidegate_engine::decide::standing::Phase;
 use tidegate_engine::plan::Plan;
 use tidegate_engine::request::Request;
 use tidegate_engine::value::time::Timestamp;
-use tidegate_proxy::guard::{Entry, Store, Worker};
+use tidegate_proxy::guard::{Entry, Keep, Store, Worker};
 use tidegate_proxy::metrics::count::Counts;
 use tidegate_proxy::metrics::series::Series;
-use tidegate_proxy::outcome::Answer;
+use tidegate_proxy::outcome::{Answer, Time};
 
 /// Envoy's flags for an upstream that could not be connected to, and for a client that went away.
 const CONNECTION_FAILURE: u64 = 1 << 5;
@@ -38,6 +38,12 @@ impl Memory {
     pub fn find(&self, start: &str) -> Option<(&str, &[u8])> {
         let (key, (value, _)) = self.map.range(start.to_owned()..).next()?;
         key.starts_with(start).then_some((&**key, &**value))
+    }
+
+    /// How many bytes stand under the keys that begin so.
+    pub fn size(&self, start: &str) -> usize {
+        let ours = self.map.range(start.to_owned()..).take_while(|(key, _)| key.starts_with(start));
+        ours.map(|(_, (value, _))| value.len()).sum()
     }
 
     /// Puts something under a key, as another filter of that name could.
@@ -73,6 +79,8 @@ impl Store for Memory {
 pub struct Side {
     plan: Rc<Plan>,
     worker: RefCell<Worker>,
+    /// What its VM keeps.
+    keep: Rc<RefCell<Keep>>,
     /// When in a quarter of a second it ticks.
     offset: i64,
 }
@@ -107,8 +115,10 @@ pub struct Load {
     pub rate: i64,
     /// How many users there are.
     pub users: u64,
-    /// A user whose every request fails, and how many of a hundred requests are theirs.
-    pub broken: Option<(u64, u64)>,
+    /// Users whose every request fails.
+    pub broken: Vec<u64>,
+    /// How many of a hundred requests are theirs, besides those that they send like everybody.
+    pub theirs: u64,
     /// How the requests are split over the workers; evenly where it is empty.
     pub split: Vec<u64>,
     /// How each variant answers.
@@ -191,9 +201,15 @@ impl Cluster {
 
     /// One worker more.
     pub fn join(&mut self) {
-        let worker = Worker::new(&self.plan, self.now(), &mut self.store);
         let offset = i64::try_from(self.sides.len()).unwrap() * 87 % TICK;
-        self.sides.push(Rc::new(Side { plan: Rc::clone(&self.plan), worker: worker.into(), offset }));
+        let side = self.side(Rc::default(), offset);
+        self.sides.push(side);
+    }
+
+    /// A worker with the plan that is served, in the VM that keeps this.
+    fn side(&mut self, keep: Rc<RefCell<Keep>>, offset: i64) -> Rc<Side> {
+        let worker = Worker::new(&self.plan, self.now(), &mut self.store, &mut keep.borrow_mut());
+        Rc::new(Side { plan: Rc::clone(&self.plan), worker: worker.into(), keep, offset })
     }
 
     /// The VMs are loaded anew. Requests in flight end where they began.
@@ -203,10 +219,13 @@ impl Cluster {
         }
     }
 
-    /// A config is pushed.
+    /// A config is pushed. Requests in flight end where they began.
     pub fn push(&mut self, config: &Value) {
         self.plan = compile(config);
-        self.reload();
+        for place in 0..self.sides.len() {
+            let (keep, offset) = (Rc::clone(&self.sides[place].keep), self.sides[place].offset);
+            self.sides[place] = self.side(keep, offset);
+        }
     }
 
     /// The proxy is restarted: what was shared is gone, and so are the requests in flight.
@@ -266,17 +285,20 @@ impl Cluster {
                 for happened in side.worker.borrow_mut().tick(&side.plan, now, &mut self.store) {
                     seen.events.push((self.at, happened.to_string()));
                 }
+                side.keep.borrow_mut().tick(now, &mut self.store);
             }
         }
     }
 
     fn request(&mut self, load: &Load, seen: &mut Seen) {
         let (drawn, now) = (self.chance(), self.now());
-        let user = match load.broken {
-            Some((user, share)) if self.chance() % 100 < share => user,
+        let user = match load.broken.len() {
+            many @ 1.. if self.chance() % 100 < load.theirs => {
+                load.broken[usize::try_from(drawn % many as u64).unwrap()]
+            }
             _ => drawn % load.users,
         };
-        let broken = load.broken.is_some_and(|(broken, _)| broken == user);
+        let broken = load.broken.contains(&user);
         let place = self.pick(&load.split);
         let side = Rc::clone(&self.sides[place]);
         let name = format!("user-{user}");
@@ -312,7 +334,9 @@ impl Cluster {
             (_, true) => (Some(503), CONNECTION_FAILURE),
             _ => (Some(if fails { status } else { 200 }), 0),
         };
-        (millis, Answer { code, flags, grpc: None, nanos: millis * 1_000_000 })
+        let micros = u32::try_from(millis * 1_000).unwrap();
+        let time = if client_gone { Time::Waited(micros) } else { Time::Answered(micros) };
+        (millis, Answer { code, flags, time, ..Answer::default() })
     }
 
     /// The worker of a request.

@@ -22,6 +22,8 @@
 )]
 
 pub mod envoy;
+#[cfg(feature = "suites")]
+pub mod h2;
 pub mod http;
 pub mod stage;
 

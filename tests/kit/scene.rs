@@ -59,6 +59,7 @@ pub struct Scene {
     log_levels: (String, String),
     faults: bool,
     edits: Vec<fn(&mut Value)>,
+    values: Vec<(String, Value)>,
 }
 
 impl Scene {
@@ -101,6 +102,7 @@ impl Scene {
             log_levels: ("warning".to_owned(), "info".to_owned()),
             faults: false,
             edits: Vec::new(),
+            values: Vec::new(),
         }
     }
 
@@ -213,12 +215,21 @@ impl Scene {
         self
     }
 
+    /// Sets what stands at this pointer of the finished bootstrap.
+    pub fn set(mut self, pointer: impl Into<String>, value: Value) -> Self {
+        self.values.push((pointer.into(), value));
+        self
+    }
+
     /// Starts the scene.
     pub fn start(self) -> Envoy {
         let dir = tempfile::Builder::new().prefix("tidegate-").tempdir().expect("a temporary folder");
         let mut bootstrap = self.bootstrap(dir.path());
         for edit in &self.edits {
             edit(&mut bootstrap);
+        }
+        for (pointer, value) in &self.values {
+            *bootstrap.pointer_mut(pointer).expect("the pointer leads to something") = value.clone();
         }
         let path = dir.path().join("envoy.json");
         fs::write(&path, format!("{bootstrap:#}")).expect("the bootstrap can be written");

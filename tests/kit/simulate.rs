@@ -11,10 +11,12 @@
 )]
 
 use std::array;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use tidegate_engine::value::share::Ppm;
+use tidegate_proxy::guard::bits::Bits;
 use tidegate_proxy::guard::verdict::{Limits, Verdict, judge};
 use tidegate_proxy::guard::window::{Cell, Count, GROUPS, Measure, UNIT, Windows};
 
@@ -248,7 +250,7 @@ pub fn watch(traffic: Traffic, faults: Faults, limits: Limits, run: u32, looks: 
     let mut verdict = Verdict::NotEnough;
     for look in 1..=looks {
         windows.add(&arms.arrive(limits.measure, &mut chance));
-        verdict = judge(&windows, WINDOW, &[limits]);
+        verdict = judge(&windows, WINDOW, &[limits], Bits::ENOUGH);
         if matches!(verdict, Verdict::Breached(_)) {
             return (Some(look), verdict);
         }
@@ -275,11 +277,107 @@ pub fn find(traffic: Traffic, faults: Faults, limits: Limits, run: u32) -> Optio
     failing.arrive_for(256 - good, &mut mixed, limits.measure, &mut chance);
     windows.add(&mixed);
     for look in 1..=PATIENCE {
-        if matches!(judge(&windows, WINDOW, &[limits]), Verdict::Breached(_)) {
+        if matches!(judge(&windows, WINDOW, &[limits], Bits::ENOUGH), Verdict::Breached(_)) {
             return Some((look * 256 - good) * UNIT as u32 / 256);
         }
         windows.pass();
         windows.add(&failing.arrive(limits.measure, &mut chance));
+    }
+    None
+}
+
+// === clients that break ===
+
+/// Each client is broken once a day for so long, and fails always meanwhile.
+const BROKEN: u32 = 5 * 60_000 / UNIT as u32;
+
+/// Identities that all send as many requests, and whose clients break, one by one.
+#[derive(Clone, Copy, Debug)]
+pub struct Clients {
+    /// So many, both arms together.
+    pub identities: u32,
+    /// What they send together.
+    pub traffic: Traffic,
+    /// What fails of all others' requests, in percent.
+    pub background: u32,
+}
+
+/// One arm of them, by groups.
+struct Crowd {
+    exposed: bool,
+    /// Of so many clients: what arrives and is good, what fails by chance, and what they send together.
+    arrivals: Vec<[Arrivals; 3]>,
+    /// By group: the clients that are well, and those that are broken.
+    groups: [[usize; 2]; GROUPS],
+    /// When a client breaks, the last one first, and its group.
+    breaks: Vec<(u32, usize)>,
+    /// When one is mended, the first one first.
+    mends: VecDeque<(u32, usize)>,
+}
+
+impl Crowd {
+    fn new(exposed: bool, identities: u32, each: f64, background: u32, chance: &mut Chance) -> Self {
+        let mut groups = [[0, 0]; GROUPS];
+        let mut breaks: Vec<_> = (0..identities)
+            .map(|_| {
+                let group = chance.below(GROUPS as u32) as usize;
+                groups[group][0] += 1;
+                (chance.below(DAY), group)
+            })
+            .collect();
+        breaks.sort_unstable_by(|one, other| other.cmp(one));
+        let most = groups.iter().map(|[well, _]| *well).max().unwrap_or_default();
+        let bad = f64::from(background) / 100.0;
+        let arrivals = |clients: usize| {
+            let requests = clients as f64 * each * UNIT as f64 / 1_000.0;
+            [1.0 - bad, bad, 1.0].map(|share| Arrivals::new(requests * share))
+        };
+        Self { exposed, arrivals: (0..=most).map(arrivals).collect(), groups, breaks, mends: VecDeque::new() }
+    }
+
+    /// Adds what comes in until this look.
+    fn arrive(&mut self, look: u32, cell: &mut Cell, chance: &mut Chance) {
+        while let Some((_, group)) = self.breaks.pop_if(|(at, _)| *at < look) {
+            self.groups[group][0] -= 1;
+            self.groups[group][1] += 1;
+            self.mends.push_back((look + BROKEN, group));
+        }
+        while self.mends.front().is_some_and(|(at, _)| *at <= look)
+            && let Some((_, group)) = self.mends.pop_front()
+        {
+            self.groups[group][0] += 1;
+            self.groups[group][1] -= 1;
+        }
+        for (group, [well, broken]) in self.groups.into_iter().enumerate() {
+            let [good, bad, _] = &self.arrivals[well];
+            let (good, bad) = (good.draw(chance), bad.draw(chance));
+            let failed = if broken == 0 { bad } else { bad + self.arrivals[broken][2].draw(chance) };
+            add(cell, self.exposed, group as u64, good);
+            add_bad(cell, self.exposed, group as u64, failed, Measure::Errors);
+        }
+    }
+}
+
+/// Watches a healthy version whose clients break, each once a day, and says at which look, if at all, it was rolled back.
+pub fn watch_clients(clients: Clients, limits: Limits, day: u32, looks: u32) -> Option<u32> {
+    let Clients { identities, traffic, background } = clients;
+    let words = [identities, traffic.requests, traffic.canary, background, day];
+    let mut chance = Chance::of(&words.map(u64::from));
+    let each = f64::from(traffic.requests) / f64::from(identities);
+    let exposed = identities * traffic.canary / 100;
+    let mut crowds = [(true, exposed), (false, identities - exposed)]
+        .map(|(exposed, identities)| Crowd::new(exposed, identities, each, background, &mut chance));
+    let mut windows = Windows::default();
+    for look in 1..=looks {
+        let mut cell = Cell::default();
+        for crowd in &mut crowds {
+            crowd.arrive(look, &mut cell, &mut chance);
+        }
+        windows.add(&cell);
+        if matches!(judge(&windows, WINDOW, &[limits], Bits::ENOUGH), Verdict::Breached(_)) {
+            return Some(look);
+        }
+        windows.pass();
     }
     None
 }

@@ -5,7 +5,6 @@
 use super::envoy::{ENVOY, FilterFile, Launch, module, repository};
 use serde_json::{Value, json};
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 
 /// What is needed to start Envoy, and the configuration that it starts with.
@@ -13,9 +12,7 @@ pub fn set() -> (Launch, Value) {
     let dir = tempfile::Builder::new().prefix("tidegate-").tempdir().expect("a temporary folder");
     let source = repository().join("envoy");
     let mut scene = yaml(&source.join("envoy.yaml"));
-    // The page's port stands in two files, so that it must be known beforehand.
-    let page = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a free port").port();
-    free_ports(&mut scene, dir.path(), page);
+    free_ports(&mut scene, dir.path());
     let bootstrap = dir.path().join("envoy.json");
     fs::write(&bootstrap, format!("{scene:#}")).expect("the bootstrap can be written");
     fs::create_dir(dir.path().join("configs")).expect("a folder can be made");
@@ -27,8 +24,6 @@ pub fn set() -> (Launch, Value) {
         fs::copy(&from, dir.path().join(to)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
     }
     let path = dir.path().join("configs/filter.yaml");
-    let text = fs::read_to_string(&path).expect("the filter file is there");
-    fs::write(&path, text.replace("10003", &page.to_string())).expect("the filter file can be replaced");
     let filter = FilterFile { response: yaml(&path), path };
     let config: Value = serde_json::from_str(filter.config()).expect("the configuration in filter.yaml is JSON");
     let launch = Launch {
@@ -70,16 +65,15 @@ fn yaml(path: &Path) -> Value {
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Leaves the choice of the proxy's and the admin interface's port to the kernel, and puts the upstreams, whose
+/// Leaves the choice of the ports of the proxy, its page and the admin interface to the kernel, and puts the upstreams, whose
 /// addresses the clusters must know beforehand, on socket files.
-fn free_ports(value: &mut Value, dir: &Path, page: u16) {
+fn free_ports(value: &mut Value, dir: &Path) {
     match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| free_ports(item, dir, page)),
+        Value::Array(items) => items.iter_mut().for_each(|item| free_ports(item, dir)),
         Value::Object(fields) => match fields.get("socket_address").and_then(|socket| socket["port_value"].as_u64()) {
-            Some(10_000 | 9_901) => fields["socket_address"]["port_value"] = 0.into(),
-            Some(10_003) => fields["socket_address"]["port_value"] = page.into(),
+            Some(10_000 | 10_003 | 9_901) => fields["socket_address"]["port_value"] = 0.into(),
             Some(port) => *value = json!({"pipe": {"path": dir.join(format!("{port}.sock"))}}),
-            None => fields.values_mut().for_each(|field| free_ports(field, dir, page)),
+            None => fields.values_mut().for_each(|field| free_ports(field, dir)),
         },
         _ => {}
     }

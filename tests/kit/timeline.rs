@@ -109,7 +109,9 @@ fn change(load: &mut Load, phase: &Value, name: &str) {
         load.split = split.iter().map(|weight| weight.as_u64().unwrap()).collect();
     }
     if let Some(broken) = phase["broken"].as_object() {
-        load.broken = Some((broken["user"].as_u64().unwrap(), broken["percent"].as_u64().unwrap()));
+        only(&phase["broken"], &["users", "percent"], name);
+        load.broken = broken["users"].as_array().unwrap().iter().map(|user| user.as_u64().unwrap()).collect();
+        load.theirs = broken.get("percent").map_or(0, |percent| percent.as_u64().unwrap());
     }
     if let Some(answers) = phase["answers"].as_object() {
         load.manners = answers.iter().map(|(variant, manner)| (variant.clone(), read_manner(manner, name))).collect();
@@ -122,7 +124,8 @@ fn read_manner(written: &Value, name: &str) -> Manner {
         Value::String(word) if word == "unreachable" => manner.unreachable = true,
         Value::String(word) if word == "client gone" => manner.client_gone = true,
         Value::Object(_) => {
-            only(written, &["errors", "status", "latency"], name);
+            only(written, &["errors", "status", "latency", "gone"], name);
+            manner.client_gone = written["gone"] == json!(true);
             if let Some(errors) = written["errors"].as_str() {
                 manner.errors = Ppm::parse_percent(errors.trim_end_matches('%')).unwrap().parts().into();
             }

@@ -91,6 +91,12 @@ fn visit() -> Exchange {
         .response_header("set-cookie", "theirs=1")
 }
 
+/// The same with trailers, forged ones among them.
+fn trailing() -> Exchange {
+    let forged = ["x-flag-checkout", "x_flag_drawn", "x-upstream-version", "baggage"];
+    forged.into_iter().fold(visit().trailer("x-sum", "stays"), |visit, name| visit.trailer(name, "forged"))
+}
+
 fn host(module: &Module) -> Host {
     named(Host::new(module).unwrap())
 }
@@ -147,7 +153,7 @@ fn a_failing_version_is_taken_back_on_the_tick() {
 }
 
 /// What is done before the faults begin, and what under them.
-const SCENES: [(&str, Prepare, Run); 24] = [
+const SCENES: [(&str, Prepare, Run); 26] = [
     ("a first config, good", host, |host| configured(host, GOOD)),
     ("a first config, bad", host, |host| configured(host, BAD)),
     ("a first config, empty", host, |host| configured(host, "")),
@@ -174,6 +180,8 @@ const SCENES: [(&str, Prepare, Run); 24] = [
     ("a request, everything", |m| with(m, &[&everything(0)]), |host| one(host, &visit())),
     ("a request, many flags", |m| with(m, &[&everything(40)]), |host| one(host, &visit())),
     ("a client that left", |m| with(m, &[&everything(3)]), |host| one(host, &visit().abandoned())),
+    ("a request with a body", |m| with(m, &[&everything(3)]), |host| one(host, &visit().with_body())),
+    ("a request with trailers", |m| with(m, &[&everything(3)]), |host| one(host, &trailing())),
     ("an answer of Envoy's own", |m| with(m, &[&everything(3)]), |host| one(host, &visit().answered(503))),
     (
         "a request that never came this far",
@@ -286,6 +294,7 @@ fn goes_on(outcome: &Outcome, healthy: &Outcome, exchange: &Headers, about: &str
             assert_eq!(seen, sent, "{about}: {name}");
         }
     }
+    assert_eq!(values(&outcome.trailers, "x-sum"), values(&healthy.trailers, "x-sum"), "{about}");
     if let (Some(seen), Some(good)) = (&outcome.response, &healthy.response) {
         for name in [":status", "x-theirs"] {
             assert_eq!(values(seen, name), values(good, name), "{about}: {name}");
@@ -371,6 +380,22 @@ fn each_status_of_each_call_in_each_callback_traps_where_the_table_says() {
     let listed: BTreeSet<&str> = calls().map(|call| call.name).collect();
     assert_eq!(met, listed, "calls that are made, and calls in the table");
     println!("{} scenes, {} calls, {runs} runs, {traps} of them trapped, all by the table", SCENES.len(), met.len());
+}
+
+#[test]
+fn of_trailers_only_those_of_the_filter_go() {
+    let module = Module::load(module()).unwrap();
+    for config in [&everything(3), GOOD, BAD] {
+        let mut host = with(&module, &[config]);
+        let outcome = host.request(&trailing()).unwrap();
+        let kept: Vec<&str> = outcome.trailers.iter().map(|(name, _)| name).collect();
+        let due: &[&str] = match config {
+            BAD => &["x-sum", "x-upstream-version", "baggage"],
+            GOOD => &["x-sum", "x_flag_drawn", "x-upstream-version", "baggage"],
+            _ => &["x-sum"],
+        };
+        assert_eq!(kept, due, "{config}");
+    }
 }
 
 #[test]

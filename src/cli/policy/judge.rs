@@ -13,8 +13,8 @@ use crate::finding::Finding;
 use crate::screen::count;
 use crate::{logic, words};
 use tidegate_engine::config::{Config, Exposure, Flag, Match, Rule, Step};
-use tidegate_engine::decide::condition::glob;
 use tidegate_engine::value::name::FlagKey;
+use tidegate_engine::value::search::glob;
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::{Span, Timestamp};
 

@@ -234,6 +234,11 @@ impl<'c> Flag<'c> {
 
     fn count(&mut self, what: &'c What, more: u64) {
         let count = match what {
+            // Most counters are there before anything was counted, and what never was is not worth a word.
+            What::Decided(variant, _) | What::Answered(variant, _) if more == 0 => {
+                self.variants.entry(variant).or_default();
+                return;
+            }
             What::Decided(variant, reason) => {
                 self.variants.entry(variant).or_default().reasons.entry(reason).or_default()
             }

@@ -1,6 +1,6 @@
 //! Turns conditions into [`Condition`]s: a subject and an operator, composed with `all`, `any`, `not`.
 //!
-//! Never evaluates one: `decide` does. No regular expressions, so that no config can make a request slow.
+//! Never evaluates one: `decide` does. No regular expressions: the cost of a condition is known before a request comes.
 
 use core::cmp::Ordering;
 use core::fmt;

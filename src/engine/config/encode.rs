@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use semver::{Comparator, Op, VersionReq};
 
 use super::{
-    Action, ClaimPath, Comparison, Errors, Exposure, Failures, Generate, Guard, Inspect, Latency, Match, Metrics,
-    Operator, Relation, Reply, Source, SourceKind, Step, Telemetry, Throttle, Variant,
+    Action, Cache, ClaimPath, Comparison, Errors, Exposure, Failures, Generate, Guard, Identities, Inspect, Latency,
+    Match, Metrics, Operator, Relation, Reply, Source, SourceKind, Step, Telemetry, Throttle, Variant,
 };
 use crate::value::encode::{Encode, Encoder};
 
@@ -25,12 +25,11 @@ macro_rules! fields {
 }
 
 fields! {
-    Inspect { header, equals, page, port }
+    Inspect { header, equals, page, listener }
     Telemetry { access_log, spans, baggage }
     Match { hosts, paths, methods }
     Variant { name, value, headers, limit, reply }
     Step { at, share, requires }
-    Guard { window, errors, latency, failures, action, retry_after, rearm }
     Errors { max, over_baseline }
     Latency { slower, max, over_baseline }
     Failures { server_errors, resets, grpc, codes }
@@ -55,9 +54,35 @@ macro_rules! words {
 }
 
 words! {
+    Cache { Vary = 0, Private = 1, None = 2 }
     Metrics { All = 0, Counts = 1, None = 2 }
     Action { Rollback = 0, Hold = 1, Alert = 2 }
     Relation { Equal = 0, Unequal = 1, Less = 2, AtMost = 3, More = 4, AtLeast = 5 }
+}
+
+impl Encode for Guard {
+    fn encode(&self, out: &mut Encoder) {
+        let Self { window, errors, latency, failures, identities, fleet, action, retry_after, rearm } = self;
+        window.encode(out);
+        errors.encode(out);
+        latency.encode(out);
+        failures.encode(out);
+        // To write the default makes no other guard.
+        identities.unwrap_or(Identities::Any).encode(out);
+        fleet.encode(out);
+        action.encode(out);
+        retry_after.encode(out);
+        rearm.encode(out);
+    }
+}
+
+impl Encode for Identities {
+    fn encode(&self, out: &mut Encoder) {
+        out.number(match self {
+            Self::Any => 0,
+            Self::Verified => 1,
+        });
+    }
 }
 
 impl Encode for Exposure {

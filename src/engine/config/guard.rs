@@ -29,6 +29,10 @@ pub struct Guard {
     pub latency: Option<Latency>,
     /// What counts as failed.
     pub failures: Failures,
+    /// Whose requests are counted; without a word everybody's.
+    pub identities: Option<Identities>,
+    /// How many proxies judge by this guard, each for itself: 1 to 1,000,000.
+    pub fleet: u32,
     /// What happens when a limit is broken.
     pub action: Action,
     /// When a variant that was rolled back is tried again, if ever.
@@ -76,6 +80,15 @@ impl Default for Failures {
     }
 }
 
+/// Whose requests are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identities {
+    /// Those of every identity.
+    Any,
+    /// Those whose identity somebody has verified: a claim of a token, or the principal of a certificate.
+    Verified,
+}
+
 /// What happens when a limit is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -118,6 +131,13 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Guard> 
     let errors = object.field("errors").and_then(|errors| self::errors(&errors, problems));
     let latency = object.field("latency").and_then(|latency| self::latency(&latency, problems));
     let failures = object.field("failures").and_then(|failures| self::failures(&failures, problems));
+    let identities = object.field("identities").and_then(|identities| {
+        let words = [("any", Identities::Any), ("verified", Identities::Verified)];
+        identities.parse(problems, |text| word(text, &words))
+    });
+    let fleet = object
+        .field("fleet")
+        .and_then(|fleet| fleet.steps(problems, 0, "", 1..=1_000_000, "must be a whole number from 1 to 1000000"));
     let action = object.field("action").map_or(Some(Action::Rollback), |action| {
         let words = [("rollback", Action::Rollback), ("hold", Action::Hold), ("alert", Action::Alert)];
         action.parse(problems, |text| word(text, &words))
@@ -134,6 +154,8 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Guard> 
         errors,
         latency,
         failures: failures.unwrap_or_default(),
+        identities,
+        fleet: fleet.unwrap_or(1),
         action: action.unwrap_or(Action::Rollback),
         retry_after,
         rearm,

@@ -66,6 +66,24 @@ impl SourceKind {
             Self::Generate(_) => 8,
         }
     }
+
+    /// Its name, as it is written.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        Self::CODES.get(self.place()).copied().unwrap_or_default()
+    }
+
+    /// Whether somebody has verified what it gives: who signed a token, or a certificate.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        matches!(self, Self::Claim(_) | Self::Peer)
+    }
+
+    /// Whether a client can choose what it gives, and so be as many as it likes.
+    #[must_use]
+    pub fn can_be_chosen(&self) -> bool {
+        !self.is_verified() && *self != Self::Proxy
+    }
 }
 
 /// A generated identity: its cookie, and for how long that is kept.

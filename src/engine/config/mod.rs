@@ -16,7 +16,7 @@ mod structpb;
 
 pub use condition::{Comparison, Condition, Operator, Relation, Subject};
 pub use flag::{Exposure, Flag, Kind, Match, Metrics, Rule, Serve, Split, Stage, Step, Variant};
-pub use guard::{Action, Errors, Failures, Guard, Latency, Reply, Throttle};
+pub use guard::{Action, Errors, Failures, Guard, Identities, Latency, Reply, Throttle};
 pub use identity::{ClaimPath, Generate, Source, SourceKind};
 pub use node::Node;
 
@@ -45,10 +45,28 @@ pub struct Config {
     pub flags: Vec<(FlagKey, Flag)>,
     /// Whether all decisions travel as one dictionary, too.
     pub dictionary: bool,
+    /// What caches are told of answers that a decision has chosen.
+    pub cache: Cache,
     /// What a request must carry to be told the decisions.
     pub inspect: Option<Inspect>,
     /// Where others get to see the decisions.
     pub telemetry: Telemetry,
+}
+
+/// What caches are told of answers that a decision has chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cache {
+    /// By which request headers to tell them apart; to leave them to the client, where no header says it.
+    #[default]
+    Vary,
+    /// To leave them to the client.
+    Private,
+    /// Nothing.
+    None,
+}
+
+impl Cache {
+    const WORDS: [(&'static str, Self); 3] = [("vary", Self::Vary), ("private", Self::Private), ("none", Self::None)];
 }
 
 /// Where others get to see the decisions.
@@ -71,8 +89,8 @@ pub struct Inspect {
     pub equals: Option<HeaderValue>,
     /// Whether who carries the key is shown the page, too.
     pub page: bool,
-    /// The port of a listener on which everybody is shown the page.
-    pub port: Option<u16>,
+    /// What a listener on which everybody is shown the page is called in its metadata.
+    pub listener: Option<HeaderValue>,
 }
 
 impl Inspect {
@@ -163,6 +181,9 @@ impl Config {
         if let Some(dictionary) = object.field("dictionary") {
             config.dictionary = dictionary.boolean(problems).unwrap_or_default();
         }
+        if let Some(field) = object.field("cache") {
+            config.cache = field.parse(problems, |text| read::word(text, &Cache::WORDS)).unwrap_or_default();
+        }
         if let Some(field) = object.field("inspect") {
             config.inspect = inspect(&field, problems);
         }
@@ -181,12 +202,9 @@ fn telemetry(field: &Field<'_>, problems: &mut Problems) -> Telemetry {
 
 fn inspect(field: &Field<'_>, problems: &mut Problems) -> Option<Inspect> {
     let object = field.object(&INSPECT, problems)?;
-    let port = object.field("port").map(|port| {
-        port.steps(problems, 0, "", 1..=65_535, "must be a whole number from 1 to 65535")
-            .and_then(|port| u16::try_from(port).ok())
-    });
+    let listener = object.field("listener").map(|listener| listener.parse(problems, HeaderValue::parse));
     // A listener of its own needs no key; whoever has neither asked for nothing.
-    let header = if port.is_some() { object.field("header") } else { object.required("header", problems) };
+    let header = if listener.is_some() { object.field("header") } else { object.required("header", problems) };
     let header = header.map(|header| header.parse(problems, OwnedHeader::parse));
     let equals = object.field("equals");
     if let Some(equals) = &equals
@@ -211,8 +229,8 @@ fn inspect(field: &Field<'_>, problems: &mut Problems) -> Option<Inspect> {
             None => None,
         },
         page,
-        port: match port {
-            Some(port) => Some(port?),
+        listener: match listener {
+            Some(listener) => Some(listener?),
             None => None,
         },
         equals: match equals {

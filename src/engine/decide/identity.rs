@@ -13,6 +13,9 @@ use crate::value::hash::{Point, Salt};
 /// The longest identity.
 const LONGEST: usize = 256;
 
+/// The longest value of which blanks are taken away before that.
+const LONGEST_RAW: usize = 1_024;
+
 /// A cookie that keeps a generated identity.
 #[derive(Clone, Debug)]
 pub struct Cookie<'p> {
@@ -65,7 +68,7 @@ pub(super) struct Identities<'p, 'r> {
 enum Answer<'r> {
     Unasked,
     Nobody,
-    Identity(Cow<'r, [u8]>),
+    Identity { bytes: Cow<'r, [u8]>, verified: bool },
 }
 
 impl<'p, 'r> Identities<'p, 'r> {
@@ -102,17 +105,23 @@ impl<'p, 'r> Identities<'p, 'r> {
             let identity = sources.iter().find_map(|source| {
                 let identity = identity(source, request, cookie)?;
                 seen.add(source.kind.place());
-                Some(identity)
+                Some(Answer::Identity { bytes: identity, verified: source.kind.is_verified() })
             });
             if identity.is_none() {
                 seen.add(SourceKind::CODES.len());
             }
-            *known = identity.map_or(Answer::Nobody, Answer::Identity);
+            *known = identity.unwrap_or(Answer::Nobody);
         }
         match known {
-            Answer::Identity(identity) => Some(identity),
+            Answer::Identity { bytes, .. } => Some(bytes),
             Answer::Unasked | Answer::Nobody => None,
         }
+    }
+
+    /// Whether somebody has verified the identity that the list at this place gave.
+    pub(super) fn is_verified(&self, place: usize) -> bool {
+        let known = place.checked_sub(1).map_or(Some(&self.first), |place| self.others.get(place));
+        matches!(known, Some(Answer::Identity { verified: true, .. }))
     }
 }
 
@@ -122,14 +131,14 @@ fn identity<'p, 'r>(
     cookie: &mut Option<Cookie<'p>>,
 ) -> Option<Cow<'r, [u8]>> {
     let value = match (request.value(source.slot), &source.kind) {
-        (Value::One(value), _) => tidy(value, source.lower, source.trim),
+        (Value::One(value), _) if value.len() <= LONGEST_RAW => tidy(value, source.lower, source.trim),
         (Value::Absent, SourceKind::Generate(generate)) => {
             let id = fresh_id(request.value(source.request_id?).one()?);
             let value = Cow::Owned(id.as_bytes().to_vec());
             *cookie = Some(Cookie { generate, id });
             value
         }
-        (Value::Absent | Value::Many, _) => return None,
+        (Value::One(_) | Value::Absent | Value::Many, _) => return None,
     };
     (1..=LONGEST).contains(&value.len()).then_some(value)
 }
@@ -146,6 +155,8 @@ fn tidy(value: &[u8], lower: bool, trim: bool) -> Cow<'_, [u8]> {
 /// An id for somebody who has none, from the id that the proxy gave to the request: no chance is involved, and
 /// the request's id, which stands in logs, cannot be read from it by looking.
 fn fresh_id(request_id: &[u8]) -> Box<str> {
+    // A proxy's own ids are much shorter than that; those that it takes from clients may be longer.
+    let request_id = request_id.get(..LONGEST).unwrap_or(request_id);
     let half = |salt| Salt::new(salt).point(request_id);
     let (one, two): (Point, Point) = (half("tidegate-visitor-1"), half("tidegate-visitor-2"));
     format!("{:016x}{:016x}", one.bits(), two.bits()).into()

@@ -176,6 +176,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
         let (wanted, reason, draw) = self.choose(flag, &stand);
         let (served, reason) = room(flag, &stand, wanted, reason);
         let point = draw.point.filter(|_| reason.is_judged());
+        let verified = self.identities.is_verified(flag.identity);
         Some(Decision {
             flag,
             place,
@@ -185,7 +186,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
             missed_draw: draw.nobody,
             served,
             wanted,
-            draws: point.map_or(Draws::NONE, |point| Draws { hash: point.bits(), ..draw.draws }),
+            draws: point.map_or(Draws::NONE, |point| Draws { hash: point.bits(), verified, ..draw.draws }),
         })
     }
 

@@ -63,6 +63,8 @@ pub struct Stand {
     pub steps: [u8; JUDGED],
     /// From how many microseconds on an answer is slow.
     pub slow: u32,
+    /// After how many microseconds without an answer a client that leaves was kept waiting for too long.
+    pub patience: u32,
     /// The variants, as bits, that take no more requests for now.
     pub full: u64,
     /// The variants, as bits, whose upstream cannot be reached for now.
@@ -71,7 +73,7 @@ pub struct Stand {
 
 impl Default for Stand {
     fn default() -> Self {
-        Self { phase: Phase::Running, steps: [u8::MAX; JUDGED], slow: u32::MAX, full: 0, away: 0 }
+        Self { phase: Phase::Running, steps: [u8::MAX; JUDGED], slow: u32::MAX, patience: u32::MAX, full: 0, away: 0 }
     }
 }
 
@@ -110,11 +112,13 @@ pub struct Draws {
     pub missed: u8,
     /// The hash of its identity.
     pub hash: u64,
+    /// Whether somebody has verified that identity.
+    pub verified: bool,
 }
 
 impl Draws {
     /// None: the request is in no comparison.
-    pub const NONE: Self = Self { taken: None, missed: 0, hash: 0 };
+    pub const NONE: Self = Self { taken: None, missed: 0, hash: 0, verified: false };
 
     /// Whether the request is in a comparison.
     #[must_use]

@@ -7,11 +7,14 @@
 use core::fmt::Write;
 use std::borrow::Cow;
 
+use crate::config::Cache;
 use crate::decide::{Decision, Decisions};
 use crate::output::baggage::{self, BAGGAGE};
-use crate::plan::{DICTIONARY, Plan};
+use crate::plan::{DICTIONARY, Plan, Varies};
 use crate::request::Request;
 use crate::value::name::item;
+use crate::value::order;
+use crate::value::search;
 
 /// The response header of inspection.
 pub const INSPECTION: &str = "x-tidegate";
@@ -38,30 +41,45 @@ pub enum Effect<'e> {
 #[must_use]
 pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e Decisions<'_>) -> Vec<Effect<'e>> {
     let list = decisions.list();
-    let forged = request.forged();
-    let mut effects = Vec::with_capacity(list.len().saturating_mul(2).saturating_add(forged.len()).saturating_add(2));
+    let removed = request.removed();
+    let mut effects = Vec::with_capacity(list.len().saturating_mul(2).saturating_add(removed.len()).saturating_add(2));
     // A twin of an owned header cannot be replaced by writing the header, so what was forged goes first.
-    effects.extend(forged.iter().map(|name| Effect::Remove(name)));
+    effects.extend(removed.iter().map(|name| Effect::Remove(name)));
+    // So does what is written anew of what an instance before this one wrote.
+    let written = |decision: &Decision<'_>, name: &str| {
+        let mut names = decision.variant().writes.iter().map(|(name, _)| name.as_str());
+        plan.dictionary && name == DICTIONARY || names.any(|known| known == name)
+    };
+    for name in request.kept() {
+        if list.iter().any(|decision| written(decision, name)) {
+            effects.push(Effect::Remove(name));
+        }
+    }
     // Of a request that could not be read, nobody knows what its baggage is.
     let tells = plan.telemetry.baggage && !request.method().is_empty();
     let baggage = if tells { baggage(plan, request, list) } else { None };
     if baggage.is_some() && !request.baggage().is_empty() {
         effects.push(Effect::Remove(BAGGAGE));
     }
-    let mut routes = !forged.is_empty();
+    let mut routes = !removed.is_empty();
+    let mut taken = vec![false; plan.shared.len()];
     for decision in list {
         routes |= decision.flag().routes;
         for (name, value) in &decision.variant().writes {
-            let name = name.as_str();
-            let taken = plan.shared_headers
-                && effects.iter().any(|effect| matches!(effect, Effect::Set(known, _) if *known == name));
-            if !taken {
-                effects.push(Effect::Set(name, value.as_str()));
+            let place = plan.shared.binary_search(name).ok();
+            let taken = place.and_then(|place| taken.get_mut(place));
+            // The first of two flags that write one header wins.
+            if !taken.is_some_and(|taken| core::mem::replace(taken, true)) {
+                effects.push(Effect::Set(name.as_str(), value.as_str()));
             }
         }
     }
     if plan.dictionary && !list.is_empty() {
-        effects.push(Effect::Dictionary(join(list, |decision, text| text.push_str(&decision.variant().member))));
+        let ours = join(list, |decision, text| text.push_str(&decision.variant().member));
+        // What an instance before this one decided stays in front: of a key that stands twice, the last one counts.
+        let earlier = request.earlier(DICTIONARY).and_then(|value| core::str::from_utf8(value).ok());
+        let all = earlier.filter(|earlier| !earlier.is_empty()).map(|earlier| format!("{earlier}, {ours}"));
+        effects.push(Effect::Dictionary(all.unwrap_or(ours)));
     }
     effects.extend(baggage.filter(|value| !value.is_empty()).map(Effect::Baggage));
     if routes {
@@ -105,11 +123,14 @@ pub fn on_stream<'e>(plan: &'e Plan, decisions: &'e Decisions<'_>) -> Vec<(&'sta
 #[must_use]
 pub fn rewritten<'e>(headers: &'e [(String, Vec<u8>)], effects: &'e [Effect<'_>]) -> Vec<(&'e str, &'e [u8])> {
     // What is removed stands first.
-    let removed = effects.iter().map_while(|effect| if let Effect::Remove(name) = effect { Some(name) } else { None });
-    let gone = |name: &str| removed.clone().any(|gone| gone.eq_ignore_ascii_case(name));
-    // Whatever a client sent under a name that is written has been removed by an effect of its own.
-    let kept = headers.iter().filter(|(name, _)| !gone(name)).map(|(name, value)| (name.as_str(), value.as_slice()));
+    let removed = effects.iter().map_while(|effect| if let Effect::Remove(name) = effect { Some(*name) } else { None });
     let written = effects.iter().filter_map(Effect::written);
+    // Whatever stood under a name that is written has been removed by an effect of its own.
+    let removed: Vec<String> = removed.map(str::to_ascii_lowercase).collect();
+    let gone = order::of(removed.iter().map(String::as_bytes));
+    let has = |name: &str| gone.binary_search_by(|(gone, _)| (*gone).cmp(name.as_bytes())).is_ok();
+    let gone = |name: &str| !removed.is_empty() && has(&name.to_ascii_lowercase());
+    let kept = headers.iter().filter(|(name, _)| !gone(name)).map(|(name, value)| (name.as_str(), value.as_slice()));
     kept.chain(written).collect()
 }
 
@@ -124,6 +145,12 @@ impl Effect<'_> {
             Self::Remove(_) | Self::ClearRoute => None,
         }
     }
+}
+
+/// The names of the headers of ours that are written.
+pub fn names<'e>(effects: &'e [Effect<'_>]) -> impl Iterator<Item = &'e str> {
+    let ours = effects.iter().filter(|effect| !matches!(effect, Effect::Baggage(_)));
+    ours.filter_map(Effect::written).map(|(name, _)| name)
 }
 
 /// An answer in the upstream's place.
@@ -165,13 +192,17 @@ pub struct OnResponse {
     pub cookie: Option<String>,
     /// What was decided and why, for a request that asked.
     pub inspection: Option<String>,
+    /// What caches have to do with it.
+    pub varies: Varies,
 }
 
 impl OnResponse {
     /// What the response to this request has to carry.
     #[must_use]
     pub fn new(plan: &Plan, request: &Request<'_>, decisions: &Decisions<'_>) -> Self {
+        let cached = matches!(request.method(), b"GET" | b"HEAD");
         Self {
+            varies: if cached { varies(plan, decisions.list()) } else { Varies::Never },
             cookie: decisions.cookie().map(crate::decide::Cookie::header),
             inspection: asks(plan, request)
                 .then(|| join(decisions.list(), |decision, text| told(decision, decision.exposure(), text))),
@@ -181,8 +212,61 @@ impl OnResponse {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.cookie.is_none() && self.inspection.is_none()
+        self.cookie.is_none() && self.inspection.is_none() && self.varies == Varies::Never
     }
+
+    /// The header for caches, and whether it comes beside one of its name, for a response with these; none for one that
+    /// no other cache than the client's keeps.
+    #[must_use]
+    pub fn for_caches(
+        &self,
+        cache_control: Option<&[u8]>,
+        vary: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Option<(&'static str, Vec<u8>, bool)> {
+        let said = cache_control.unwrap_or_default();
+        if !said.is_empty() && search::words([&b"private"[..], b"no-store"], said).contains(&true) {
+            return None;
+        }
+        match &self.varies {
+            Varies::Never => None,
+            Varies::By(names) => {
+                let known = vary().unwrap_or_default();
+                let new = known != b"*" && !known.eq_ignore_ascii_case(names.as_bytes());
+                new.then(|| ("vary", names.as_bytes().to_vec(), true))
+            }
+            Varies::Private => {
+                let mut value = b"private".to_vec();
+                for part in said.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    // What is meant for other caches than the client's.
+                    if !part.is_empty() && search::words([&b"public"[..], b"s-maxage"], part) == [false; 2] {
+                        value.extend_from_slice(b", ");
+                        value.extend_from_slice(part);
+                    }
+                }
+                Some(("cache-control", value, false))
+            }
+        }
+    }
+}
+
+/// What all that can choose the answer depends on.
+fn varies(plan: &Plan, list: &[Decision<'_>]) -> Varies {
+    let mut all = String::new();
+    for decision in list {
+        match &decision.flag().varies {
+            Varies::Never => {}
+            Varies::By(_) if plan.cache == Cache::Private => return Varies::Private,
+            Varies::By(names) if all == **names => {}
+            Varies::By(names) => {
+                if !all.is_empty() {
+                    all.push_str(", ");
+                }
+                all.push_str(names);
+            }
+            Varies::Private => return Varies::Private,
+        }
+    }
+    if all.is_empty() { Varies::Never } else { Varies::By(all.into()) }
 }
 
 /// Whether the request carries the inspection key.

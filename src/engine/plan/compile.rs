@@ -8,8 +8,11 @@ use std::sync::Arc;
 use super::inputs::{Input, Interner};
 use super::reply::Reply;
 use super::watch::{GUARDS, Watch};
-use super::{Condition, Flag, Index, Match, Plan, Property, Rule, Serve, Source, Subject, Variant, VariantId};
-use crate::config::{self, Config, Exposure, Flag as FlagConfig, Metrics, SourceKind};
+use super::work;
+use super::{
+    Condition, Flag, Index, Mark, Match, Plan, Property, Rule, Serve, Source, Subject, Variant, VariantId, Varies,
+};
+use crate::config::{self, Cache, Config, Exposure, Flag as FlagConfig, Metrics, SourceKind};
 use crate::problem::{FieldPath, Found, Known, Problems, Wrong, known};
 use crate::value::hash::Salt;
 use crate::value::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, VariantName, item};
@@ -34,7 +37,7 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
     let mut flags: Vec<Flag> =
         config.flags.iter().map(|(key, flag)| compiler.flag(key, flag, &at.key(key.as_str()), problems)).collect();
     let watches = watches(config, &mut flags, &at, problems);
-    let (owned, shared_headers) = compiler.owned(&flags, &at, problems);
+    let (owned, shared) = compiler.owned(&flags, &at, problems);
     let inspect_slot = config.inspect.as_ref().and_then(|inspect| {
         let name = HeaderName::parse(inspect.header.as_ref()?.as_str()).ok()?;
         Some(compiler.inputs.slot(Input::Header(name)))
@@ -44,7 +47,7 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
     let accept =
         HeaderName::parse("accept").ok().filter(|_| fits).map(|name| compiler.inputs.slot(Input::Header(name)));
     let has_ramp = |flag: &Flag| flag.rules.iter().any(|rule| matches!(rule.exposure, Exposure::Steps(_)));
-    Plan {
+    let mut plan = Plan {
         needs_time: flags.iter().any(has_ramp) || watches.iter().any(Watch::needs_time),
         accept,
         watches,
@@ -53,15 +56,25 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
         segments,
         identities: compiler.identities.into(),
         dictionary: config.dictionary,
+        cache: config.cache,
         inspect: config.inspect.clone(),
         inspect_slot,
         telemetry: config.telemetry,
-        shared_headers,
+        shared,
+        mark: Mark::default(),
         inputs: compiler.inputs.finish(&owned, config.telemetry.baggage),
         owned: owned.into(),
         revision: config.revision.clone(),
         fingerprint: 0,
+    };
+    work::check(&plan, &at, problems);
+    if config.cache != Cache::None && problems.errors().is_empty() {
+        let varies: Vec<Varies> = plan.flags.iter().map(|flag| Varies::new(&plan, flag)).collect();
+        for (flag, varies) in plan.flags.iter_mut().zip(varies) {
+            flag.varies = varies;
+        }
     }
+    plan
 }
 
 struct Compiler<'c> {
@@ -206,13 +219,19 @@ impl Compiler<'_> {
             kill: flag.kill,
             rules: rules.into(),
             routes: flag.route.is_some(),
+            varies: Varies::Never,
             metrics: flag.metrics.unwrap_or(if flag.is_watched() { Metrics::All } else { Metrics::Counts }),
             watch: None,
         }
     }
 
-    /// The headers of all flags, and whether two flags can write the same one.
-    fn owned(&self, flags: &[Flag], at: &FieldPath<'_>, problems: &mut Problems) -> (Vec<OwnedHeader>, bool) {
+    /// The headers of all flags, and those that two flags can write, sorted.
+    fn owned(
+        &self,
+        flags: &[Flag],
+        at: &FieldPath<'_>,
+        problems: &mut Problems,
+    ) -> (Vec<OwnedHeader>, Box<[OwnedHeader]>) {
         struct Writer<'f> {
             folded: String,
             header: &'f OwnedHeader,
@@ -232,7 +251,7 @@ impl Compiler<'_> {
             order::of(read.iter().map(String::as_bytes)).into_iter().map(|(name, _)| name).collect();
         let inspected = self.config.inspect.as_ref().and_then(|inspect| inspect.header.as_ref());
         let inspected = inspected.map(|header| header.as_str().replace('_', "-"));
-        let mut shared = false;
+        let mut shared: Vec<OwnedHeader> = Vec::new();
         for same in order.chunk_by(|(one, _), (two, _)| one == two) {
             let mut same = same.iter().filter_map(|(_, place)| writers.get(*place));
             let Some(first) = same.next() else { continue };
@@ -261,7 +280,8 @@ impl Compiler<'_> {
                 } else if *flag != told {
                     let why = format_args!("writes {header}, as flags.{winner} does: where both match, {winner} wins");
                     problems.warning(&at.key(flag), why);
-                    shared = true;
+                    let place = shared.partition_point(|known| known < header);
+                    shared.insert(place, header.clone());
                     told = flag;
                 }
             }
@@ -279,7 +299,7 @@ impl Compiler<'_> {
             owned.push(header.clone());
         }
         owned.extend(OwnedHeader::parse(DICTIONARY));
-        (owned, shared)
+        (owned, shared.into())
     }
 }
 
@@ -287,7 +307,7 @@ impl Compiler<'_> {
 fn watches(config: &Config, flags: &mut [Flag], at: &FieldPath<'_>, problems: &mut Problems) -> Box<[Watch]> {
     let mut watches: Vec<Watch> = Vec::new();
     for (place, (flag, (key, written))) in flags.iter_mut().zip(&config.flags).enumerate() {
-        if let Some(watch) = Watch::new(written, flag, &at.key(key.as_str()), problems) {
+        if let Some(watch) = Watch::new(config, written, flag, &at.key(key.as_str()), problems) {
             flag.watch = u16::try_from(watches.len()).ok();
             watches.push(Watch { flag: place, ..watch });
         }

@@ -21,11 +21,12 @@ const SEGMENT: &str = "segment/1";
 pub(super) fn seal(config: &Config, plan: &mut Plan) {
     let mut known = Segments { config, digests: vec![None; config.segments.len()] };
     // A segment is written where a rule asks it: one that nothing asks decides nothing.
-    let Config { revision, identity, segments: _, flags, dictionary, inspect, telemetry } = config;
+    let Config { revision, identity, segments: _, flags, dictionary, cache, inspect, telemetry } = config;
     let mut out = Encoder::new(PLAN);
     revision.encode(&mut out);
     identity.encode(&mut out);
     dictionary.encode(&mut out);
+    cache.encode(&mut out);
     inspect.encode(&mut out);
     telemetry.encode(&mut out);
     out.length(flags.len());

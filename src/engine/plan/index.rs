@@ -5,6 +5,7 @@
 //! is then asked of the flag itself. Never says yes or no: only who is worth asking.
 
 use super::Match;
+use super::work::{add, compare, looks};
 use crate::value::order;
 
 /// Which flags are worth asking for a request.
@@ -53,6 +54,40 @@ impl Index {
         };
         let (labels, segments) = (most(&hosts, b'.'), most(&paths, b'/'));
         Self { always: always.into(), hosts: table(hosts), paths: table(paths), labels, segments }
+    }
+
+    /// The most that looking flags up and asking those that can match one request costs, by what each of them does.
+    pub(super) fn heaviest(&self, prices: &[usize]) -> usize {
+        let mut sum = 0;
+        let add_all = |ids: &[usize], sum: &mut usize| {
+            for id in ids {
+                add(sum, 1, prices.get(*id).copied().unwrap_or_default());
+            }
+        };
+        add_all(&self.always, &mut sum);
+        for (table, borders, wild) in [(&self.hosts, self.labels, true), (&self.paths, self.segments, false)] {
+            let (mut heaviest, mut longest) = (0, 0);
+            for (key, ids) in table {
+                // Beside it stand those of its beginnings, if it is a path, and of its domains, if it is a host.
+                let mut together = 0;
+                add_all(ids, &mut together);
+                let border = if wild { b'.' } else { b'/' };
+                // A wildcard is its own domain.
+                let own = if key.first() == Some(&b'*') { 2 } else { 1 };
+                for (at, _) in key.iter().enumerate().skip(own).filter(|(_, byte)| **byte == border) {
+                    let mut domain = vec![b'*'];
+                    domain.extend(key.get(at..).unwrap_or_default());
+                    let other = if wild { &domain } else { key.get(..at).unwrap_or_default() };
+                    add_all(look_up(table, other), &mut together);
+                }
+                heaviest = heaviest.max(together);
+                longest = longest.max(key.len());
+            }
+            add(&mut sum, 1, heaviest);
+            // What is looked up is half as long as the longest, on the average.
+            add(&mut sum, borders.saturating_mul(looks(table.len())), compare(longest >> 1));
+        }
+        sum
     }
 
     /// Calls `visit` with each flag worth asking, in key order, each once.

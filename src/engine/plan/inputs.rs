@@ -61,6 +61,16 @@ impl Inputs {
         inputs
     }
 
+    /// Where the value of the cookie of this name goes, if it is looked at.
+    pub fn cookie(&self, name: &[u8]) -> Option<Slot> {
+        look_up(&self.cookies, name)
+    }
+
+    /// Where the value of the query parameter of this name goes, if it is looked at.
+    pub fn query(&self, name: &[u8]) -> Option<Slot> {
+        look_up(&self.queries, name)
+    }
+
     /// What must be asked of the host, apart from the request's headers.
     pub fn properties(&self) -> impl Iterator<Item = &Property> {
         self.properties.iter().map(|(property, _)| property)
@@ -96,6 +106,17 @@ impl Inputs {
         header.map_or_else(String::new, |(name, _)| format!("header {}", String::from_utf8_lossy(name)))
     }
 
+    /// The headers that play a part, by name.
+    pub(super) fn header_names(&self) -> impl Iterator<Item = (&[u8], Place)> {
+        self.headers.entries.iter().map(|(name, place)| (&**name, *place))
+    }
+
+    /// How many names a header is compared with at most.
+    pub(super) fn longest_run(&self) -> usize {
+        let runs = self.headers.buckets.split(|number| *number == 0);
+        runs.map(<[u16]>::len).max().unwrap_or_default()
+    }
+
     /// How many slots a request has.
     #[must_use]
     pub fn slots(&self) -> usize {
@@ -103,9 +124,30 @@ impl Inputs {
     }
 
     /// Calls `visit` with each part that the header of this name plays.
-    pub fn header(&self, name: &[u8], visit: impl FnMut(Place)) {
-        self.headers.find(name, visit);
+    pub fn header(&self, name: &[u8], mut visit: impl FnMut(Place)) {
+        self.headers.find(name, &mut visit);
     }
+}
+
+impl Inputs {
+    /// Whether a name is the filter's own: a client may not send a trailer under it.
+    #[must_use]
+    pub fn owns(&self, name: &[u8]) -> bool {
+        let mut owned = false;
+        self.header(name, |place| owned |= matches!(place, Place::Owned | Place::Baggage));
+        owned
+    }
+}
+
+fn look_up(names: &[(ParameterName, Slot)], name: &[u8]) -> Option<Slot> {
+    let place = names.binary_search_by(|(known, _)| known.as_str().as_bytes().cmp(name)).ok()?;
+    names.get(place).map(|(_, slot)| *slot)
+}
+
+/// Adds a name in order.
+fn insert(names: &mut Vec<(ParameterName, Slot)>, name: ParameterName, slot: Slot) {
+    let place = names.partition_point(|(known, _)| *known < name);
+    names.insert(place, (name, slot));
 }
 
 /// The part that a request header plays.
@@ -149,7 +191,8 @@ impl HeaderTable {
         table
     }
 
-    fn find(&self, name: &[u8], mut visit: impl FnMut(Place)) {
+    // One for all callers: a name that plays a part is rare.
+    fn find(&self, name: &[u8], visit: &mut dyn FnMut(Place)) {
         if self.all_flags && name.iter().map(|byte| fold(*byte)).take(6).eq(*b"x-flag") {
             visit(Place::Owned);
             return;
@@ -285,8 +328,8 @@ impl Interner {
                     }
                     entries.push((name.as_str().as_bytes().into(), Place::Slot(slot)));
                 }
-                Input::Cookie(name) => cookies.push((name, slot)),
-                Input::Query(name) => queries.push((name, slot)),
+                Input::Cookie(name) => insert(&mut cookies, name, slot),
+                Input::Query(name) => insert(&mut queries, name, slot),
                 Input::Property(property) => properties.push((property, slot)),
                 Input::TokenClaim(path) => token_claims.push((path, slot)),
                 Input::Device => inputs.device = Some(slot),

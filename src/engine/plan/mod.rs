@@ -9,15 +9,18 @@ mod fingerprint;
 mod index;
 mod inputs;
 mod reply;
+mod varies;
 mod watch;
+mod work;
 
 pub use compile::DICTIONARY;
 pub use index::Index;
 pub use inputs::{Inputs, Place, Property, Slot};
 pub use reply::Reply;
+pub use varies::Varies;
 pub use watch::{Judged, Watch};
 
-use crate::config::{Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step, Telemetry};
+use crate::config::{Cache, Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step, Telemetry};
 use crate::decide::standing::{Phase, Stand};
 use crate::problem::Problems;
 use crate::value::hash::Salt;
@@ -56,16 +59,18 @@ pub struct Plan {
     /// The flags that are watched: guarded, limited or rescued.
     watches: Box<[Watch]>,
     pub dictionary: bool,
+    pub cache: Cache,
     pub inspect: Option<Inspect>,
     pub inspect_slot: Option<Slot>,
     pub telemetry: Telemetry,
-    /// Whether two flags can write one header, so that the first must be kept.
-    pub shared_headers: bool,
+    /// The headers that two flags can write, of which the first must be kept, sorted.
+    pub shared: Box<[OwnedHeader]>,
     /// Whether a decision depends on the time.
     needs_time: bool,
     /// Where the types of answer stand that a client takes.
     pub accept: Option<Slot>,
     inputs: Inputs,
+    mark: Mark,
     owned: Box<[OwnedHeader]>,
     revision: Option<Prose>,
     fingerprint: u64,
@@ -88,6 +93,7 @@ impl Plan {
             return Compiled::Broken(Self::inert(plan.owned));
         }
         fingerprint::seal(config, &mut plan);
+        plan.mark = Mark(format!("@{:016x}", plan.fingerprint()).into());
         Compiled::Ready(plan)
     }
 
@@ -108,6 +114,12 @@ impl Plan {
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
+    }
+
+    /// What tells instances with other plans apart, in one chain.
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        &self.mark.0
     }
 
     /// What must be fetched for a request.
@@ -147,6 +159,10 @@ impl Plan {
     }
 }
 
+/// The fingerprint of a plan as text, which is no part of it.
+#[derive(Debug, Default)]
+struct Mark(Box<str>);
+
 /// A flag, compiled.
 #[derive(Debug)]
 pub struct Flag {
@@ -161,6 +177,8 @@ pub struct Flag {
     pub kill: bool,
     pub rules: Box<[Rule]>,
     pub routes: bool,
+    /// What its decision depends on, if caches must know.
+    pub varies: Varies,
     /// What is counted of it.
     pub metrics: Metrics,
     /// Its place among the watched flags.

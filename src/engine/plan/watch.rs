@@ -3,7 +3,7 @@
 //! A rule that draws can be judged, because its draw leaves a fair sample at the baseline. Never counts anything.
 
 use super::{Flag, Rule, Serve, VariantId};
-use crate::config::{self, Exposure, Guard, Step, Throttle};
+use crate::config::{self, Config, Exposure, Guard, Identities, Step, Throttle};
 use crate::decide::standing::JUDGED;
 use crate::problem::{FieldPath, Problems};
 use crate::value::share::Ppm;
@@ -64,6 +64,18 @@ impl Watch {
         Some(u32::try_from(max.millis().saturating_mul(1_000)).unwrap_or(u32::MAX))
     }
 
+    /// After how many microseconds without an answer a client was kept waiting for too long, before the baseline's
+    /// times are known.
+    pub fn patience(&self) -> u32 {
+        const UNKNOWN: u32 = 10_000_000;
+        self.slow().unwrap_or(UNKNOWN)
+    }
+
+    /// Whether only requests of verified identities are counted.
+    pub fn verified(&self) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.identities == Some(Identities::Verified))
+    }
+
     /// Whether what holds for a request depends on the time.
     pub(super) fn needs_time(&self) -> bool {
         self.rescue.is_some() || !self.limits.is_empty()
@@ -71,6 +83,7 @@ impl Watch {
 
     /// What has to be watched of a flag, and which of its rules are judged; `None` if nothing.
     pub(super) fn new(
+        config: &Config,
         written: &config::Flag,
         flag: &mut Flag,
         at: &FieldPath<'_>,
@@ -99,6 +112,11 @@ impl Watch {
             if judged.is_empty() {
                 problems
                     .warning(&at, "judges nothing: no rule of the flag draws between the baseline and something else");
+            }
+            let mut sources = written.identity.as_ref().unwrap_or(&config.identity).iter();
+            let verified = written.guard.as_ref().is_some_and(|guard| guard.identities == Some(Identities::Verified));
+            if verified && !sources.any(|source| source.kind.is_verified()) {
+                problems.warning(&at.key("identities"), "counts nobody: no source of identity is a claim or the peer");
             }
             if judged.len() > JUDGED || comparisons.len() > COMPARISONS {
                 let (rules, variants) = (judged.len(), comparisons.len());

@@ -6,5 +6,7 @@ pub mod hash;
 pub mod json;
 pub mod name;
 pub mod order;
+pub mod path;
+pub mod search;
 pub mod share;
 pub mod time;

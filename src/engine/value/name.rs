@@ -3,10 +3,11 @@
 //! What is written into a header has passed one of these parsers: a token as name, visible ASCII as value. That
 //! is what keeps a line break in a config from becoming a second header. Never holds anything of a request.
 
+use crate::value::encode::{Encode, Encoder};
 use core::fmt;
 
-use super::encode::{Encode, Encoder};
 use crate::problem::{Quoted, Wrong};
+use crate::value::path;
 
 /// The longest name of a flag, variant or segment.
 const NAME_MAX: usize = 64;
@@ -61,7 +62,7 @@ names! {
     ParameterName
     /// A host, or `*.` and a domain; lower case, without port.
     HostPattern
-    /// A prefix of paths, without its last slash: `/api`; everything is the empty prefix.
+    /// A prefix of paths in its normal form, without its last slash: `/api`; everything is the empty prefix.
     PathPrefix
     /// A method: a token, as it is sent.
     Method
@@ -213,6 +214,8 @@ impl HostPattern {
     ///
     /// Says which character or length is wrong, or that a port was given.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
+        // The dot of a full name says nothing: requests are matched without it.
+        let text = text.strip_suffix('.').unwrap_or(text);
         let name = text.strip_prefix("*.").unwrap_or(text);
         if name.contains('/') {
             return Err("is a host, without scheme and path".into());
@@ -251,6 +254,8 @@ impl PathPrefix {
             return Err("must begin with a slash".into());
         }
         only(text, 1_024, |b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#'))?;
+        let normal = path::normal(text.as_bytes());
+        let text = core::str::from_utf8(&normal).unwrap_or(text);
         Ok(Self(text.strip_suffix('/').unwrap_or(text).into()))
     }
 }
@@ -399,6 +404,8 @@ mod tests {
         assert!(HostPattern::parse("*").is_err());
         assert_eq!(PathPrefix::parse("/api/").unwrap(), PathPrefix::parse("/api").unwrap());
         assert_eq!(PathPrefix::parse("/").unwrap().as_str(), "");
+        assert_eq!(PathPrefix::parse("/x/..//%61pi/").unwrap().as_str(), "/api");
+        assert_eq!(HostPattern::parse("shop.example.").unwrap().as_str(), "shop.example");
         assert!(PathPrefix::parse("api").is_err());
         assert!(PathPrefix::parse("/a?b").is_err());
     }

@@ -20,6 +20,7 @@ use tidegate_engine::decide::{Decisions, Reason, Turn, Witness};
 use tidegate_engine::output::effect::{Effect, asks};
 use tidegate_engine::plan::{Flag, Plan, Serve, Variant, VariantId};
 use tidegate_engine::request::Request;
+use tidegate_engine::value::name::HeaderValue;
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::Timestamp;
 
@@ -50,13 +51,14 @@ impl Page {
         }
     }
 
-    /// The page that a request asks for, if it may see it. The port that it came by is asked for only then.
+    /// The page that a request asks for, if it may see it. What its listener is called is asked for only then.
     #[must_use]
-    pub fn asked(plan: &Plan, request: &Request<'_>, port: impl FnOnce() -> Option<u64>) -> Option<Self> {
+    pub fn asked(plan: &Plan, request: &Request<'_>, listener: impl FnOnce() -> Option<Vec<u8>>) -> Option<Self> {
         let inspect = plan.inspect.as_ref()?;
         let page = Self::of(request.path()).filter(|_| matches!(request.method(), b"GET" | b"HEAD"))?;
         let by_key = inspect.page && asks(plan, request);
-        (by_key || inspect.port.is_some_and(|open| port() == Some(u64::from(open)))).then_some(page)
+        let open = |name: &HeaderValue| listener().is_some_and(|listener| listener == name.as_str().as_bytes());
+        (by_key || inspect.listener.as_ref().is_some_and(open)).then_some(page)
     }
 
     /// The headers of what it shows: nobody keeps it, and it reaches out to nothing but the proxy that served it.

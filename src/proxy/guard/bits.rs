@@ -15,6 +15,20 @@ impl Bits {
     /// What a verdict takes: chance alone, looked at four times a second, does not reach it in years.
     pub const ENOUGH: Self = Self(24 * 1_024);
 
+    /// What it takes where so many proxies judge for themselves, each of which can err: a bit halves the chance.
+    #[must_use]
+    pub fn enough_for(proxies: u32) -> Self {
+        let more = u32::try_from(log2(proxies.into()) >> 22).unwrap_or(u32::MAX);
+        Self(Self::ENOUGH.0.saturating_add(more))
+    }
+
+    /// What is left of it when what it rests on counts for less, by so many 1024ths.
+    #[must_use]
+    pub fn divided(self, by: u64) -> Self {
+        let bits = (u64::from(self.0) << 10).checked_div(by).unwrap_or(0);
+        Self(u32::try_from(bits).unwrap_or(u32::MAX))
+    }
+
     /// The evidence in tenths of a bit, cut off.
     #[must_use]
     pub fn tenths(self) -> u32 {
@@ -46,10 +60,10 @@ impl Share {
         Ppm::of(self.parts())
     }
 
-    /// Whether this share is greater, exactly.
+    /// Whether this share is greater, exactly; nothing of nothing is none.
     #[must_use]
     pub fn exceeds(self, other: Self) -> bool {
-        let cross = |a: Self, b: Self| u64::from(a.count).saturating_mul(u64::from(b.of));
+        let cross = |a: Self, b: Self| u64::from(a.count).saturating_mul(u64::from(b.of.max(1)));
         cross(self, other) > cross(other, self)
     }
 }
@@ -136,6 +150,14 @@ mod tests {
             let due = (x as f64).log2() * 4_294_967_296.0;
             assert!((log2(x) as f64 - due).abs() < 16.0, "{x}: {} {due}", log2(x));
         }
+    }
+
+    #[test]
+    fn each_doubling_of_the_proxies_takes_one_bit_more() {
+        for (proxies, tenths) in [(1, 240), (2, 250), (1_000, 339), (1_024, 340), (1_000_000, 439)] {
+            assert_eq!(Bits::enough_for(proxies).tenths(), tenths, "{proxies}");
+        }
+        assert_eq!(Bits::enough_for(0), Bits::ENOUGH);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use super::bits::Share;
+use super::bits::{Bits, Share};
 use super::tally::Tally;
 use super::verdict::{Breach, Limits, SAMPLE, Verdict, judge};
 use super::window::{Count, Measure, UNIT, Windows};
@@ -19,10 +19,20 @@ use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::Timestamp;
 
 /// The form in which ledgers are kept; another one is none.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
+
+/// How many bytes stand before the counts. A ledger may end there: then all counts are 0.
+const HEAD: usize = 35;
 
 /// After how long without a tick the clock is taken to have jumped, in milliseconds.
 const JUMP: i64 = 20_000;
+
+/// How many times as long as the slowest of the baseline's answers, without the slowest hundredth, nobody waits for an
+/// answer that comes.
+const PATIENCE: u32 = 10;
+
+/// Who leaves sooner than this, in microseconds, was not kept waiting, however fast the baseline is.
+const IMPATIENT: u32 = 100_000;
 
 /// How many units the bins of one epoch take up.
 const EPOCH: u32 = 256;
@@ -41,6 +51,8 @@ pub struct Ledger {
     last: Timestamp,
     /// From how many microseconds on an answer is slow.
     slow: u32,
+    /// After how many microseconds without an answer a client was kept waiting for too long.
+    patience: u32,
     /// By judged rule: how many steps its ramp may have taken.
     steps: [u8; JUDGED],
     /// By judged rule: the requests of both arms since its last step.
@@ -97,6 +109,7 @@ impl Ledger {
             since: now,
             last: now,
             slow: watch.slow().unwrap_or(u32::MAX),
+            patience: watch.patience(),
             steps,
             since_step: Default::default(),
             epoch: 0,
@@ -108,7 +121,7 @@ impl Ledger {
     /// What decisions have to know.
     #[must_use]
     pub fn stand(&self) -> Stand {
-        Stand { phase: self.phase, steps: self.steps, slow: self.slow, ..Stand::default() }
+        Stand { phase: self.phase, steps: self.steps, slow: self.slow, patience: self.patience, ..Stand::default() }
     }
 
     /// When its phase began.
@@ -163,38 +176,44 @@ impl Ledger {
         }
         let mut events = Vec::new();
         if units > 0 {
-            self.slow = self.slow_from(watch);
+            (self.slow, self.patience) = self.times(watch);
             self.judge(watch, flag, now, &mut events);
         }
         events
     }
 
-    /// From how many microseconds on an answer is slow: the limit itself, and for one that is relative what the
-    /// baseline did lately.
-    fn slow_from(&self, watch: &Watch) -> u32 {
-        let Some(latency) = watch.guard.as_ref().and_then(|guard| guard.latency) else { return u32::MAX };
-        let Some(factor) = latency.over_baseline else { return watch.slow().unwrap_or(u32::MAX) };
+    /// From how many microseconds on an answer is slow, and a client without one was kept waiting for too long: the
+    /// limit that is written, and for one that is not, or is relative, what the baseline did lately.
+    fn times(&self, watch: &Watch) -> (u32, u32) {
+        let latency = watch.guard.as_ref().and_then(|guard| guard.latency);
+        let (max, factor) = (watch.slow(), latency.and_then(|latency| latency.over_baseline));
+        if max.is_some() && factor.is_none() {
+            return (max.unwrap_or(u32::MAX), self.patience);
+        }
         let [now, before] = &self.times;
         let mut times = before.clone();
         times.merge(now);
         let count = times.count();
         if count < SAMPLE {
-            return u32::MAX;
+            return (u32::MAX, self.patience);
         }
-        let slower = u64::from(count).saturating_mul(u64::from(latency.slower.parts())).wrapping_div(1_000_000);
+        let slower = latency.map_or(10_000, |latency| latency.slower.parts());
+        let slower = u64::from(count).saturating_mul(u64::from(slower)).wrapping_div(1_000_000);
         let baseline = times.all_but(u32::try_from(slower).unwrap_or(u32::MAX));
-        let relative = u64::from(baseline).saturating_mul(u64::from(factor)).wrapping_div(1_000);
-        u32::try_from(relative).unwrap_or(u32::MAX).max(watch.slow().unwrap_or(0))
+        let relative = factor.map(|factor| u64::from(baseline).saturating_mul(u64::from(factor)).wrapping_div(1_000));
+        let slow = relative.map(|slow| u32::try_from(slow).unwrap_or(u32::MAX).max(max.unwrap_or(0)));
+        let patience = max.unwrap_or(baseline.saturating_mul(PATIENCE).max(IMPATIENT));
+        (slow.unwrap_or(u32::MAX), patience.max(slow.unwrap_or(0)))
     }
 
     fn judge(&mut self, watch: &Watch, flag: &Flag, now: Timestamp, events: &mut Vec<Event>) {
         let Some(guard) = &watch.guard else { return };
         let limits = limits(watch);
-        let seconds = guard.window.seconds();
+        let (seconds, enough) = (guard.window.seconds(), Bits::enough_for(guard.fleet));
         let mut healthy = [true; JUDGED];
         let (mut breach, mut both) = (None, None);
         for (windows, (rule, variant)) in self.windows.iter().zip(&watch.comparisons) {
-            let verdict = judge(windows, seconds, &limits);
+            let verdict = judge(windows, seconds, &limits, enough);
             if let Some(healthy) = healthy.get_mut(usize::from(*rule)) {
                 *healthy &= verdict == Verdict::Healthy;
             }
@@ -285,6 +304,13 @@ impl Ledger {
             }
             *taken = taken.saturating_add(1);
             *arms = Default::default();
+            // The arms are compared only over a time in which their parts of the traffic were the same: else an outage
+            // of both, after the step, would be more of the one's time than of the other's.
+            for (windows, (rule, _)) in self.windows.iter_mut().zip(&watch.comparisons) {
+                if usize::from(*rule) == place {
+                    *windows = Windows::default();
+                }
+            }
             let share = next.map_or(Ppm::NONE, |step| step.share);
             let what = What::Step(judged.number(), *taken, share);
             events.push(Event { what, variant: None, breach: None });
@@ -299,6 +325,7 @@ impl Ledger {
         bytes.extend(self.since.millis().to_le_bytes());
         bytes.extend(self.last.millis().to_le_bytes());
         bytes.extend(self.slow.to_le_bytes());
+        bytes.extend(self.patience.to_le_bytes());
         bytes.extend(self.steps);
         let mut zeros: u32 = 0;
         for number in self.numbers() {
@@ -320,6 +347,7 @@ impl Ledger {
         let (since, rest) = rest.split_first_chunk()?;
         let (last, rest) = rest.split_first_chunk()?;
         let (slow, rest) = rest.split_first_chunk()?;
+        let (patience, rest) = rest.split_first_chunk()?;
         let (steps, mut rest) = rest.split_first_chunk()?;
         let time = |bytes: &[u8; 8]| Timestamp::from_millis(i64::from_le_bytes(*bytes));
         let mut ledger = Self::new(watch, flag, time(last));
@@ -327,6 +355,10 @@ impl Ledger {
         ledger.told = Told { breach: told & 1 != 0, both: told & 2 != 0 };
         (ledger.retried, ledger.since) = (told & 4 != 0, time(since));
         (ledger.slow, ledger.steps) = (u32::from_le_bytes(*slow), *steps);
+        ledger.patience = u32::from_le_bytes(*patience);
+        if rest.is_empty() {
+            return Some(ledger);
+        }
         let mut zeros = 0_u32;
         for number in ledger.numbers() {
             if zeros > 0 {
@@ -354,8 +386,17 @@ impl Ledger {
 pub fn stand(bytes: &[u8]) -> Option<Stand> {
     let (&[FORM, phase, _], rest) = bytes.split_first_chunk()? else { return None };
     let (slow, rest) = rest.get(16..)?.split_first_chunk()?;
+    let (patience, rest) = rest.split_first_chunk()?;
     let (steps, _) = rest.split_first_chunk()?;
-    Some(Stand { phase: Phase::of_code(phase)?, steps: *steps, slow: u32::from_le_bytes(*slow), ..Stand::default() })
+    let [slow, patience] = [slow, patience].map(|bytes| u32::from_le_bytes(*bytes));
+    Some(Stand { phase: Phase::of_code(phase)?, steps: *steps, slow, patience, ..Stand::default() })
+}
+
+/// What of a ledger that is kept is no count: its standing, in the same form. `None` if that is all that there is.
+pub(super) fn without_counts(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let has_more = bytes.len() > HEAD;
+    bytes.truncate(HEAD);
+    has_more.then_some(bytes)
 }
 
 /// Whether a unit is over for a ledger that is kept.

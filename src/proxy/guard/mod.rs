@@ -4,15 +4,18 @@
 //! outcome --tally--> window --verdict--> ledger --standing--> decide
 //! ```
 //!
-//! [`worker`] is the one door: it counts, tells the other workers on the tick, and takes up what holds. Never reads
-//! a clock, never waits for another worker, and counts no more on the request path than a few numbers.
+//! [`worker`] is the one door: it counts, tells the other workers on the tick, and takes up what holds; what of that
+//! outlives a config stands in [`Keep`]. Never reads a clock, never waits for another worker, and counts no more on the request path than a few numbers.
 
 pub mod bits;
+mod keep;
 pub mod ledger;
+pub mod sample;
 pub mod tally;
 mod throttle;
 pub mod verdict;
 pub mod window;
 pub mod worker;
 
+pub use keep::Keep;
 pub use worker::{Entry, Happened, Store, Worker};

@@ -23,8 +23,11 @@ impl Tally {
     }
 
     /// Counts a request that was served this variant. Only draws are judged: what a draw exposed, against what the
-    /// same draw left at the baseline.
+    /// same draw left at the baseline; and where a guard says so, only those for verified identities.
     pub(super) fn count(&mut self, watch: &Watch, served: VariantId, draws: &Draws, outcome: Outcome, slow: u32) {
+        if watch.verified() && !draws.verified {
+            return;
+        }
         let mut left = false;
         for (cell, (rule, variant)) in self.cells.iter_mut().zip(&watch.comparisons) {
             let (taken, missed) = (draws.taken == Some(*rule), draws.missed >> *rule & 1 == 1);
@@ -35,13 +38,14 @@ impl Tally {
             if let Some(count) = cell.group(exposed, draws.hash) {
                 count.requests = count.requests.saturating_add(1);
                 count.failed = count.failed.saturating_add(u32::from(outcome.failed));
-                count.slow = count.slow.saturating_add(u32::from(outcome.micros > slow));
+                let is_slow = outcome.hung || outcome.micros.is_some_and(|micros| micros > slow);
+                count.slow = count.slow.saturating_add(u32::from(is_slow));
                 self.empty = false;
             }
             left |= !exposed;
         }
-        if left {
-            self.times.add(outcome.micros);
+        if left && let Some(micros) = outcome.micros {
+            self.times.add(micros);
         }
     }
 }

@@ -40,9 +40,26 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(limit: Throttle, now: Timestamp) -> Self {
-        let share = Share { rate: 1_000_000, room: limit.in_flight.unwrap_or(0) };
-        let full = Self { limit, share, tokens: 0, filled: now, in_flight: 0, wanted: 0, demand: 0 };
-        Self { tokens: full.most(), ..full }
+        // Until its first tick it has all of the rate, since nobody is known to ask for it, but begins with one
+        // request only; and it has one request in flight at a time, since others may hold the rest.
+        let share = Share { rate: 1_000_000, room: 0 };
+        Self { limit, share, tokens: TOKEN, filled: now, in_flight: 0, wanted: 0, demand: 0 }
+    }
+
+    /// Takes another limit. Its share of that is what it had of the one before, until the next tick.
+    pub(super) fn set_limit(&mut self, limit: Throttle) {
+        if let Some(after) = limit.in_flight
+            && Some(after) != self.limit.in_flight
+        {
+            let (part, whole) = match self.limit.in_flight {
+                Some(before) => (self.share.room.into(), before.into()),
+                None if self.demand > 0 => (self.share.rate, 1_000_000),
+                None => (0, 1),
+            };
+            let room = u64::from(after).saturating_mul(part).checked_div(whole);
+            self.share.room = room.and_then(|room| u32::try_from(room).ok()).unwrap_or(0);
+        }
+        self.limit = limit;
     }
 
     /// What the bucket holds: half a second, and at least one request.

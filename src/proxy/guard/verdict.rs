@@ -52,65 +52,74 @@ pub enum Verdict {
     Breached(Breach),
     /// Too few requests to say: silence is neither good nor bad.
     NotEnough,
-    /// The baseline breaks the limit as well: the fault is elsewhere, and nothing is moved.
+    /// The baseline breaks the limit as well, and the variant is not clearly worse: the fault is elsewhere, and
+    /// nothing is moved.
     BothBad(Breach),
 }
 
-/// Judges one comparison over all lengths of time up to `seconds`.
+/// Judges one comparison over all lengths of time up to `seconds`; a breach takes this much evidence.
 #[must_use]
-pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits]) -> Verdict {
+pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Bits) -> Verdict {
     let (mut worst, mut both): (Option<Breach>, Option<Breach>) = (None, None);
+    // It holds what all others do.
+    let Some((_, longest)) = windows.up_to(seconds).last() else { return Verdict::NotEnough };
     for limits in limits {
+        let mut outage = None;
         for (length, cell) in windows.up_to(seconds) {
             let measure = limits.measure;
-            let variant = cell.variant.share(measure);
-            if !limits.suspect(variant) {
+            if !limits.suspect(cell, enough) {
                 continue;
             }
-            let baseline = cell.baseline.share(measure);
-            let breach = |bits| Breach { measure, seconds: length, bits, variant, baseline };
+            let variant = cell.variant.sample(measure, longest.variant.groups());
+            let baseline = cell.baseline.sample(measure, longest.baseline.groups());
+            let spread = variant.spread.max(baseline.spread);
+            let (variant, baseline) = (variant.least, baseline.most);
+            let bits = evidence(variant, baseline).divided(spread);
+            let breach = Breach { measure, seconds: length, bits, variant, baseline };
             if limits.both_break(variant, baseline) {
-                // The longer windows have this outage in them, thinned out: what they show is not to be trusted. The
-                // shorter ones have not: there it is over, or has not begun.
-                both = both.or_else(|| Some(breach(evidence(variant, baseline))));
-                break;
+                outage = outage.max(Some(baseline.parts()));
+                both = both.or(Some(breach));
             }
-            if limits.broken(variant, baseline) {
-                let bits = evidence(variant, baseline);
-                // Of equal evidence, the shortest time: there is nothing more in the longer ones.
-                if worst.map_or(bits >= Bits::ENOUGH, |known| bits > known.bits) {
-                    worst = Some(breach(bits));
-                }
+            // Longer windows have an outage of both in them, thinned out: what they show is not to be trusted.
+            if outage.is_some_and(|outage| baseline.parts() < outage.saturating_sub(outage >> 2)) {
+                continue;
+            }
+            // Of equal evidence, the shortest time: there is nothing more in the longer ones.
+            let strong = worst.map_or(bits >= enough, |known| bits > known.bits);
+            if strong && limits.broken(variant, baseline) {
+                worst = Some(breach);
             }
         }
     }
-    // The longest of them holds what all others do.
-    let sampled = |cell: &Cell| cell.variant.requests() >= SAMPLE && cell.baseline.requests() >= SAMPLE;
+    let sampled = longest.variant.requests() >= SAMPLE && longest.baseline.requests() >= SAMPLE;
     match (worst, both) {
         (Some(breach), _) => Verdict::Breached(breach),
         (None, Some(breach)) => Verdict::BothBad(breach),
-        (None, None) if windows.up_to(seconds).last().is_some_and(|(_, cell)| sampled(cell)) => Verdict::Healthy,
+        (None, None) if sampled => Verdict::Healthy,
         (None, None) => Verdict::NotEnough,
     }
 }
 
 impl Limits {
-    /// Whether the variant could break a limit, whatever the baseline does: most of the time it could not.
-    fn suspect(&self, variant: Share) -> bool {
+    /// Whether the variant could break a limit, however well the baseline did: most of the time it could not.
+    fn suspect(&self, cell: &Cell, enough: Bits) -> bool {
+        let variant = cell.variant.share(self.measure);
         let least = self.max.or(self.over_baseline).map_or(0, Ppm::parts);
-        variant.count > 0 && variant.parts() >= least
+        let shows = || evidence(variant, Share { count: 0, ..cell.baseline.share(self.measure) }) >= enough;
+        variant.count > 0 && variant.parts() >= least && (variant.count >= FEWEST || shows())
     }
 
     /// Whether the variant is over the limits, if that is no chance.
     fn broken(&self, variant: Share, baseline: Share) -> bool {
         let over = variant.parts().saturating_sub(baseline.parts());
         let reaches = |limit: Option<Ppm>, value: u32| limit.is_none_or(|limit| value >= limit.parts());
+        // Beside a baseline that breaks the absolute limit itself, a variant has to be worse by as much again.
+        let again = self.max.filter(|max| baseline.parts() >= max.parts());
         variant.of >= FEWEST
             && baseline.of >= FEWEST
             && variant.count.saturating_add(baseline.count) >= FAILURES
             && reaches(self.max, variant.parts())
-            && self.max.is_none_or(|max| baseline.parts() < max.parts())
-            && reaches(self.over_baseline, over)
+            && reaches(self.over_baseline.or(again), over)
     }
 
     /// Whether both arms break the absolute limit, by more than a handful of failures each.
@@ -146,15 +155,15 @@ mod tests {
 
     #[test]
     fn silence_is_not_enough() {
-        assert_eq!(judge(&windows((0, 0), (0, 0)), 600, &[ERRORS]), Verdict::NotEnough);
-        assert_eq!(judge(&windows((6, 0), (1_000, 0)), 600, &[ERRORS]), Verdict::NotEnough);
-        assert_eq!(judge(&windows((7, 0), (1_000, 0)), 600, &[ERRORS]), Verdict::Healthy);
+        assert_eq!(judge(&windows((0, 0), (0, 0)), 600, &[ERRORS], Bits::ENOUGH), Verdict::NotEnough);
+        assert_eq!(judge(&windows((6, 0), (1_000, 0)), 600, &[ERRORS], Bits::ENOUGH), Verdict::NotEnough);
+        assert_eq!(judge(&windows((7, 0), (1_000, 0)), 600, &[ERRORS], Bits::ENOUGH), Verdict::Healthy);
     }
 
     #[test]
     fn a_limit_is_broken_only_if_it_is_reached() {
         let bad = windows((100, 20), (100, 1));
-        let judged = |max, over_baseline| judge(&bad, 600, &[Limits { max, over_baseline, ..ERRORS }]);
+        let judged = |max, over_baseline| judge(&bad, 600, &[Limits { max, over_baseline, ..ERRORS }], Bits::ENOUGH);
         for (max, over, breached) in [
             (None, None, true),
             (percent("20"), None, true),
@@ -169,10 +178,40 @@ mod tests {
     }
 
     #[test]
-    fn where_the_baseline_breaks_the_limit_as_well_nothing_is_moved() {
-        let limits = [Limits { max: percent("5"), ..ERRORS }];
-        assert!(matches!(judge(&windows((100, 60), (100, 40)), 600, &limits), Verdict::BothBad(_)));
-        assert!(matches!(judge(&windows((100, 60), (100, 4)), 600, &limits), Verdict::Breached(_)));
+    fn where_both_are_bad_only_a_version_that_is_clearly_worse_is_taken_back() {
+        for (variant, baseline, max, over, breached) in [
+            (60, 59, "5", None, false),
+            (60, 4, "5", None, true),
+            // A baseline that is a bit over the limit protects nothing.
+            (80, 7, "5", None, true),
+            (100, 10, "5", None, true),
+            (100, 10, "5", Some("2"), true),
+            // It has to be worse by the limit once more, where nothing else is written, and by more than chance.
+            (14, 10, "5", None, false),
+            (60, 40, "15", None, true),
+            (60, 40, "25", None, false),
+            (60, 40, "25", Some("19"), true),
+            (60, 40, "5", Some("21"), false),
+        ] {
+            let limits = [Limits { max: percent(max), over_baseline: over.and_then(percent), ..ERRORS }];
+            let verdict = judge(&windows((100, variant), (100, baseline)), 600, &limits, Bits::ENOUGH);
+            let case = format!("{variant} {baseline} {max} {over:?}: {verdict:?}");
+            match verdict {
+                Verdict::Breached(_) => assert!(breached, "{case}"),
+                Verdict::BothBad(_) => assert!(!breached, "{case}"),
+                _ => panic!("{case}"),
+            }
+        }
+    }
+
+    #[test]
+    fn many_proxies_ask_for_more_evidence() {
+        let limits = [ERRORS];
+        let bad = windows((10, 2), (1_000, 60));
+        let Verdict::Breached(breach) = judge(&bad, 600, &limits, Bits::ENOUGH) else { panic!() };
+        assert!(breach.bits < Bits::enough_for(1_000_000), "{breach:?}");
+        assert_ne!(judge(&bad, 600, &limits, breach.bits), Verdict::Healthy);
+        assert_eq!(judge(&bad, 600, &limits, Bits::enough_for(1_000_000)), Verdict::Healthy);
     }
 
     #[test]
@@ -182,22 +221,24 @@ mod tests {
         for _ in 0..40 {
             windows.pass();
         }
-        assert!(matches!(judge(&windows, 600, &limits), Verdict::BothBad(_)));
+        assert!(matches!(judge(&windows, 600, &limits, Bits::ENOUGH), Verdict::BothBad(_)));
         let mut cell = Cell::default();
         for group in 0..16 {
             *cell.group(true, group).unwrap() = Count { requests: 20, failed: 10, slow: 0 };
             *cell.group(false, group).unwrap() = Count { requests: 20, failed: 0, slow: 0 };
         }
         windows.add(&cell);
-        assert!(matches!(judge(&windows, 600, &limits), Verdict::Breached(_)));
+        assert!(matches!(judge(&windows, 600, &limits, Bits::ENOUGH), Verdict::Breached(_)));
     }
 
     #[test]
-    fn one_group_that_always_fails_is_left_out() {
+    fn a_few_groups_that_always_fail_move_nothing() {
         let mut bad = windows((100, 1), (100, 1));
         let mut cell = Cell::default();
-        *cell.group(true, 5).unwrap() = Count { requests: 1_000, failed: 1_000, slow: 0 };
+        for group in [1, 5, 6, 7, 10, 15] {
+            *cell.group(true, group).unwrap() = Count { requests: 1_000, failed: 1_000, slow: 0 };
+        }
         bad.add(&cell);
-        assert_eq!(judge(&bad, 600, &[ERRORS]), Verdict::Healthy);
+        assert_eq!(judge(&bad, 600, &[ERRORS], Bits::ENOUGH), Verdict::Healthy);
     }
 }

@@ -5,6 +5,7 @@
 //! ones and one that fills: 1 s to 10 min. Never reads a clock: whoever keeps one says when a unit is over.
 
 use super::bits::Share;
+use super::sample::Sample;
 
 /// Identities fall into so many groups, by their hash.
 pub const GROUPS: usize = 16;
@@ -71,21 +72,23 @@ impl Measure {
 pub struct Arm(pub(super) [Count; GROUPS]);
 
 impl Arm {
-    /// How many of its requests did badly, without the group that did worst: one customer whose client is broken
-    /// must not speak for all.
+    /// How many of its requests did badly.
     #[must_use]
     pub fn share(&self, measure: Measure) -> Share {
-        let (mut all, mut worst) = (Share::default(), Share { of: u32::MAX, count: 0 });
-        for group in &self.0 {
-            let group = Share { of: group.requests, count: measure.of(group) };
-            all.of = all.of.saturating_add(group.of);
-            all.count = all.count.saturating_add(group.count);
-            // Of several that are as bad, the smallest.
-            if group.count > worst.count || (group.count == worst.count && group.of < worst.of) {
-                worst = group;
-            }
-        }
-        Share { of: all.of.saturating_sub(worst.of), count: all.count.saturating_sub(worst.count) }
+        let all = self.sum();
+        Share { of: all.requests, count: measure.of(&all) }
+    }
+
+    /// What its groups show of that.
+    #[must_use]
+    pub fn sample(&self, measure: Measure, there: usize) -> Sample {
+        Sample::new(self.0.map(|group| Share { of: group.requests, count: measure.of(&group) }), there)
+    }
+
+    /// How many of its groups have clients.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        self.0.iter().filter(|group| !group.is_empty()).count()
     }
 
     /// All its requests.
@@ -256,17 +259,6 @@ mod tests {
         let mut again = windows.clone();
         again.sum_up();
         assert_eq!(windows, again);
-    }
-
-    #[test]
-    fn the_worst_group_is_left_out() {
-        let mut arm = Arm::default();
-        for (group, count) in arm.0.iter_mut().enumerate() {
-            *count = Count { requests: 10, failed: if group == 7 { 10 } else { 1 }, slow: 0 };
-        }
-        assert_eq!(arm.share(Measure::Errors), Share { of: 150, count: 15 });
-        assert_eq!(arm.share(Measure::Latency), Share { of: 150, count: 0 });
-        assert_eq!(Arm::default().share(Measure::Errors), Share::default());
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //! decided together.
 //!
 //! Nothing on the request path waits for another worker. What is shared goes through a [`Store`], by compare and
-//! swap; who loses a swap three times keeps its counts until the next tick. Never reads a clock.
+//! swap; who loses a swap three times keeps its counts until the next tick. What outlives a config is held in a
+//! [`Keep`]: a push loses no count, and no request in flight. Never reads a clock.
 
-use core::ops::Range;
+use core::cell::RefMut;
 
+use super::keep::{Counted, Held, Keep, change};
 use super::ledger::{self, Event, Ledger};
 use super::tally::Tally;
-use super::throttle::{Demands, Gate};
+use super::throttle::Gate;
 use crate::outcome::{Answer, Outcome};
 use tidegate_engine::config::Failures;
 use tidegate_engine::decide::standing::{Draws, Phase, Stand, Standing};
@@ -17,7 +19,7 @@ use tidegate_engine::plan::{Flag, Plan, VariantId, Watch};
 use tidegate_engine::value::time::{Span, Timestamp};
 
 /// How often a lost swap is tried again in one tick.
-const TRIES: usize = 3;
+pub(super) const TRIES: usize = 3;
 
 /// How many events are kept.
 const EVENTS: usize = 32;
@@ -39,30 +41,22 @@ pub trait Store {
 /// One worker, under one plan.
 #[derive(Debug, Default)]
 pub struct Worker {
-    id: u32,
     standing: Standing,
     flags: Vec<Watched>,
 }
 
-/// What a worker keeps for one watched flag.
+/// What a worker needs for one watched flag.
 #[derive(Debug)]
 struct Watched {
-    tally: Tally,
-    gates: Vec<(VariantId, Gate)>,
-    /// The variants whose upstream could not be reached, and from when until when nobody is sent there.
-    away: Vec<(VariantId, Range<Timestamp>)>,
+    counted: Held<Counted>,
+    gates: Vec<(VariantId, Held<Gate>)>,
     /// For how long nobody is sent to a variant that could not be reached.
     rescued_for: Option<Span>,
-    throttled: u32,
-    rescued: u32,
-    untold: u32,
 }
 
 /// What there is to tell of a watched flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What its guard lets happen.
-    pub phase: Phase,
     /// Requests that a full variant left to the baseline, since the last report.
     pub throttled: u32,
     /// Requests that a variant that cannot be reached left to the baseline, since the last report.
@@ -91,30 +85,19 @@ pub struct Happened {
 }
 
 impl Worker {
-    /// A worker that begins now. What its predecessors have decided holds from the first request on.
-    pub fn new(plan: &Plan, now: Timestamp, store: &mut impl Store) -> Self {
+    /// A worker that begins now. What its predecessors have decided holds from the first request on, and what this VM
+    /// keeps goes on where it was.
+    pub fn new(plan: &Plan, now: Timestamp, store: &mut dyn Store, keep: &mut Keep) -> Self {
         let mut worker = Self::default();
-        if plan.watches().is_empty() {
-            return worker;
-        }
-        worker.id = enlist(store);
         let mut stands = Vec::new();
         for watch in plan.watches() {
-            let mut gates = Vec::new();
-            for (variant, limit) in &watch.limits {
-                let mut gate = Gate::new(*limit, now);
-                share_out(&mut gate, *variant, watch, worker.id, now, store);
-                gates.push((*variant, gate));
-            }
-            worker.flags.push(Watched {
-                tally: Tally::new(watch),
-                gates,
-                away: Vec::new(),
-                rescued_for: watch.rescue,
-                throttled: 0,
-                rescued: 0,
-                untold: 0,
-            });
+            let gate = |(variant, limit): &(VariantId, _)| {
+                let flag = plan.flag_of(watch)?;
+                let name = flag.variant(*variant)?.name();
+                Some((*variant, keep.gate(flag.key().as_str(), name.as_str(), *limit, now)))
+            };
+            let gates = watch.limits.iter().filter_map(gate).collect();
+            worker.flags.push(Watched { counted: keep.counted(watch), gates, rescued_for: watch.rescue });
             let known = store.read(&watch.key).0.and_then(|bytes| ledger::stand(&bytes));
             stands.push(known.unwrap_or_else(|| fresh(watch)));
         }
@@ -127,12 +110,14 @@ impl Worker {
         for (watched, stand) in self.flags.iter_mut().zip(self.standing.stands()) {
             let bit = |variant: VariantId| 1_u64.checked_shl(u32::from(variant.0)).unwrap_or(0);
             (stand.full, stand.away) = (0, 0);
-            for (variant, gate) in &mut watched.gates {
-                stand.full |= if gate.is_open(now) { 0 } else { bit(*variant) };
+            for (variant, gate) in &watched.gates {
+                let open = gate.try_borrow_mut().is_ok_and(|mut gate| gate.is_open(now));
+                stand.full |= if open { 0 } else { bit(*variant) };
             }
+            let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
             // A clock that jumps, back or forward, ends it: to try is the lesser evil.
-            watched.away.retain(|(_, time)| time.contains(&now));
-            for (variant, _) in &watched.away {
+            counted.away.retain(|(_, time)| time.contains(&now));
+            for (variant, _) in &counted.away {
                 stand.away |= bit(*variant);
             }
         }
@@ -152,13 +137,15 @@ impl Worker {
         let watch = decision.flag().watch?;
         let watched = self.flags.get_mut(usize::from(watch))?;
         let wanted = decision.wanted();
-        if let Some((_, gate)) = watched.gates.iter_mut().find(|(variant, _)| *variant == wanted) {
+        if let Some(mut gate) = watched.gate(wanted) {
             gate.wants(decision.served() == wanted);
         }
-        match decision.reason() {
-            Reason::Throttled => watched.throttled = watched.throttled.saturating_add(1),
-            Reason::Rescued => watched.rescued = watched.rescued.saturating_add(1),
-            _ => {}
+        if let Ok(mut counted) = watched.counted.try_borrow_mut() {
+            match decision.reason() {
+                Reason::Throttled => counted.throttled = counted.throttled.saturating_add(1),
+                Reason::Rescued => counted.rescued = counted.rescued.saturating_add(1),
+                _ => {}
+            }
         }
         // Where nothing can follow from the outcome, nobody has to look at it.
         let counts = decision.draws().is_judged() || !watched.gates.is_empty() || watched.rescued_for.is_some();
@@ -170,49 +157,58 @@ impl Worker {
         for entry in entries {
             let place = usize::from(entry.watch);
             let (Some(watch), Some(watched)) = (plan.watches().get(place), self.flags.get_mut(place)) else { continue };
-            if let Some((_, gate)) = watched.gates.iter_mut().find(|(variant, _)| *variant == entry.served) {
+            if let Some(mut gate) = watched.gate(entry.served) {
                 gate.done();
             }
             let usual = Failures::default();
             let failures = watch.guard.as_ref().map_or(&usual, |guard| &guard.failures);
-            let Some(outcome) = Outcome::new(answer, failures) else { continue };
+            let Stand { slow, patience, .. } = self.standing.of(Some(entry.watch));
+            let Some(outcome) = Outcome::new(answer, failures, patience) else { continue };
+            let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
             if let Some(rescue) = watched.rescued_for
                 && outcome.unreached
                 && entry.served != watch.baseline
             {
                 let until = now.millis().saturating_add_unsigned(rescue.millis());
-                watched.away.retain(|(variant, _)| *variant != entry.served);
-                watched.away.push((entry.served, now..Timestamp::from_millis(until)));
+                counted.away.retain(|(variant, _)| *variant != entry.served);
+                counted.away.push((entry.served, now..Timestamp::from_millis(until)));
             }
-            let slow = self.standing.of(Some(entry.watch)).slow;
-            watched.tally.count(watch, entry.served, &entry.draws, outcome, slow);
+            counted.tally.count(watch, entry.served, &entry.draws, outcome, slow);
         }
     }
 
     /// What there is to tell of each watched flag; what was told is not told again.
     pub fn report(&mut self) -> impl Iterator<Item = Report> {
-        self.flags.iter_mut().zip(self.standing.stands()).map(|(watched, stand)| Report {
-            phase: stand.phase,
-            throttled: core::mem::take(&mut watched.throttled),
-            rescued: core::mem::take(&mut watched.rescued),
-            untold: core::mem::take(&mut watched.untold),
+        self.flags.iter().map(|watched| {
+            let Ok(mut counted) = watched.counted.try_borrow_mut() else { return Report::default() };
+            let Counted { throttled, rescued, untold, .. } = &mut *counted;
+            let [throttled, rescued, untold] = [throttled, rescued, untold].map(core::mem::take);
+            Report { throttled, rescued, untold }
         })
     }
 
+    /// What the guard of each watched flag lets happen.
+    pub fn phases(&mut self) -> impl Iterator<Item = Phase> {
+        self.standing.stands().iter().map(|stand| stand.phase)
+    }
+
+    /// Whether the others have yet to be told of something that was counted here.
+    #[must_use]
+    pub fn has_counted(&self) -> bool {
+        self.flags.iter().any(|watched| watched.counted.try_borrow().is_ok_and(|counted| !counted.tally.is_empty()))
+    }
+
     /// Tells the others what was counted, takes up what holds, and judges where that is due. Returns what happened.
-    pub fn tick(&mut self, plan: &Plan, now: Timestamp, store: &mut impl Store) -> Vec<Happened> {
+    pub fn tick(&mut self, plan: &Plan, now: Timestamp, store: &mut dyn Store) -> Vec<Happened> {
         let mut happened = Vec::new();
         let standing = self.flags.iter_mut().zip(self.standing.stands());
         for (place, (watch, (watched, stand))) in plan.watches().iter().zip(standing).enumerate() {
             let Some(flag) = plan.flag_of(watch) else { continue };
             if watch.guard.is_some() {
-                for event in watched.tell(watch, flag, stand, now, store) {
+                let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
+                for event in counted.tell(watch, flag, stand, now, store) {
                     happened.push(Happened { watch: place, flag: flag.key().as_str().to_owned(), event });
                 }
-            }
-            for (variant, gate) in &mut watched.gates {
-                gate.pass();
-                share_out(gate, *variant, watch, self.id, now, store);
             }
         }
         if !happened.is_empty() {
@@ -223,13 +219,20 @@ impl Worker {
 }
 
 impl Watched {
+    fn gate(&self, variant: VariantId) -> Option<RefMut<'_, Gate>> {
+        let (_, gate) = self.gates.iter().find(|(limited, _)| *limited == variant)?;
+        gate.try_borrow_mut().ok()
+    }
+}
+
+impl Counted {
     fn tell(
         &mut self,
         watch: &Watch,
         flag: &Flag,
         stand: &mut Stand,
         now: Timestamp,
-        store: &mut impl Store,
+        store: &mut dyn Store,
     ) -> Vec<Event> {
         for _ in 0..TRIES {
             let (bytes, version) = store.read(&watch.key);
@@ -256,54 +259,20 @@ impl Watched {
     }
 }
 
-/// Tells the others what a worker asks for of a limit, and takes its share of it.
-fn share_out(gate: &mut Gate, variant: VariantId, watch: &Watch, worker: u32, now: Timestamp, store: &mut impl Store) {
-    let key = format!("{}/limit/{}", watch.key, variant.0);
-    for _ in 0..TRIES {
-        let (bytes, version) = store.read(&key);
-        let mut demands = Demands::from_bytes(&bytes.unwrap_or_default());
-        let share = gate.share_out(worker, &mut demands, now);
-        if store.swap(&key, &demands.to_bytes(), version) {
-            gate.take(share);
-            return;
-        }
-    }
-}
-
-/// A number for a worker that no other has.
-fn enlist(store: &mut impl Store) -> u32 {
-    const KEY: &str = "workers";
-    for _ in 0..100 {
-        let (bytes, version) = store.read(KEY);
-        let before = bytes.and_then(|bytes| bytes.first_chunk().copied()).map_or(0, u32::from_le_bytes);
-        let id = before.wrapping_add(1);
-        if store.swap(KEY, &id.to_le_bytes(), version) {
-            return id;
-        }
-    }
-    0
-}
-
 /// Adds to the last events, as lines.
-fn keep(happened: &[Happened], now: Timestamp, store: &mut impl Store) {
-    const KEY: &str = "events";
-    for _ in 0..TRIES {
-        let (bytes, version) = store.read(KEY);
-        let bytes = bytes.unwrap_or_default();
+fn keep(happened: &[Happened], now: Timestamp, store: &mut dyn Store) {
+    change(store, "events", TRIES, &mut |bytes| {
         let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
         let new: Vec<String> = happened.iter().map(|one| format!("at={} {one}", now.millis())).collect();
         lines.extend(new.iter().map(String::as_bytes));
         let surplus = lines.len().saturating_sub(EVENTS);
-        let last = lines.get(surplus..).unwrap_or_default().join(&b'\n');
-        if store.swap(KEY, &last, version) {
-            return;
-        }
-    }
+        Some(lines.get(surplus..).unwrap_or_default().join(&b'\n'))
+    });
 }
 
 /// What holds for a flag of which nothing is known yet.
 fn fresh(watch: &Watch) -> Stand {
-    Stand { slow: watch.slow().unwrap_or(u32::MAX), ..Stand::default() }
+    Stand { slow: watch.slow().unwrap_or(u32::MAX), patience: watch.patience(), ..Stand::default() }
 }
 
 impl Happened {

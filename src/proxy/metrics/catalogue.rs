@@ -129,7 +129,7 @@ metrics! {
     DECISIONS: Counter "decisions" [Flag Variant Reason] "total", "requests that got this variant for this reason";
     RESPONSES: Counter "responses" [Flag Variant Class] "total",
         "their answers; the class `none` is one that never came, or had nobody to go to";
-    LATENCY: Histogram "latency" [Flag Variant] "milliseconds", "the time until the answer began";
+    LATENCY: Histogram "latency" [Flag Variant] "milliseconds", "the time from the end of the request to the headers of the answer";
     EXPOSURE: Gauge "rule" [Flag Rule] "exposure_ppm",
         "the share of identities that a rule draws now, in millionths; rules are counted from 1";
     STEP: Gauge "rule" [Flag Rule] "step", "how many steps its ramp has taken";
@@ -140,7 +140,8 @@ metrics! {
         "requests that got the baseline because the variant could not be reached";
     IDENTITIES: Counter "identities" [Source] "total",
         "identities by the kind of source that gave them; `none` where a draw was due and nobody was there";
-    FORGED: Counter "forged" [] "headers_total", "headers that a client sent under a name of the filter, and that were taken away";
+    FORGED: Counter "forged" [] "headers_total",
+        "headers and trailers that a client sent under a name of the filter, and that were taken away";
     ERRORS: Counter "errors" [Cause] "total",
         "what went wrong: `host` is a header that Envoy would not change, `store` counts that waited for the next tick";
 }

@@ -3,16 +3,17 @@
 //! On the request path a count is an addition in this worker's memory: no name is looked up, and no host is asked.
 //! Never judges: what guards compare is counted by [`guard`](crate::guard).
 
-use tidegate_engine::decide::Decisions;
-use tidegate_engine::plan::VariantId;
-
 use super::catalogue::class;
 use super::series::Series;
+use tidegate_engine::decide::Decisions;
+use tidegate_engine::plan::VariantId;
 
 /// The counts of one worker under one plan, since they were last told.
 #[derive(Debug, Default)]
 pub struct Counts {
     since: Vec<u32>,
+    /// Whether there is anything to tell.
+    any: bool,
 }
 
 /// What was served of a flag: what its outcome has to be counted for.
@@ -26,7 +27,7 @@ impl Counts {
     /// Counts for these series; all are 0.
     #[must_use]
     pub fn new(series: &Series) -> Self {
-        Self { since: vec![0; series.places()] }
+        Self { since: vec![0; series.places()], any: false }
     }
 
     fn add(&mut self, place: usize, more: u32) {
@@ -34,6 +35,7 @@ impl Counts {
             && let Some(count) = self.since.get_mut(place)
         {
             *count = count.saturating_add(more);
+            self.any = true;
         }
     }
 
@@ -64,6 +66,11 @@ impl Counts {
         }
     }
 
+    /// Counts trailers that a client had forged.
+    pub fn forged(&mut self, trailers: u32) {
+        self.add(Series::forged(), trailers);
+    }
+
     /// Counts changes that the host would not make.
     pub fn refused(&mut self, changes: u32) {
         self.add(Series::host(), changes);
@@ -76,6 +83,9 @@ impl Counts {
 
     /// Hands out what was counted, by its place, and begins at 0 again.
     pub fn take(&mut self, mut tell: impl FnMut(usize, u32)) {
+        if !core::mem::take(&mut self.any) {
+            return;
+        }
         for (place, count) in self.since.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
             tell(place, core::mem::take(count));
         }

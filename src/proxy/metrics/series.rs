@@ -247,6 +247,13 @@ impl Series {
         of.is_some() || self.flags.iter().any(|of| matches!(of, Of::Other))
     }
 
+    /// Whether what is counted at a place is to be seen before anything was counted.
+    #[must_use]
+    pub fn is_born(&self, plan: &Plan, place: usize) -> bool {
+        let flag = self.all.get(place).and_then(|one| one.of).and_then(|(flag, _)| plan.flags.get(flag));
+        flag.is_some_and(|flag| flag.routes || flag.watch.is_some())
+    }
+
     /// The name of what is counted at a place.
     #[must_use]
     pub fn name(&self, plan: &Plan, plugin: &str, place: usize) -> Option<String> {

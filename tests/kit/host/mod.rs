@@ -2,7 +2,8 @@
 //! [`Module`] is the compiled file, [`Host`] one VM (a worker), [`Shared`] what the VMs of a proxy have in common,
 //! [`Proxy`] an Envoy with a canary and several workers, [`Exchange`] a request with its answer.
 //! A trap is a value, never a panic of the test; after one the VM is dead, as in Envoy.
-//! Never plays bodies, trailers, timers or calls to a cluster, and never validates what a filter writes.
+//! Of a body it plays only that it comes. Never plays timers or calls to a cluster, or trailers of a response, and never
+//! validates what a filter writes.
 //!
 //! Where Envoy 1.40 surprises, so does this host: callbacks end in the order log, done, delete; a request header is
 //! not readable in the response phase; each `configure` makes a new root in the same VM.
@@ -135,6 +136,8 @@ struct Exports {
     configure: Option<TypedFunc<(u32, u32), u32>>,
     tick: Option<TypedFunc<u32, ()>>,
     request_headers: Option<TypedFunc<(u32, u32, u32), u32>>,
+    request_body: Option<TypedFunc<(u32, u32, u32), u32>>,
+    request_trailers: Option<TypedFunc<(u32, u32), u32>>,
     response_headers: Option<TypedFunc<(u32, u32, u32), u32>>,
     log: Option<TypedFunc<u32, ()>>,
     done: Option<TypedFunc<u32, u32>>,
@@ -157,6 +160,8 @@ impl Exports {
             configure: find(instance, store, "proxy_on_configure"),
             tick: find(instance, store, "proxy_on_tick"),
             request_headers: find(instance, store, "proxy_on_request_headers"),
+            request_body: find(instance, store, "proxy_on_request_body"),
+            request_trailers: find(instance, store, "proxy_on_request_trailers"),
             response_headers: find(instance, store, "proxy_on_response_headers"),
             log: find(instance, store, "proxy_on_log"),
             done: find(instance, store, "proxy_on_done"),
@@ -289,6 +294,12 @@ impl Host {
         let stream = self.open(exchange)?;
         if exchange.reaches_filter {
             self.request_headers(stream)?;
+            if !exchange.end_of_stream {
+                self.request_body(stream, exchange.trailers.is_empty())?;
+            }
+            if !exchange.trailers.is_empty() {
+                self.request_trailers(stream)?;
+            }
         }
         let now = self.now().saturating_add(exchange.latency_nanos);
         self.set_now(now);
@@ -335,6 +346,38 @@ impl Host {
             self.respond(id, response)?;
         }
         Ok(action)
+    }
+
+    /// A part of the request's body, the last one or not. Envoy keeps it for a request that waits.
+    ///
+    /// # Errors
+    /// A trap in the callback.
+    pub fn request_body(&mut self, StreamId(id): StreamId, end: bool) -> Result<(), Trap> {
+        let stream = self.stream(id)?;
+        if stream.begun && stream.reply.is_none() && !stream.held() {
+            stream.phase = Phase::Request;
+            let arguments = (id, 5, u32::from(end));
+            self.call_in(id, "proxy_on_request_body", |exports| &exports.request_body, arguments)?;
+            self.stream(id)?.phase = Phase::Idle;
+        }
+        Ok(())
+    }
+
+    /// The request's trailers, which end it.
+    ///
+    /// # Errors
+    /// A trap in the callback.
+    pub fn request_trailers(&mut self, StreamId(id): StreamId) -> Result<(), Trap> {
+        let stream = self.stream(id)?;
+        if stream.begun && stream.reply.is_none() && !stream.held() {
+            stream.phase = Phase::Request;
+            stream.trailers_open = true;
+            let arguments = (id, count(&stream.trailers));
+            self.call_in(id, "proxy_on_request_trailers", |exports| &exports.request_trailers, arguments)?;
+            let stream = self.stream(id)?;
+            (stream.phase, stream.trailers_open) = (Phase::Idle, false);
+        }
+        Ok(())
     }
 
     /// The response phase, with what the upstream sent. Nothing happens where Envoy would not call: the request

@@ -1,5 +1,5 @@
 //! One request through the filter: what a test sends ([`Exchange`]), what came of it ([`Outcome`]), and the state
-//! in between. Bodies and trailers are not played. Never decides anything: the order of callbacks is the host's.
+//! in between. Of bodies, only that they come is played. Never decides anything: the order of callbacks is the host's.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,10 @@ pub struct Exchange {
     pub response: Option<Headers>,
     /// `false`: an earlier filter or the codec answered, so that only `on_log` sees the request.
     pub reaches_filter: bool,
+    /// `false`: a body comes after the headers, or never does.
     pub end_of_stream: bool,
+    /// What comes after the body.
+    pub trailers: Headers,
     pub properties: BTreeMap<Vec<String>, Vec<u8>>,
     /// How far the clock goes between the request and the response.
     pub latency_nanos: u64,
@@ -65,6 +68,7 @@ impl Exchange {
             response: Some(Headers::of([(":status", "200")])),
             reaches_filter: true,
             end_of_stream: true,
+            trailers: Headers::default(),
             properties: BTreeMap::new(),
             latency_nanos: 0,
         }
@@ -79,6 +83,20 @@ impl Exchange {
             self.request.add(name, value.as_ref());
         }
         self
+    }
+
+    /// A body comes after the headers.
+    #[must_use]
+    pub fn with_body(mut self) -> Self {
+        self.end_of_stream = false;
+        self
+    }
+
+    /// One more trailer, after a body.
+    #[must_use]
+    pub fn trailer(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.trailers.add(name, value.as_ref());
+        self.with_body()
     }
 
     #[must_use]
@@ -127,6 +145,7 @@ impl Exchange {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub request: Headers,
+    pub trailers: Headers,
     /// As the client gets it, local replies included.
     pub response: Option<Headers>,
     pub reply: Option<Reply>,
@@ -149,6 +168,7 @@ pub struct Outcome {
 pub(super) struct Stream {
     pub(super) root: u32,
     pub(super) request: Headers,
+    pub(super) trailers: Headers,
     pub(super) response: Option<Headers>,
     pub(super) properties: BTreeMap<Vec<String>, Vec<u8>>,
     pub(super) started: u64,
@@ -160,6 +180,7 @@ pub(super) struct Stream {
     pub(super) phase: Phase,
     /// The map can be read and written: during its callback and, after `Pause`, until the stream goes on.
     pub(super) request_open: bool,
+    pub(super) trailers_open: bool,
     pub(super) response_open: bool,
     pub(super) resumed: bool,
     pub(super) reset: bool,
@@ -177,6 +198,7 @@ impl Stream {
         Self {
             root,
             request: exchange.request.clone(),
+            trailers: exchange.trailers.clone(),
             response: None,
             properties: exchange.properties.clone(),
             started: now,
@@ -185,6 +207,7 @@ impl Stream {
             begun: false,
             phase: Phase::Idle,
             request_open: false,
+            trailers_open: false,
             response_open: false,
             resumed: false,
             reset: false,
@@ -206,6 +229,7 @@ impl Stream {
     pub(super) fn outcome(self) -> Outcome {
         Outcome {
             request: self.request,
+            trailers: self.trailers,
             response: self.response,
             reply: self.reply,
             actions: self.actions,

@@ -173,6 +173,7 @@ impl World {
         let logging = stream.phase == Phase::Log;
         match map {
             REQUEST if logging || stream.request_open => Ok(&stream.request),
+            REQUEST_TRAILERS if stream.trailers_open => Ok(&stream.trailers),
             RESPONSE if logging || stream.response_open => stream.response.as_ref().ok_or(status::BAD_ARGUMENT),
             _ => Err(status::BAD_ARGUMENT),
         }
@@ -187,6 +188,7 @@ impl World {
                 stream.header_writes = stream.header_writes.saturating_add(1);
                 Ok(&mut stream.request)
             }
+            REQUEST_TRAILERS if stream.trailers_open => Ok(&mut stream.trailers),
             RESPONSE if stream.response_open => stream.response.as_mut().ok_or(status::BAD_ARGUMENT),
             _ => Err(status::BAD_ARGUMENT),
         }
@@ -231,4 +233,5 @@ impl World {
 }
 
 pub(super) const REQUEST: u32 = 0;
+pub(super) const REQUEST_TRAILERS: u32 = 1;
 pub(super) const RESPONSE: u32 = 2;

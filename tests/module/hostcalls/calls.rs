@@ -63,7 +63,7 @@ pub const CALLS: [Call; 17] = [
         name: "proxy_remove_header_map_value",
         survived: &[0],
         answers: &[0],
-        because: "2 is for a map that is not there in this phase; removed is only in the request phase",
+        because: "2 is for a map that is not there in this phase; headers are removed in theirs, trailers in theirs",
     },
     Call {
         name: "proxy_set_property",

@@ -1,0 +1,156 @@
+//! What one VM keeps of its guards while configs come and go: its number among those that share limits, what it has
+//! counted and not told yet, and the gates of limited variants with their requests in flight.
+//!
+//! All is kept by name: counts by the flag's generation, gates by flag and variant. The workers of all configs that
+//! know a name hold the same thing; what none of them holds any more is given up. Never decides anything.
+
+use core::cell::RefCell;
+use core::ops::Range;
+use std::rc::Rc;
+
+use super::ledger;
+use super::tally::Tally;
+use super::throttle::{Demands, Gate};
+use super::worker::{Store, TRIES};
+use tidegate_engine::config::Throttle;
+use tidegate_engine::plan::{VariantId, Watch};
+use tidegate_engine::value::time::Timestamp;
+
+/// What one VM keeps of one filter.
+#[derive(Debug, Default)]
+pub struct Keep {
+    /// Its number among those that share limits; none before its first tick. The VM in which Envoy only tries a
+    /// config has no tick, so that it never takes a share.
+    number: Option<u32>,
+    counts: Shelf<Counted>,
+    gates: Shelf<Gate>,
+}
+
+/// What was counted for a generation of a flag, and what was seen of its variants.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) tally: Tally,
+    /// The variants whose upstream could not be reached, and from when until when nobody is sent there.
+    pub(super) away: Vec<(VariantId, Range<Timestamp>)>,
+    pub(super) throttled: u32,
+    pub(super) rescued: u32,
+    pub(super) untold: u32,
+}
+
+/// Something that may be held by the workers of several configs.
+pub(super) type Held<T> = Rc<RefCell<T>>;
+
+impl Keep {
+    /// What is counted for a generation.
+    pub(super) fn counted(&mut self, watch: &Watch) -> Held<Counted> {
+        self.counts.hold(&watch.key, || Counted {
+            tally: Tally::new(watch),
+            away: Vec::new(),
+            throttled: 0,
+            rescued: 0,
+            untold: 0,
+        })
+    }
+
+    /// The gate of a variant, which has this limit from now on.
+    pub(super) fn gate(&mut self, flag: &str, variant: &str, limit: Throttle, now: Timestamp) -> Held<Gate> {
+        let gate = self.gates.hold(&format!("limit/{flag}/{variant}"), || Gate::new(limit, now));
+        if let Ok(mut gate) = gate.try_borrow_mut() {
+            gate.set_limit(limit);
+        }
+        gate
+    }
+
+    /// Gives up what no config needs any more, tells the others what this VM asks for of each limit, and takes its
+    /// share of it.
+    pub fn tick(&mut self, now: Timestamp, store: &mut dyn Store) {
+        // Of a generation that is given up what has to hold should the flag ever be the same again is left: its
+        // standing. A VM that still has its config goes on with that, and does the same when it is done.
+        self.counts.give_up(&mut |key| {
+            change(store, key, 1, &mut |bytes| ledger::without_counts(bytes));
+        });
+        // What was asked for at a gate that is given up counts for two seconds more.
+        self.gates.give_up(&mut |_| {});
+        if self.number.is_none() && !self.gates.0.is_empty() {
+            self.number = enlist(store);
+        }
+        let Some(number) = self.number else { return };
+        for (key, gate) in &self.gates.0 {
+            let Ok(mut gate) = gate.try_borrow_mut() else { continue };
+            gate.pass();
+            let mut share = None;
+            let told = change(store, key, TRIES, &mut |bytes| {
+                let mut demands = Demands::from_bytes(&bytes);
+                share = Some(gate.share_out(number, &mut demands, now));
+                Some(demands.to_bytes())
+            });
+            if let Some(share) = share.filter(|_| told) {
+                gate.take(share);
+            }
+        }
+    }
+}
+
+/// Things by name, in the order of the names.
+#[derive(Debug)]
+struct Shelf<T>(Vec<(Box<str>, Held<T>)>);
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Shelf<T> {
+    /// What has this name; it is made where nothing has.
+    fn hold(&mut self, name: &str, new: impl FnOnce() -> T) -> Held<T> {
+        match self.0.binary_search_by(|(known, _)| (**known).cmp(name)) {
+            Ok(place) if let Some((_, held)) = self.0.get(place) => Rc::clone(held),
+            Ok(place) | Err(place) => {
+                let held = Rc::new(RefCell::new(new()));
+                self.0.insert(place, (name.into(), Rc::clone(&held)));
+                held
+            }
+        }
+    }
+
+    /// Takes away what nobody holds any more, and tells its name.
+    fn give_up(&mut self, gone: &mut dyn FnMut(&str)) {
+        let mut place = 0;
+        while let Some((name, held)) = self.0.get(place) {
+            if Rc::strong_count(held) > 1 {
+                place = place.saturating_add(1);
+            } else {
+                gone(name);
+                self.0.remove(place);
+            }
+        }
+    }
+}
+
+/// Changes what stands under a key, as often as it takes until nobody else has been faster; whether that was done.
+pub(super) fn change(
+    store: &mut dyn Store,
+    key: &str,
+    tries: usize,
+    to: &mut dyn FnMut(Vec<u8>) -> Option<Vec<u8>>,
+) -> bool {
+    for _ in 0..tries {
+        let (bytes, version) = store.read(key);
+        let Some(next) = to(bytes.unwrap_or_default()) else { return false };
+        if store.swap(key, &next, version) {
+            return true;
+        }
+    }
+    false
+}
+
+/// A number for a worker that no other has.
+fn enlist(store: &mut dyn Store) -> Option<u32> {
+    let mut number = 0_u32;
+    let enlisted = change(store, "workers", 100, &mut |bytes| {
+        number = bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)).wrapping_add(1);
+        Some(number.to_le_bytes().to_vec())
+    });
+    enlisted.then_some(number)
+}
