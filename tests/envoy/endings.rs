@@ -37,7 +37,7 @@ use serde_json::{Value, json};
 use table::{Case, Due};
 
 /// What a version may take until it counts as slow, and who has left as one that was kept waiting too long.
-pub const LIMIT: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(1);
 
 const KEY: &str = "x-tidegate-inspect";
 
