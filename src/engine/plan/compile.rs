@@ -10,7 +10,7 @@ use super::{Condition, Flag, Index, Match, Plan, Property, Rule, Serve, Source, 
 use crate::config::{self, Config, Exposure, Flag as FlagConfig, Metrics, SourceKind};
 use crate::problem::{FieldPath, Problems, Quoted};
 use crate::value::hash::Salt;
-use crate::value::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, SegmentName, VariantName, item};
+use crate::value::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, VariantName, item};
 use crate::value::order;
 use crate::value::share::Ppm;
 
@@ -128,7 +128,7 @@ impl Compiler<'_> {
             config::Condition::Any(parts) => Condition::Any(each(parts, "any")),
             config::Condition::Not(part) => Condition::Not(Box::new(self.condition(part, &at.key("not"), problems))),
             config::Condition::Segment(name) => {
-                let place = segment(self.config, name);
+                let place = self.config.segment_place(name);
                 if place.is_none() {
                     let known = self.config.segments.iter().map(|(name, _)| name.as_str());
                     problems.error(&at.key("segment"), unknown("a segment", name.as_str(), known));
@@ -401,11 +401,6 @@ fn warn_shadowed(rules: &[Rule], at: &FieldPath<'_>, problems: &mut Problems) {
     }
 }
 
-/// The place of the segment of this name.
-pub(super) fn segment(config: &Config, name: &SegmentName) -> Option<usize> {
-    config.segments.binary_search_by(|(known, _)| known.cmp(name)).ok()
-}
-
 /// What is known of the chain of references behind a segment.
 #[derive(Clone, Copy)]
 enum Depth {
@@ -432,7 +427,7 @@ fn depth(place: usize, config: &Config, depths: &mut [Depth], at: &FieldPath<'_>
             config::Condition::Not(part) => open.push(part),
             config::Condition::Test(..) => {}
             config::Condition::Segment(next) => {
-                let Some(place) = segment(config, next) else { continue };
+                let Some(place) = config.segment_place(next) else { continue };
                 if matches!(depths.get(place), Some(Depth::Open)) {
                     // A segment that speaks of itself in every part of it has one thing wrong.
                     if !told {

@@ -4,7 +4,6 @@
 
 use core::hash::{Hash, Hasher};
 
-use super::compile::segment;
 use super::print::Fingerprint;
 use super::{Flag, Rule, Serve, VariantId};
 use crate::config::{self, Condition, Config, Exposure, Guard, Step, Throttle};
@@ -153,7 +152,7 @@ fn generation(config: &Config, key: &FlagKey, flag: &config::Flag) -> u64 {
             Condition::Not(part) => open.push(part),
             Condition::Test(..) => {}
             Condition::Segment(name) => {
-                if let Some(place) = segment(config, name)
+                if let Some(place) = config.segment_place(name)
                     && let (Some(seen @ false), Some((_, inner))) =
                         (segments.get_mut(place), config.segments.get(place))
                 {

@@ -1,0 +1,292 @@
+//! Turns a config and a request into what becomes of it, rule by rule, and why.
+//!
+//! It is what the evaluator did, told by a witness that stood by. Never decides anything by itself.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+use crate::request::RequestSpec;
+use crate::source::Loaded;
+use crate::words;
+use tidegate_engine::config::{self, Operator};
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::decide::{Decision, Turn, Witness, decide_before};
+use tidegate_engine::output::baggage::BAGGAGE;
+use tidegate_engine::output::effect::{self, Effect, OnResponse};
+use tidegate_engine::plan::{Flag, Plan, Subject};
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::Timestamp;
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Explained {
+    pub flags: Vec<Told>,
+    pub passed: Vec<(String, &'static str)>,
+    pub written: Vec<(String, String)>,
+    pub removed: Vec<String>,
+    pub looks_up_route: bool,
+    pub filter_state: BTreeMap<String, String>,
+    pub reply: Option<u32>,
+    pub cookie: Option<String>,
+    pub inspection: Option<String>,
+}
+
+/// What became of one flag.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    #[serde(rename = "flag")]
+    pub key: String,
+    pub variant: String,
+    pub value: String,
+    pub reason: &'static str,
+    #[serde(rename = "openFeatureReason")]
+    pub open_feature: &'static str,
+    #[serde(serialize_with = "parts")]
+    pub exposure: Option<Ppm>,
+    /// Nobody was there to draw for, and something else took the request.
+    pub missed_draw: bool,
+    pub rules: Vec<Line>,
+}
+
+/// What became of one rule.
+#[derive(Debug, Serialize)]
+pub struct Line {
+    #[serde(rename = "rule")]
+    pub number: usize,
+    pub when: Option<String>,
+    pub verdict: &'static str,
+    #[serde(skip)]
+    pub taken: bool,
+    pub why: String,
+    pub tests: Vec<Test>,
+}
+
+/// A test that was made, and what came of it.
+#[derive(Debug, Serialize)]
+pub struct Test {
+    #[serde(rename = "test")]
+    pub text: String,
+    pub holds: bool,
+}
+
+/// What becomes of a request at a time.
+pub fn explain(loaded: &Loaded, spec: &RequestSpec, now: Timestamp) -> Explained {
+    let Loaded { plan, config, .. } = loaded;
+    let request = spec.seen(plan.inputs());
+    let mut transcript = Transcript { plan, config, told: Vec::new(), tests: Vec::new(), negated: false };
+    let decisions = decide_before(&mut transcript, plan, &request, &Standing::NONE, now);
+    let told = transcript.told;
+    let effects = effect::on_request(plan, &request, &decisions);
+    let carry = OnResponse::new(plan, &request, &decisions);
+    let reply = effect::reply(plan, &request, &decisions).map(|answer| answer.status);
+    let emptied =
+        effects.contains(&Effect::Remove(BAGGAGE)) && !effects.iter().any(|one| matches!(one, Effect::Baggage(_)));
+    let gone = emptied.then_some(BAGGAGE);
+    let missed = |flag: &&Flag| decisions.find(flag.key().as_str()).is_none();
+    let passed =
+        plan.flags().iter().filter(missed).map(|flag| (flag.key().to_string(), words::unmatched(flag, &request)));
+    Explained {
+        flags: decisions.list().iter().zip(told).map(|(decision, (_, rules))| of(decision, rules)).collect(),
+        passed: passed.collect(),
+        written: effects
+            .iter()
+            .filter_map(Effect::written)
+            .map(|(n, v)| (n.to_owned(), String::from_utf8_lossy(v).into_owned()))
+            .collect(),
+        removed: request.forged().iter().copied().chain(gone).map(str::to_owned).collect(),
+        looks_up_route: effects.contains(&Effect::ClearRoute),
+        filter_state: effect::on_stream(plan, &decisions)
+            .into_iter()
+            .map(|(name, value)| (format!("wasm.{name}"), value.into_owned()))
+            .collect(),
+        reply,
+        cookie: carry.cookie,
+        inspection: carry.inspection,
+    }
+}
+
+impl Line {
+    /// The rule and its verdict, which may be painted.
+    pub fn head(&self, paint: impl Fn(&str) -> String) -> String {
+        let when = self.when.as_deref().map_or_else(|| "everybody".to_owned(), |when| format!("when {when}"));
+        let why = if self.why.is_empty() { String::new() } else { format!(": {}", self.why) };
+        format!("{}. {when}  {}{why}", self.number, paint(self.verdict))
+    }
+}
+
+fn of(decision: &Decision<'_>, rules: Vec<Line>) -> Told {
+    let reason = decision.reason();
+    Told {
+        key: decision.flag().key().to_string(),
+        variant: decision.variant().name().to_string(),
+        value: decision.variant().value().to_string(),
+        reason: reason.code(),
+        open_feature: reason.open_feature(),
+        exposure: decision.exposure().map(Ppm::of),
+        missed_draw: decision.missed_draw(),
+        rules,
+    }
+}
+
+/// Writes down what happens, flag by flag.
+struct Transcript<'p> {
+    plan: &'p Plan,
+    config: &'p config::Config,
+    /// By flag that is decided, in order: its place in the config, and its rules.
+    told: Vec<(Option<&'p config::Flag>, Vec<Line>)>,
+    /// The tests of the rule that is being tried.
+    tests: Vec<Test>,
+    negated: bool,
+}
+
+impl Transcript<'_> {
+    fn note(&mut self, text: String, holds: bool) {
+        self.negated = false;
+        self.tests.push(Test { text, holds });
+    }
+}
+
+impl Witness for Transcript<'_> {
+    fn flag(&mut self, flag: &Flag) {
+        self.told.push((self.config.flag(flag.key().as_str()), Vec::new()));
+    }
+
+    fn not(&mut self) {
+        self.negated = !self.negated;
+    }
+
+    fn test(&mut self, subject: Subject, operator: &Operator, value: Option<&[u8]>, many: bool, holds: bool) {
+        let name = match subject {
+            Subject::Method => "method".to_owned(),
+            Subject::Host => "host".to_owned(),
+            Subject::Path => "path".to_owned(),
+            Subject::Identity => "identity".to_owned(),
+            Subject::Slot(slot) => self.plan.inputs().name(slot),
+        };
+        let is = match value {
+            Some(value) => words::bytes(value),
+            None if many => "there more than once".to_owned(),
+            None => "missing".to_owned(),
+        };
+        let not = if self.negated { "not " } else { "" };
+        self.note(format!("{not}{name} {}: it is {is}", words::operator(operator)), holds);
+    }
+
+    fn segment(&mut self, place: usize, holds: bool) {
+        let name = self.config.segments.get(place).map(|(name, _)| name.to_string()).unwrap_or_default();
+        let not = if self.negated { "not " } else { "" };
+        self.note(format!("{not}segment {name}"), holds);
+    }
+
+    fn rule(&mut self, place: usize, turn: Turn) {
+        let tests = std::mem::take(&mut self.tests);
+        let Some((written, lines)) = self.told.last_mut() else { return };
+        let when = written.and_then(|flag| flag.rules.get(place)).and_then(|rule| rule.when.as_ref());
+        let (verdict, why) = match turn {
+            Turn::Untrue => ("not met", String::new()),
+            Turn::Nobody => ("nobody", "takes in nobody at this time".to_owned()),
+            Turn::NoIdentity { share } => ("no identity", format!("draws {share}, and there is nobody to draw for")),
+            Turn::Missed { share, exposure } => {
+                ("missed", format!("stands at {}, and {share} are taken in", Ppm::of(exposure)))
+            }
+            Turn::Taken { share: Ppm::FULL, .. } => ("taken", String::new()),
+            Turn::Taken { share, .. } => ("taken", format!("{share} are taken in")),
+        };
+        let taken = matches!(turn, Turn::Taken { .. });
+        let number = place.saturating_add(1);
+        lines.push(Line { number, when: when.map(words::condition), verdict, taken, why, tests });
+    }
+}
+
+impl Explained {
+    /// In short, what became of one flag: a line for each rule that was tried, or why none was.
+    pub fn reasons(&self, key: &str) -> Vec<String> {
+        if let Some((_, part)) = self.passed.iter().find(|(known, _)| known == key) {
+            return vec![format!("not decided: the {part} is none of its match")];
+        }
+        let Some(told) = self.flags.iter().find(|flag| flag.key == key) else { return Vec::new() };
+        let line = |rule: &Line| {
+            // Which segment it was is said by the condition itself.
+            let failed = rule.tests.iter().filter(|test| !test.holds && !test.text.contains("segment "));
+            // What the condition says already is not said twice.
+            let same = |text: &'_ str| rule.when.as_deref().is_some_and(|when| text.starts_with(when));
+            let why = |test: &'_ Test| match test.text.rsplit_once(": it is ") {
+                Some((_, is)) if same(&test.text) => format!("it is {is}"),
+                _ => test.text.clone(),
+            };
+            let failed: Vec<String> = failed.map(why).collect();
+            let tests = if rule.verdict == "not met" && !failed.is_empty() { ": " } else { "" };
+            format!("{}{tests}{}", rule.head(str::to_owned), failed.join("; "))
+        };
+        let mut lines: Vec<String> = told.rules.iter().map(line).collect();
+        if !told.rules.iter().any(|rule| rule.taken) {
+            lines.push(match told.reason {
+                "killed" => "the flag is killed: the baseline".to_owned(),
+                _ => "no rule took it: the default".to_owned(),
+            });
+        }
+        lines
+    }
+
+    /// The same for programs.
+    pub fn json(&self, shown: &dyn Fn(&str) -> bool) -> Document<'_> {
+        let passed = self.passed.iter().filter(|(key, _)| shown(key));
+        Document {
+            flags: self.flags.iter().filter(|flag| shown(&flag.key)).collect(),
+            not_decided: passed.map(|(flag, because)| Passed { flag, because }).collect(),
+            upstream: Upstream {
+                set: self.written.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+                removed: &self.removed,
+                clears_route: self.looks_up_route,
+            },
+            filter_state: &self.filter_state,
+            response: Response {
+                reply: self.reply,
+                set_cookie: self.cookie.as_deref(),
+                inspection: self.inspection.as_deref(),
+            },
+        }
+    }
+}
+
+/// What became of a request, as JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document<'e> {
+    flags: Vec<&'e Told>,
+    not_decided: Vec<Passed<'e>>,
+    upstream: Upstream<'e>,
+    /// What access logs and spans can show.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    filter_state: &'e BTreeMap<String, String>,
+    response: Response<'e>,
+}
+
+#[derive(Debug, Serialize)]
+struct Passed<'e> {
+    flag: &'e str,
+    because: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Upstream<'e> {
+    set: BTreeMap<&'e str, &'e str>,
+    removed: &'e [String],
+    clears_route: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'e> {
+    reply: Option<u32>,
+    set_cookie: Option<&'e str>,
+    inspection: Option<&'e str>,
+}
+
+#[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "this is how it is called")]
+fn parts<S: Serializer>(exposure: &Option<Ppm>, serializer: S) -> Result<S::Ok, S::Error> {
+    exposure.map(Ppm::parts).serialize(serializer)
+}

@@ -1,0 +1,63 @@
+//! What was found about a config that runs: a word for it, the place, and a sentence. Made by [`super::debt`] and by
+//! the judges of [`super::policy`].
+//!
+//! Never about what keeps a config from running: that is a problem, and the engine's.
+
+use crate::source::{Diagnostic, Document, Severity, diagnostic};
+use tidegate_engine::problem::FieldPath;
+
+/// One thing that was found.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    pub severity: Severity,
+    /// A word that stays: programs look for it.
+    pub code: &'static str,
+    /// The flag that it is about; none where it is about the config.
+    pub flag: Option<String>,
+    /// The field, in the words of a problem.
+    pub path: String,
+    /// What is wrong, in words that follow the path.
+    pub message: String,
+    /// What may have been meant.
+    pub help: Option<String>,
+    /// Whether the key of the field is meant, not its value.
+    about_key: bool,
+}
+
+impl Finding {
+    /// Something about a flag as a whole.
+    pub fn of_flag(severity: Severity, code: &'static str, key: &str, message: String) -> Self {
+        let path = FieldPath::ROOT.key("flags").key(key).to_string();
+        Self { severity, code, flag: Some(key.to_owned()), path, message, help: None, about_key: true }
+    }
+
+    /// Something about a field of a flag, such as `expires` or `rules[1].steps[0]`.
+    pub fn of_field(severity: Severity, code: &'static str, key: &str, field: &str, message: String) -> Self {
+        let path = format!("{}.{field}", FieldPath::ROOT.key("flags").key(key));
+        Self { severity, code, flag: Some(key.to_owned()), path, message, help: None, about_key: false }
+    }
+
+    /// Something about a part of the config that has a name, such as a segment.
+    pub fn of_part(severity: Severity, code: &'static str, part: &str, name: &str, message: String) -> Self {
+        let path = FieldPath::ROOT.key(part).key(name).to_string();
+        Self { severity, code, flag: None, path, message, help: None, about_key: true }
+    }
+
+    /// The same, with what may have been meant.
+    #[must_use]
+    pub fn with_help(self, help: Option<String>) -> Self {
+        Self { help, ..self }
+    }
+
+    /// The same, with the place in a file.
+    pub fn diagnostic(&self, document: &Document) -> Diagnostic {
+        Diagnostic {
+            severity: self.severity,
+            code: Some(self.code),
+            path: self.path.clone(),
+            message: self.message.clone(),
+            help: self.help.clone(),
+            span: diagnostic::nearest_place(document, &self.path, self.about_key),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What the command says of itself and of configs: [`completions`] for shells, pages of [`man`], the [`schema`] for editors.
+
+pub(crate) mod completions;
+pub(crate) mod man;
+pub(crate) mod schema;
