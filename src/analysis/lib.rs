@@ -4,8 +4,8 @@
 //! [`source`] reads a config from text and knows where each value stands; [`parts`] takes it apart, and [`words`] says
 //! what it holds. [`request`] has requests as data. On these stand [`lint`] (what is wrong with a config that runs),
 //! [`diff`] (what changed, and who moves), [`policy`] (what a config must keep), [`explain`] (what becomes of one
-//! request), [`case`] (what is expected of requests), [`simulate`] (who gets what) and [`matrix`] (requests that show
-//! each pair of variants). Long runs tell a [`progress`].
+//! request), [`case`] (what is expected of requests, and which requests are worth expecting something of) and
+//! [`simulate`] (who gets what).
 //!
 //! Never reads a file, a clock or the network, and never writes to a terminal: hosts do. Never holds a rule of its own:
 //! what is decided here is decided by the engine, as in the proxy.
@@ -23,10 +23,8 @@ pub mod case;
 pub mod diff;
 pub mod explain;
 pub mod lint;
-pub mod matrix;
 pub mod parts;
 pub mod policy;
-pub mod progress;
 pub mod request;
 pub mod simulate;
 pub mod source;

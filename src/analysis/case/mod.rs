@@ -3,9 +3,12 @@
 //! A case file is YAML or JSON: a config, inside or named, and cases of a request and what is expected of it. Text in
 //! requests and expectations is Latin-1: `"\xFF"` is the byte 255. Without `at`, a case happens in 1970, before every
 //! ramp. A config that stands inside needs no version, and one without a key for inspection gets one, which every
-//! request then carries. Never knows what a decision should be.
+//! request then carries. [`cover`] finds the requests of a matrix, with the help of [`recipe`]. Never knows what a
+//! decision should be.
 
+pub mod cover;
 pub mod read;
+pub mod recipe;
 
 use std::fmt;
 use std::ops::Range;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::change::Comparison;
 use crate::parts;
-use crate::progress::Progress;
+use crate::request::progress::Progress;
 use crate::request::{Given, Identities, RequestSpec, Sender};
 use tidegate_engine::config::{Config, Match};
 use tidegate_engine::decide::decide;

@@ -1,7 +1,9 @@
-//! Requests as data: [`spec`] holds one, [`http_file`] reads them from text, [`identities`] sends one as many users.
+//! Requests as data: [`spec`] holds one, [`http_file`] reads them from text, [`identities`] sends one as many users,
+//! and tells how far it is by [`progress`].
 
 pub mod http_file;
 pub mod identities;
+pub mod progress;
 pub mod spec;
 
 pub use identities::{Identities, Sender};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::tally::{CHUNK, chunk, placed};
-use crate::progress::Progress;
+use crate::request::progress::Progress;
 use crate::request::{Identities, RequestSpec, Sender};
 use tidegate_engine::config::{Config, Exposure, Flag};
 use tidegate_engine::decide::decide;

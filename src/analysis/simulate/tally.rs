@@ -6,7 +6,7 @@
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use crate::progress::Progress;
+use crate::request::progress::Progress;
 use crate::request::{Identities, Sender};
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::decide::{Decision, Reason, decide};

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::policy;
+use super::check::policy;
 use crate::error::{CliError, Found};
 use crate::input::git::Past;
 use crate::input::load::load;

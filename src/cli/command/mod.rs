@@ -1,23 +1,23 @@
-//! The commands, one file or folder each; what the command says of itself stands in [`reference`].
+//! The commands, one file or folder each; those that judge configs stand in [`check`], what the command says of itself
+//! in [`reference`].
 
+mod check;
 mod diff;
 mod explain;
 mod fmt;
 mod log;
-mod policy;
 mod probe;
 mod reference;
 mod render;
-mod report;
 mod simulate;
 mod test;
-mod validate;
 mod watch;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::{CliError, Found};
 use crate::terminal::screen::{Options, Screen};
+use check::{policy, report, validate};
 use reference::{completions, man, schema};
 
 /// Checks, explains, simulates and compares what the Tidegate filter decides in Envoy.

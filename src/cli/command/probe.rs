@@ -18,7 +18,7 @@ use crate::input::load::load;
 use crate::input::time::{clock, now};
 use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, ODD, paint};
 use crate::terminal::{Rows, Screen};
-use tidegate_analysis::progress::Progress as _;
+use tidegate_analysis::request::progress::Progress as _;
 use tidegate_analysis::request::{Identities, RequestSpec, Sender};
 use tidegate_analysis::source::Loaded;
 use tidegate_analysis::words::number::{count, thousands};

@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use tidegate_analysis::progress::Progress;
+use tidegate_analysis::request::progress::Progress;
 
 /// A bar; none is drawn where nobody watches.
 pub(crate) struct Bar(ProgressBar);

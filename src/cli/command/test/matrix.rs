@@ -11,7 +11,7 @@ use crate::input::time::now;
 use crate::terminal::Screen;
 use crate::terminal::style::{FAINT, MAIN, ODD, paint};
 use tidegate_analysis::case::Case;
-use tidegate_analysis::matrix::{Cover, Gap, Row, cover};
+use tidegate_analysis::case::cover::{Cover, Gap, Row, cover};
 use tidegate_analysis::request::RequestSpec;
 use tidegate_analysis::source::Loaded;
 use tidegate_analysis::words::number::count;
