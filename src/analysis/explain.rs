@@ -3,7 +3,9 @@
 //! It is what the evaluator did, told by a witness that stood by. Never decides anything by itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::request::RequestSpec;
@@ -11,7 +13,7 @@ use crate::source::Loaded;
 use crate::words;
 use tidegate_engine::config::{self, Operator};
 use tidegate_engine::decide::standing::Standing;
-use tidegate_engine::decide::{Decision, Turn, Witness, decide_before};
+use tidegate_engine::decide::{Decision, Reason, Turn, Witness, decide_before};
 use tidegate_engine::output::baggage::BAGGAGE;
 use tidegate_engine::output::effect::{self, Effect, OnResponse};
 use tidegate_engine::plan::{Flag, Plan, Subject};
@@ -20,9 +22,9 @@ use tidegate_engine::value::time::Timestamp;
 
 /// What became of a request.
 #[derive(Debug)]
-pub struct Explained {
-    pub flags: Vec<Told>,
-    pub passed: Vec<(String, &'static str)>,
+pub struct Explanation {
+    pub flags: Vec<FlagExplanation>,
+    pub not_matched: Vec<(String, &'static str)>,
     pub written: Vec<(String, String)>,
     pub removed: Vec<String>,
     pub looks_up_route: bool,
@@ -35,7 +37,7 @@ pub struct Explained {
 /// What became of one flag.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Told {
+pub struct FlagExplanation {
     #[serde(rename = "flag")]
     pub key: String,
     pub variant: String,
@@ -47,12 +49,12 @@ pub struct Told {
     pub exposure: Option<Ppm>,
     /// Nobody was there to draw for, and something else took the request.
     pub missed_draw: bool,
-    pub rules: Vec<Line>,
+    pub rules: Vec<RuleExplanation>,
 }
 
 /// What became of one rule.
 #[derive(Debug, Serialize)]
-pub struct Line {
+pub struct RuleExplanation {
     #[serde(rename = "rule")]
     pub number: usize,
     pub when: Option<String>,
@@ -60,19 +62,40 @@ pub struct Line {
     #[serde(skip)]
     pub taken: bool,
     pub why: String,
-    pub tests: Vec<Test>,
+    pub tests: Vec<TestResult>,
 }
 
 /// A test that was made, and what came of it.
-#[derive(Debug, Serialize)]
-pub struct Test {
-    #[serde(rename = "test")]
-    pub text: String,
+#[derive(Debug)]
+pub struct TestResult {
+    /// What was asked, in the words of the condition.
+    pub asked: String,
+    /// The value that was found; none for a segment, which the condition names itself.
+    pub found: Option<String>,
     pub holds: bool,
 }
 
+impl fmt::Display for TestResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { asked, found, .. } = self;
+        match found {
+            Some(found) => write!(f, "{asked}: it is {found}"),
+            None => f.write_str(asked),
+        }
+    }
+}
+
+impl Serialize for TestResult {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_struct("test", 2)?;
+        map.serialize_field("test", &self.to_string())?;
+        map.serialize_field("holds", &self.holds)?;
+        map.end()
+    }
+}
+
 /// What becomes of a request at a time.
-pub fn explain(loaded: &Loaded, spec: &RequestSpec, now: Timestamp) -> Explained {
+pub fn explain(loaded: &Loaded, spec: &RequestSpec, now: Timestamp) -> Explanation {
     let Loaded { plan, config, .. } = loaded;
     let request = spec.seen(plan.inputs());
     let mut transcript = Transcript { plan, config, told: Vec::new(), tests: Vec::new(), negated: false };
@@ -85,11 +108,11 @@ pub fn explain(loaded: &Loaded, spec: &RequestSpec, now: Timestamp) -> Explained
         effects.contains(&Effect::Remove(BAGGAGE)) && !effects.iter().any(|one| matches!(one, Effect::Baggage(_)));
     let gone = emptied.then_some(BAGGAGE);
     let missed = |flag: &&Flag| decisions.find(flag.key().as_str()).is_none();
-    let passed =
+    let not_matched =
         plan.flags().iter().filter(missed).map(|flag| (flag.key().to_string(), words::unmatched(flag, &request)));
-    Explained {
+    Explanation {
         flags: decisions.list().iter().zip(told).map(|(decision, (_, rules))| of(decision, rules)).collect(),
-        passed: passed.collect(),
+        not_matched: not_matched.collect(),
         written: effects
             .iter()
             .filter_map(Effect::written)
@@ -107,7 +130,7 @@ pub fn explain(loaded: &Loaded, spec: &RequestSpec, now: Timestamp) -> Explained
     }
 }
 
-impl Line {
+impl RuleExplanation {
     /// The rule and its verdict, which may be painted.
     pub fn head(&self, paint: impl Fn(&str) -> String) -> String {
         let when = self.when.as_deref().map_or_else(|| "everybody".to_owned(), |when| format!("when {when}"));
@@ -116,9 +139,9 @@ impl Line {
     }
 }
 
-fn of(decision: &Decision<'_>, rules: Vec<Line>) -> Told {
+fn of(decision: &Decision<'_>, rules: Vec<RuleExplanation>) -> FlagExplanation {
     let reason = decision.reason();
-    Told {
+    FlagExplanation {
         key: decision.flag().key().to_string(),
         variant: decision.variant().name().to_string(),
         value: decision.variant().value().to_string(),
@@ -135,16 +158,17 @@ struct Transcript<'p> {
     plan: &'p Plan,
     config: &'p config::Config,
     /// By flag that is decided, in order: its place in the config, and its rules.
-    told: Vec<(Option<&'p config::Flag>, Vec<Line>)>,
+    told: Vec<(Option<&'p config::Flag>, Vec<RuleExplanation>)>,
     /// The tests of the rule that is being tried.
-    tests: Vec<Test>,
+    tests: Vec<TestResult>,
     negated: bool,
 }
 
 impl Transcript<'_> {
-    fn note(&mut self, text: String, holds: bool) {
-        self.negated = false;
-        self.tests.push(Test { text, holds });
+    /// Notes a test, and that what follows is not negated.
+    fn note(&mut self, asked: String, found: Option<String>, holds: bool) {
+        let asked = if std::mem::take(&mut self.negated) { format!("not {asked}") } else { asked };
+        self.tests.push(TestResult { asked, found, holds });
     }
 }
 
@@ -170,14 +194,12 @@ impl Witness for Transcript<'_> {
             None if many => "there more than once".to_owned(),
             None => "missing".to_owned(),
         };
-        let not = if self.negated { "not " } else { "" };
-        self.note(format!("{not}{name} {}: it is {is}", words::operator(operator)), holds);
+        self.note(format!("{name} {}", words::operator(operator)), Some(is), holds);
     }
 
     fn segment(&mut self, place: usize, holds: bool) {
         let name = self.config.segments.get(place).map(|(name, _)| name.to_string()).unwrap_or_default();
-        let not = if self.negated { "not " } else { "" };
-        self.note(format!("{not}segment {name}"), holds);
+        self.note(format!("segment {name}"), None, holds);
     }
 
     fn rule(&mut self, place: usize, turn: Turn) {
@@ -196,46 +218,44 @@ impl Witness for Transcript<'_> {
         };
         let taken = matches!(turn, Turn::Taken { .. });
         let number = place.saturating_add(1);
-        lines.push(Line { number, when: when.map(words::condition), verdict, taken, why, tests });
+        lines.push(RuleExplanation { number, when: when.map(words::condition), verdict, taken, why, tests });
     }
 }
 
-impl Explained {
+impl Explanation {
     /// In short, what became of one flag: a line for each rule that was tried, or why none was.
     pub fn reasons(&self, key: &str) -> Vec<String> {
-        if let Some((_, part)) = self.passed.iter().find(|(known, _)| known == key) {
+        if let Some((_, part)) = self.not_matched.iter().find(|(known, _)| known == key) {
             return vec![format!("not decided: the {part} is none of its match")];
         }
         let Some(told) = self.flags.iter().find(|flag| flag.key == key) else { return Vec::new() };
-        let line = |rule: &Line| {
+        let line = |rule: &RuleExplanation| {
             // Which segment it was is said by the condition itself.
-            let failed = rule.tests.iter().filter(|test| !test.holds && !test.text.contains("segment "));
+            let failed = rule.tests.iter().filter(|test| !test.holds && test.found.is_some());
             // What the condition says already is not said twice.
-            let same = |text: &'_ str| rule.when.as_deref().is_some_and(|when| text.starts_with(when));
-            let why = |test: &'_ Test| match test.text.rsplit_once(": it is ") {
-                Some((_, is)) if same(&test.text) => format!("it is {is}"),
-                _ => test.text.clone(),
+            let why = |test: &'_ TestResult| match (&test.found, &rule.when) {
+                (Some(found), Some(when)) if test.asked == *when => format!("it is {found}"),
+                _ => test.to_string(),
             };
             let failed: Vec<String> = failed.map(why).collect();
-            let tests = if rule.verdict == "not met" && !failed.is_empty() { ": " } else { "" };
+            let tests = if !rule.taken && !failed.is_empty() { ": " } else { "" };
             format!("{}{tests}{}", rule.head(str::to_owned), failed.join("; "))
         };
         let mut lines: Vec<String> = told.rules.iter().map(line).collect();
         if !told.rules.iter().any(|rule| rule.taken) {
-            lines.push(match told.reason {
-                "killed" => "the flag is killed: the baseline".to_owned(),
-                _ => "no rule took it: the default".to_owned(),
-            });
+            let killed = told.reason == Reason::Killed.code();
+            let why = if killed { "the flag is killed: the baseline" } else { "no rule took it: the default" };
+            lines.push(why.to_owned());
         }
         lines
     }
 
     /// The same for programs.
     pub fn json(&self, shown: &dyn Fn(&str) -> bool) -> Document<'_> {
-        let passed = self.passed.iter().filter(|(key, _)| shown(key));
+        let not_matched = self.not_matched.iter().filter(|(key, _)| shown(key));
         Document {
             flags: self.flags.iter().filter(|flag| shown(&flag.key)).collect(),
-            not_decided: passed.map(|(flag, because)| Passed { flag, because }).collect(),
+            not_decided: not_matched.map(|(flag, because)| NotMatched { flag, because }).collect(),
             upstream: Upstream {
                 set: self.written.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
                 removed: &self.removed,
@@ -255,8 +275,8 @@ impl Explained {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document<'e> {
-    flags: Vec<&'e Told>,
-    not_decided: Vec<Passed<'e>>,
+    flags: Vec<&'e FlagExplanation>,
+    not_decided: Vec<NotMatched<'e>>,
     upstream: Upstream<'e>,
     /// What access logs and spans can show.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -265,7 +285,7 @@ pub struct Document<'e> {
 }
 
 #[derive(Debug, Serialize)]
-struct Passed<'e> {
+struct NotMatched<'e> {
     flag: &'e str,
     because: &'static str,
 }

@@ -58,13 +58,13 @@ pub struct Measure {
 pub fn all(config: &Config, measure: Measure) -> Vec<Finding> {
     let mut found = Vec::new();
     for (key, flag) in &config.flags {
-        let look = Look { config, key, flag, measure };
-        found.extend(look.expiry());
-        found.extend(look.owner());
-        found.extend(look.killed());
-        found.extend(look.finished());
-        found.extend(look.over_stage());
-        found.extend(look.rules());
+        let flag_debt = FlagDebt { config, key, flag, measure };
+        found.extend(flag_debt.expiry());
+        found.extend(flag_debt.owner());
+        found.extend(flag_debt.killed());
+        found.extend(flag_debt.finished());
+        found.extend(flag_debt.over_stage());
+        found.extend(flag_debt.rules());
     }
     found.extend(unused_segments(config));
     found
@@ -81,16 +81,20 @@ fn days_text(days: i64) -> String {
 
 /// One flag, looked at.
 #[derive(Clone, Copy)]
-struct Look<'c> {
+struct FlagDebt<'c> {
     config: &'c Config,
     key: &'c FlagKey,
     flag: &'c Flag,
     measure: Measure,
 }
 
-impl Look<'_> {
+impl FlagDebt<'_> {
     fn at(self, severity: Severity, code: &'static str, field: &str, message: String) -> Finding {
         Finding::of_field(severity, code, self.key.as_str(), field, message)
+    }
+
+    fn at_rule(self, code: &'static str, rule: usize, field: &str, message: String) -> Finding {
+        Finding::of_rule(Severity::Warning, code, self.key.as_str(), rule, field, message)
     }
 
     fn whole(self, severity: Severity, code: &'static str, message: String) -> Finding {
@@ -179,27 +183,28 @@ impl Look<'_> {
                     (Some(full.at), "steps")
                 }
             };
-            let field = format!("rules[{place}].{field}");
-            return self.finished_since(&field, since, &format!("serves {served} to everybody"), place);
+            let after = if place > 0 { " whom no rule before it takes" } else { "" };
+            let message = self.nothing_left(served, after, since, field == "steps")?;
+            return Some(self.at_rule("finished", place, field, message));
         }
         let served = self.flag.default.as_ref().filter(|name| name.as_str() != safe)?;
-        let everyone = self.flag.rules.is_empty();
-        everyone
-            .then(|| self.finished_since("default", self.flag.created, &format!("serves {served} to everybody"), 0))?
+        if !self.flag.rules.is_empty() {
+            return None;
+        }
+        let message = self.nothing_left(served.as_str(), "", self.flag.created, false)?;
+        Some(self.at(Severity::Warning, "finished", "default", message))
     }
 
-    fn finished_since(self, field: &str, since: Option<Timestamp>, what: &str, before: usize) -> Option<Finding> {
-        let after = if before > 0 { " whom no rule before it takes" } else { "" };
-        let since = match since {
-            Some(since) if !self.is_long_ago(since) => return None,
-            Some(since) if field.ends_with("steps") => {
-                let ago = days_text(days(since, self.measure.today));
-                format!(", since {} ({ago})", time::day(since))
-            }
-            Some(_) | None => String::new(),
-        };
-        let message = format!("{what}{after}{since}: the flag has nothing left to decide");
-        Some(self.at(Severity::Warning, "finished", field, message))
+    /// What is said of a flag that has served everybody the same for long enough.
+    fn nothing_left(self, served: &str, to: &str, since: Option<Timestamp>, is_ramp: bool) -> Option<String> {
+        if since.is_some_and(|since| !self.is_long_ago(since)) {
+            return None;
+        }
+        let since = since.filter(|_| is_ramp).map_or_else(String::new, |since| {
+            let ago = days_text(days(since, self.measure.today));
+            format!(", since {} ({ago})", time::day(since))
+        });
+        Some(format!("serves {served} to everybody{to}{since}: the flag has nothing left to decide"))
     }
 
     fn over_stage(self) -> Option<Finding> {
@@ -236,7 +241,7 @@ impl Look<'_> {
                     (None, Exposure::Fixed(Ppm::FULL)) => format!("is never asked: rule {number} takes everybody"),
                     _ => format!("takes nobody: rule {number} before it takes the same people, and as many"),
                 };
-                found.push(self.at(Severity::Warning, "shadowed", &format!("rules[{place}]"), message));
+                found.push(self.at_rule("shadowed", place, "", message));
             }
         }
         found
@@ -244,19 +249,16 @@ impl Look<'_> {
 
     /// Why a rule takes nobody, today and from now on.
     fn never(self, place: usize, rule: &Rule) -> Option<Finding> {
-        let tell = |field: &str, message: String| {
-            let field = format!("rules[{place}]{field}");
-            Some(self.at(Severity::Warning, "never-matches", &field, message))
-        };
+        let tell = |field: &str, message: String| Some(self.at_rule("never-matches", place, field, message));
         let later = times(self.flag, self.measure.today);
         if later.iter().all(|at| rule.exposure.share_at(*at) == Ppm::NONE) {
             return match &rule.exposure {
-                Exposure::Fixed(_) => tell(".percent", "takes in nobody".to_owned()),
-                Exposure::Steps(_) => tell(".steps", "takes in nobody, at this step and at all to come".to_owned()),
+                Exposure::Fixed(_) => tell("percent", "takes in nobody".to_owned()),
+                Exposure::Steps(_) => tell("steps", "takes in nobody, at this step and at all to come".to_owned()),
             };
         }
         if let Some(why) = logic::never(self.config, self.flag, rule) {
-            return tell(".when", format!("is never true: {why}"));
+            return tell("when", format!("is never true: {why}"));
         }
         let anonymous = self.flag.identity.as_ref().unwrap_or(&self.config.identity).is_empty();
         if anonymous && later.iter().all(|at| draws(rule, *at)) {

@@ -422,6 +422,19 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_matched_as_by_the_engine() {
+        for (host, is_never) in [("www.shop.example", false), ("shop.example", true), (".shop.example", true)] {
+            let text = json!({"version": 1, "flags": {"f": {
+                "match": {"hosts": ["*.shop.example"]},
+                "rules": [{"when": {"host": {"equals": host}}, "serve": "on"}],
+            }}});
+            let config = Config::from_bytes(text.to_string().as_bytes(), &mut Problems::default());
+            let flag = config.flag("f").unwrap();
+            assert_eq!(never(&config, flag, &flag.rules[0]).is_some(), is_never, "{host}");
+        }
+    }
+
+    #[test]
     fn what_can_be_seen_is_said() {
         let all = |parts: Value| json!({"all": parts});
         let header = |name: &str, value: Value| json!({"header": "x-a", name: value});

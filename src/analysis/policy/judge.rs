@@ -23,13 +23,13 @@ use tidegate_engine::value::time::{Span, Timestamp};
 pub fn judge(policy: &Policy, config: &Config, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
     for (key, flag) in &config.flags {
-        let look = Look { policy, config, key, flag, now };
-        found.extend(look.name());
-        found.extend(look.required());
-        found.extend(look.owner());
-        found.extend(look.life());
-        found.extend(look.stage());
-        found.extend(look.steps());
+        let review = FlagReview { policy, config, key, flag, now };
+        found.extend(review.name());
+        found.extend(review.required());
+        found.extend(review.owner());
+        found.extend(review.life());
+        found.extend(review.stage());
+        found.extend(review.steps());
     }
     found
 }
@@ -42,24 +42,24 @@ pub fn judge_change(policy: &Policy, old: &Config, new: &Config, now: Timestamp)
     let mut found = Vec::new();
     for (key, flag) in &new.flags {
         let before = old.flag(key.as_str());
-        let look = Look { policy, config: new, key, flag, now };
-        if let Some(freeze) = look.freeze(now) {
+        let review = FlagReview { policy, config: new, key, flag, now };
+        if let Some(freeze) = review.freeze(now) {
             let what = match before {
                 None => Some("is new"),
                 Some(before) if decides_as(key, (old, before), (new, flag)) => None,
-                Some(before) if look.only_goes_back((old, before)) => None,
+                Some(before) if review.only_goes_back((old, before)) => None,
                 Some(_) => Some("changes"),
             };
-            found.extend(what.map(|what| look.whole("policy/freeze", format!("{what} in a freeze: {freeze}"))));
+            found.extend(what.map(|what| review.whole("policy/freeze", format!("{what} in a freeze: {freeze}"))));
         }
-        found.extend(look.rise(old, before));
+        found.extend(review.rise(old, before));
     }
     for (key, flag) in &old.flags {
-        let look = Look { policy, config: old, key, flag, now };
+        let review = FlagReview { policy, config: old, key, flag, now };
         if new.flag(key.as_str()).is_none()
-            && let Some(freeze) = look.freeze(now)
+            && let Some(freeze) = review.freeze(now)
         {
-            found.push(look.whole("policy/freeze", format!("is taken out in a freeze: {freeze}")));
+            found.push(review.whole("policy/freeze", format!("is taken out in a freeze: {freeze}")));
         }
     }
     found
@@ -87,7 +87,7 @@ fn length(millis: u64) -> String {
 
 /// One flag, looked at.
 #[derive(Clone, Copy)]
-struct Look<'c> {
+struct FlagReview<'c> {
     policy: &'c Policy,
     config: &'c Config,
     key: &'c FlagKey,
@@ -95,7 +95,7 @@ struct Look<'c> {
     now: Timestamp,
 }
 
-impl<'c> Look<'c> {
+impl<'c> FlagReview<'c> {
     fn at(self, code: &'static str, field: &str, message: String) -> Finding {
         Finding::of_field(Severity::Error, code, self.key.as_str(), field, message)
     }

@@ -12,13 +12,13 @@ const ACCIDENTS: f64 = 0.001;
 
 /// A share that was counted, with its 95 % interval, all from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Share {
+pub struct Estimate {
     pub part: f64,
     pub low: f64,
     pub high: f64,
 }
 
-impl Share {
+impl Estimate {
     /// The share of `hits` among `of`, with Wilson's score interval: unlike the usual one it holds for shares near
     /// none and near all, and never leaves the range from 0 to 1. Of nobody, anything may be true.
     pub fn new(hits: u64, of: u64) -> Self {
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn intervals_are_those_of_the_literature() {
         for (hits, of, low, high) in KNOWN {
-            let share = Share::new(hits, of);
+            let share = Estimate::new(hits, of);
             assert!(
                 (share.low - low).abs() < 0.000_06 && (share.high - high).abs() < 0.000_06,
                 "{hits}/{of} {share:?}"
@@ -131,7 +131,7 @@ mod tests {
         fn an_interval_holds_its_share_and_is_its_own_mirror(of in 1_u64..5_000_000, part in 0.0..=1.0) {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count below `of`")]
             let hits = (float(of) * part) as u64;
-            let (share, mirror) = (Share::new(hits, of), Share::new(of - hits, of));
+            let (share, mirror) = (Estimate::new(hits, of), Estimate::new(of - hits, of));
             prop_assert!(0.0 <= share.low && share.low <= share.part && share.part <= share.high && share.high <= 1.0);
             prop_assert!((share.low - (1.0 - mirror.high)).abs() < 1e-9);
             // The bounds are the shares of which the one that was seen is just not too far off.
@@ -144,7 +144,7 @@ mod tests {
         #[test]
         fn more_users_know_better(hits in 0_u64..1_000, more in 0_u64..1_000) {
             let of = hits + more + 1;
-            let (few, many) = (Share::new(hits, of), Share::new(hits * 100, of * 100));
+            let (few, many) = (Estimate::new(hits, of), Estimate::new(hits * 100, of * 100));
             prop_assert!(many.high - many.low < few.high - few.low);
         }
     }

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::check::policy;
 use crate::error::{CliError, Found};
-use crate::input::git::Past;
+use crate::input::git::FileAtRevision;
 use crate::input::load::load;
-use crate::input::past::Keys;
+use crate::input::past::KeyHistory;
 use crate::input::time::When;
 use crate::input::{RequestArgs, SampleArgs, files};
 use crate::terminal::style::{BAD, FAINT, GOOD, paint};
@@ -130,9 +130,9 @@ fn call_reused_keys(args: &Args, difference: &mut Difference) -> Result<bool, Cl
     if added.peek().is_none() {
         return Ok(false);
     }
-    let Some(past) = Past::parse(files::split(&args.old).0) else { return Ok(true) };
+    let Some(past) = FileAtRevision::parse(files::split(&args.old).0) else { return Ok(true) };
     let history = past.history()?;
-    let mut keys = Keys::new(&history, &args.old);
+    let mut keys = KeyHistory::new(&history, &args.old);
     for flag in added {
         if let Some(removed) = keys.removed(flag.key.as_str(), 0) {
             flag.callouts.push(callout::used_before(&removed));

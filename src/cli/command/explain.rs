@@ -8,7 +8,7 @@ use crate::input::load::load;
 use crate::input::time::When;
 use crate::terminal::Screen;
 use crate::terminal::style::{FAINT, GOOD, MAIN, ODD, paint};
-use tidegate_analysis::explain::{Explained, Told, explain};
+use tidegate_analysis::explain::{Explanation, FlagExplanation, explain};
 use tidegate_engine::output::effect::INSPECTION;
 
 /// Show what becomes of one request: each flag, each rule, the headers that leave
@@ -57,11 +57,11 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     Ok(Found::Nothing)
 }
 
-fn show(explained: &Explained, screen: &mut Screen, shown: &dyn Fn(&str) -> bool) -> Result<(), CliError> {
+fn show(explained: &Explanation, screen: &mut Screen, shown: &dyn Fn(&str) -> bool) -> Result<(), CliError> {
     for flag in explained.flags.iter().filter(|flag| shown(&flag.key)) {
         show_flag(flag, screen)?;
     }
-    for (key, part) in explained.passed.iter().filter(|(key, _)| shown(key)) {
+    for (key, part) in explained.not_matched.iter().filter(|(key, _)| shown(key)) {
         let why = format!("not decided: the {part} is none of its match");
         screen.line(format!("{}  {}", paint(MAIN, key), paint(FAINT, why)))?;
     }
@@ -90,8 +90,8 @@ fn show(explained: &Explained, screen: &mut Screen, shown: &dyn Fn(&str) -> bool
     Ok(())
 }
 
-fn show_flag(told: &Told, screen: &mut Screen) -> Result<(), CliError> {
-    let Told { key, variant, value, reason, .. } = told;
+fn show_flag(told: &FlagExplanation, screen: &mut Screen) -> Result<(), CliError> {
+    let FlagExplanation { key, variant, value, reason, .. } = told;
     let value = if value == variant { String::new() } else { format!(" ({value})") };
     let mut head = format!("{}  {}{value}  {reason}", paint(MAIN, key), paint(MAIN, variant));
     if let Some(stands) = told.exposure {
@@ -106,7 +106,7 @@ fn show_flag(told: &Told, screen: &mut Screen) -> Result<(), CliError> {
         screen.line(format!("  {}", rule.head(|verdict| paint(style, verdict))))?;
         for test in &rule.tests {
             let (sign, style) = if test.holds { ("yes", GOOD) } else { ("no ", FAINT) };
-            screen.line(format!("       {} {}", paint(style, sign), test.text))?;
+            screen.line(format!("       {} {}", paint(style, sign), test))?;
         }
     }
     Ok(())

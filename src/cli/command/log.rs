@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::error::{CliError, Found};
 use crate::input::git::{History, Revision};
-use crate::input::past::Keys;
+use crate::input::past::KeyHistory;
 use crate::input::{RequestArgs, files, load, manifest};
 use crate::terminal::style::{BAD, FAINT, MAIN, ODD, paint};
 use crate::terminal::{Screen, difference};
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     let shown = |revision: &Revision| since.as_ref().is_none_or(|ids| ids.contains(&revision.id));
     let base = args.request.spec()?;
     let mut past = Configs { history: &history, file, wanted, known: BTreeMap::new() };
-    let mut keys = Keys::new(&history, file);
+    let mut keys = KeyHistory::new(&history, file);
     let mut list = Vec::new();
     for (place, revision) in history.revisions.iter().enumerate().filter(|(_, revision)| shown(revision)) {
         let survey = Survey {
@@ -121,7 +121,7 @@ impl<'h> Configs<'h> {
         place: usize,
         revision: &'h Revision,
         survey: &Survey,
-        keys: &mut Keys<'h>,
+        keys: &mut KeyHistory<'h>,
         screen: &Screen,
     ) -> Entry<'h> {
         let mut entry = Entry { revision, broken: None, held_against: None, difference: None };

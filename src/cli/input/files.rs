@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{self, Read};
 
-use super::git::Past;
+use super::git::FileAtRevision;
 use super::manifest::within;
 use crate::error::CliError;
 use tidegate_analysis::source::{Document, ReadError};
@@ -45,7 +45,7 @@ pub(crate) fn split(path: &str) -> (&str, Option<usize>) {
 pub(crate) fn read(path: &str) -> Result<Vec<Document>, CliError> {
     let (path, wanted) = split(path);
     let file = if path == "-" { "<stdin>" } else { path };
-    let text = match Past::parse(path) {
+    let text = match FileAtRevision::parse(path) {
         Some(past) => past.text()?,
         None => text(path)?,
     };

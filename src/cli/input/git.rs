@@ -14,12 +14,12 @@ use tidegate_engine::value::time::Timestamp;
 
 /// A file as it was: `REV:path`, which is no file here.
 #[derive(Clone, Debug)]
-pub(crate) struct Past {
+pub(crate) struct FileAtRevision {
     pub(crate) revision: String,
     pub(crate) path: String,
 }
 
-impl Past {
+impl FileAtRevision {
     /// Reads `main:envoy/flags.yaml`; a file that is there is a file, whatever its name looks like.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (revision, path) = text.split_once(':')?;
@@ -264,9 +264,9 @@ mod tests {
 
     #[test]
     fn what_looks_like_an_option_is_no_revision() {
-        assert!(Past::parse("--output=x:y").is_none());
-        assert!(Past::parse(":y").is_none());
-        assert!(Past::parse("src/lib.rs").is_none());
-        assert_eq!(Past::parse("HEAD~1:a/b.yaml").unwrap().path, "a/b.yaml");
+        assert!(FileAtRevision::parse("--output=x:y").is_none());
+        assert!(FileAtRevision::parse(":y").is_none());
+        assert!(FileAtRevision::parse("src/lib.rs").is_none());
+        assert_eq!(FileAtRevision::parse("HEAD~1:a/b.yaml").unwrap().path, "a/b.yaml");
     }
 }

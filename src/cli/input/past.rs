@@ -11,13 +11,13 @@ use tidegate_engine::config::Config;
 use tidegate_engine::problem::Problems;
 
 /// The keys that a file had, by the name of each of its texts, read when first asked for.
-pub(crate) struct Keys<'h> {
+pub(crate) struct KeyHistory<'h> {
     history: &'h History,
     file: &'h str,
     known: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl<'h> Keys<'h> {
+impl<'h> KeyHistory<'h> {
     pub(crate) fn new(history: &'h History, file: &'h str) -> Self {
         Self { history, file, known: BTreeMap::new() }
     }

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// The day to look from, such as 2027-03-01; today, if left out
     #[arg(long, value_name = "DATE", value_parser = time::parse)]
     today: Option<Timestamp>,
-    /// How long a flag may be at 100 %, or killed, before that is told
+    /// How long a flag may be at 100 %, or killed, before it is reported
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = span)]
     finished_after: Span,
     /// Take the shares that stages may have from a policy: see `tidegate policy`
@@ -63,7 +63,7 @@ fn span(text: &str) -> Result<Span, String> {
 }
 
 /// What was found in one config.
-struct Told<'l> {
+struct Reported<'l> {
     loaded: &'l Loaded,
     findings: Vec<Finding>,
 }
@@ -77,36 +77,36 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     let loaded = load_all(&args.files, screen)?;
     let today = args.today.unwrap_or_else(now);
     let measure = Measure { today, patience: args.finished_after, caps };
-    let told: Vec<Told<'_>> =
-        loaded.iter().map(|loaded| Told { loaded, findings: debt::all(&loaded.config, measure) }).collect();
+    let reported: Vec<Reported<'_>> =
+        loaded.iter().map(|loaded| Reported { loaded, findings: debt::all(&loaded.config, measure) }).collect();
     let sum = |notes: bool| {
-        let all = told.iter().flat_map(|told| &told.findings);
+        let all = reported.iter().flat_map(|reported| &reported.findings);
         all.filter(|finding| (finding.severity == Severity::Note) == notes).count()
     };
     let (findings, notes) = (sum(false), sum(true));
     let summary =
-        format!("{} and {} in {}", count(findings, "finding"), count(notes, "note"), count(told.len(), "config"));
+        format!("{} and {} in {}", count(findings, "finding"), count(notes, "note"), count(reported.len(), "config"));
     if screen.is_json() {
-        let list: Vec<Value> = told.iter().flat_map(Told::json).collect();
+        let list: Vec<Value> = reported.iter().flat_map(Reported::json).collect();
         screen.json(&json!({
             "today": time::day(today),
-            "configs": told.len(),
+            "configs": reported.len(),
             "findings": findings,
             "notes": notes,
             "debt": list,
         }))?;
     } else if args.markdown {
-        markdown(screen, &told, today, &summary)?;
+        markdown(screen, &reported, today, &summary)?;
     } else {
-        for told in &told {
-            told.show(screen)?;
+        for reported in &reported {
+            reported.show(screen)?;
         }
         screen.line(format!("{summary}, on {}", time::day(today)))?;
     }
     Ok(Found::when(findings > 0))
 }
 
-impl Told<'_> {
+impl Reported<'_> {
     fn owner(&self, finding: &Finding) -> Option<&str> {
         let key = finding.flag.as_deref()?;
         let flag = self.loaded.config.flag(key)?;
@@ -166,10 +166,8 @@ impl Told<'_> {
 
 /// What was found, with the part of the flag that it is about in front.
 fn sentence(finding: &Finding) -> String {
-    let number = finding.path.split(".rules[").nth(1).and_then(|rest| rest.split(']').next());
-    let number = number.and_then(|number| number.parse::<usize>().ok());
-    match (number, &finding.flag) {
-        (Some(number), _) => format!("rule {} {}", number.saturating_add(1), finding.message),
+    match (finding.rule, &finding.flag) {
+        (Some(place), _) => format!("rule {} {}", place + 1, finding.message),
         (None, Some(_)) => finding.message.clone(),
         (None, None) => {
             let name = finding.path.rsplit('.').next().unwrap_or_default();
@@ -178,15 +176,15 @@ fn sentence(finding: &Finding) -> String {
     }
 }
 
-fn markdown(screen: &mut Screen, told: &[Told<'_>], today: Timestamp, summary: &str) -> Result<(), CliError> {
+fn markdown(screen: &mut Screen, reported: &[Reported<'_>], today: Timestamp, summary: &str) -> Result<(), CliError> {
     screen.line(format!("## Flag debt on {}\n\n{summary}.", time::day(today)))?;
     let mut owners: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
-    for told in told {
-        for finding in &told.findings {
-            let owner = told.owner(finding).map(str::to_owned);
+    for reported in reported {
+        for finding in &reported.findings {
+            let owner = reported.owner(finding).map(str::to_owned);
             let mark = if finding.severity == Severity::Note { "- " } else { "- [ ] " };
             let flag = finding.flag.as_ref().map_or_else(String::new, |key| format!(" `{key}`:"));
-            let (code, place) = (finding.code, told.place(finding));
+            let (code, place) = (finding.code, reported.place(finding));
             let line = format!("{mark}**{code}**{flag} {} (`{place}`)", escaped(&sentence(finding)));
             owners.entry((owner.is_none(), owner.unwrap_or_default())).or_default().push(line);
         }

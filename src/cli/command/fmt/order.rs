@@ -10,7 +10,7 @@ use tidegate_engine::config::reference::{
 
 /// What kind of map stands in a place; a list is of the kind of its items.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Shape {
+pub(crate) enum Layout {
     /// One of the reference's maps.
     Fields(&'static Section),
     /// Names that the author gave, each with such a map.
@@ -31,9 +31,9 @@ pub(crate) enum Truth {
 }
 
 /// The whole config.
-pub(crate) const ROOT: Shape = Shape::Fields(&CONFIG);
+pub(crate) const ROOT: Layout = Layout::Fields(&CONFIG);
 
-impl Shape {
+impl Layout {
     /// The kind of what stands under a key.
     pub(crate) fn inside(self, key: &str) -> Self {
         let section = match self {
@@ -96,16 +96,16 @@ impl Shape {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{ROOT, Shape};
+    use super::{Layout, ROOT};
     use tidegate_engine::config::reference::SECTIONS;
 
-    fn walk(shape: Shape, seen: &mut BTreeSet<&'static str>) {
-        match shape {
-            Shape::Free => {}
-            Shape::Named(_) => walk(shape.inside("a-name"), seen),
-            Shape::Fields(section) => {
+    fn walk(layout: Layout, seen: &mut BTreeSet<&'static str>) {
+        match layout {
+            Layout::Free => {}
+            Layout::Named(_) => walk(layout.inside("a-name"), seen),
+            Layout::Fields(section) => {
                 if seen.insert(section.title) {
-                    section.names().for_each(|name| walk(shape.inside(name), seen));
+                    section.names().for_each(|name| walk(layout.inside(name), seen));
                 }
             }
         }

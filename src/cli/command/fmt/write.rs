@@ -3,7 +3,7 @@
 //! What was in brackets stays so where it fits into a line; all else has lines of its own, two spaces deeper than what
 //! it belongs to. Quotes stand where some reader of YAML would see something else than text. Never changes a value.
 
-use super::order::{ROOT, Shape, Truth};
+use super::order::{Layout, ROOT, Truth};
 use super::read::{Container, Entry, Remark, Sheet, Value};
 use tidegate_analysis::source::tree::{Tree, Value as Read};
 use tidegate_engine::config::Node;
@@ -21,20 +21,24 @@ pub(crate) fn text(sheet: &Sheet) -> String {
         page.blank();
         page.is_fresh = true;
     }
-    page.container(&sheet.root, Place { shape: ROOT, truth: Truth::Unknown }, 0, false);
+    page.container(&sheet.root, Place { layout: ROOT, truth: Truth::Unknown }, 0, false);
     page.text
 }
 
 /// What is known of a place from the reference.
 #[derive(Clone, Copy)]
 struct Place {
-    shape: Shape,
+    layout: Layout,
     truth: Truth,
 }
 
 impl Place {
     fn of(self, is_map: bool, entry: &Entry) -> Self {
-        if is_map { Self { shape: self.shape.inside(&entry.key), truth: self.shape.truth(&entry.key) } } else { self }
+        if is_map {
+            Self { layout: self.layout.inside(&entry.key), truth: self.layout.truth(&entry.key) }
+        } else {
+            self
+        }
     }
 }
 
@@ -42,7 +46,7 @@ impl Place {
 fn sorted(container: &Container, place: Place) -> Vec<&Entry> {
     let mut entries: Vec<&Entry> = container.entries.iter().collect();
     if container.is_map {
-        entries.sort_by_key(|entry| place.shape.place(&entry.key));
+        entries.sort_by_key(|entry| place.layout.place(&entry.key));
     }
     entries
 }

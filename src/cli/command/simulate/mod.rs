@@ -17,7 +17,7 @@ use crate::terminal::style::{FAINT, MAIN, ODD, paint};
 use crate::terminal::{Rows, Screen};
 use tidegate_analysis::request::{Identities, Sender};
 use tidegate_analysis::simulate::course::{Course, Ramp, Ramps};
-use tidegate_analysis::simulate::figure::{Pair, Share, percent, rounded};
+use tidegate_analysis::simulate::figure::{Estimate, Pair, percent, rounded};
 use tidegate_analysis::simulate::tally::{FlagTally, Tally};
 use tidegate_analysis::source::Loaded;
 use tidegate_analysis::words::number::thousands;
@@ -150,7 +150,7 @@ impl Simulated<'_> {
         for (flag, tally) in self.plan.flags().iter().zip(self.tally.flags()).filter(|(_, one)| one.decided() > 0) {
             let mut key = flag.key().as_str();
             for (variant, (count, reasons)) in flag.variants.iter().zip(tally.variants()) {
-                let Share { part, low, high } = Share::new(count, self.users());
+                let Estimate { part, low, high } = Estimate::new(count, self.users());
                 let alone = reasons.len() == 1;
                 let why = reasons.into_iter().map(|(reason, count)| {
                     if alone { reason.code().to_owned() } else { format!("{} {}", thousands(count), reason.code()) }
@@ -250,7 +250,7 @@ impl Simulated<'_> {
 }
 
 fn counted(variant: &str, count: u64, of: u64, reasons: Option<Map<String, Value>>) -> Value {
-    let mut told = Share::new(count, of).json();
+    let mut told = Estimate::new(count, of).json();
     if let Value::Object(told) = &mut told {
         told.insert("variant".to_owned(), variant.into());
         told.insert("users".to_owned(), count.into());
@@ -279,7 +279,7 @@ fn show_course(course: &Course, screen: &mut Screen) -> Result<(), CliError> {
         let columns: Vec<&str> = ["from"].into_iter().chain(names.iter().map(String::as_str)).collect();
         let mut rows = Rows::new(&columns);
         for one in &ramp.moments {
-            let shares = one.counts.iter().map(|count| percent(Share::new(*count, course.users).part));
+            let shares = one.counts.iter().map(|count| percent(Estimate::new(*count, course.users).part));
             rows.add([moment(one.at)].into_iter().chain(shares));
         }
         screen.table(&rows)?;

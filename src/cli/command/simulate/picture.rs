@@ -12,7 +12,7 @@ use plotters::prelude::*;
 
 use super::chart::{mark, ticks, top};
 use tidegate_analysis::simulate::course::{Course, Ramp};
-use tidegate_analysis::simulate::figure::{Share, float};
+use tidegate_analysis::simulate::figure::{Estimate, float};
 use tidegate_analysis::words::number::thousands;
 use tidegate_analysis::words::time::moment;
 use tidegate_engine::value::time::Timestamp;
@@ -76,7 +76,7 @@ fn one(course: &Course, ramp: &Ramp, panel: &Area<'_>) -> Drawn {
     let end = since(course.to).max(1.0);
     let most =
         ramp.shown().filter_map(|(place, _)| ramp.moments.iter().filter_map(|moment| moment.counts.get(place)).max());
-    let top = top(Share::new(most.max().copied().unwrap_or_default(), course.users).high);
+    let top = top(Estimate::new(most.max().copied().unwrap_or_default(), course.users).high);
     let times = ticks(course.from, course.to, 9).into_iter().map(|(at, text)| (since(at), text)).collect();
     let shares = (0..=4_u32).map(|part| top * f64::from(part) / 4.0).map(|part| (part, mark(part))).collect();
     let (title, plot) = panel.split_vertically(TITLE);
@@ -133,10 +133,10 @@ fn legend(ramp: &Ramp, title: &Area<'_>) -> Drawn {
 }
 
 /// The corners of a line that goes up in steps.
-fn steps(course: &Course, ramp: &Ramp, place: usize, since: &dyn Fn(Timestamp) -> f64) -> Vec<(f64, Share)> {
-    let mut corners: Vec<(f64, Share)> = Vec::new();
+fn steps(course: &Course, ramp: &Ramp, place: usize, since: &dyn Fn(Timestamp) -> f64) -> Vec<(f64, Estimate)> {
+    let mut corners: Vec<(f64, Estimate)> = Vec::new();
     for moment in &ramp.moments {
-        let share = Share::new(moment.counts.get(place).copied().unwrap_or_default(), course.users);
+        let share = Estimate::new(moment.counts.get(place).copied().unwrap_or_default(), course.users);
         corners.extend(corners.last().map(|(_, before)| (since(moment.at), *before)));
         corners.push((since(moment.at), share));
     }

@@ -12,7 +12,7 @@ use crate::input::files;
 use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, ODD, paint};
 use crate::terminal::{Screen, diagnostic as drawn};
 use tidegate_analysis::case::{self, Case, Mismatch, Suite};
-use tidegate_analysis::explain::{self, Explained};
+use tidegate_analysis::explain::{self, Explanation};
 use tidegate_analysis::source::{ReadError, diagnostic};
 use tidegate_analysis::words::number::count;
 
@@ -148,7 +148,7 @@ fn check(suite: &Suite, case: &Case) -> Option<Failure> {
 }
 
 /// What the rules of a flag made of the request; whose flag it is, where a header is meant.
-fn reasons(explained: &Explained, key: &str, of_header: bool) -> Vec<String> {
+fn reasons(explained: &Explanation, key: &str, of_header: bool) -> Vec<String> {
     let mut lines = explained.reasons(key);
     if of_header {
         lines.insert(0, format!("the header is of {key}"));
