@@ -191,7 +191,7 @@ impl Witness for Transcript<'_> {
         };
         let is = match value {
             Some(value) => words::bytes(value),
-            None if many => "there more than once".to_owned(),
+            None if many => "present more than once".to_owned(),
             None => "missing".to_owned(),
         };
         self.note(format!("{name} {}", words::operator(operator)), Some(is), holds);
@@ -208,13 +208,13 @@ impl Witness for Transcript<'_> {
         let when = written.and_then(|flag| flag.rules.get(place)).and_then(|rule| rule.when.as_ref());
         let (verdict, why) = match turn {
             Turn::Untrue => ("not met", String::new()),
-            Turn::Nobody => ("nobody", "takes in nobody at this time".to_owned()),
-            Turn::NoIdentity { share } => ("no identity", format!("draws {share}, and there is nobody to draw for")),
+            Turn::Nobody => ("nobody", "takes 0% at this time".to_owned()),
+            Turn::NoIdentity { share } => ("no identity", format!("takes {share}, and the request has no identity")),
             Turn::Missed { share, exposure } => {
-                ("missed", format!("stands at {}, and {share} are taken in", Ppm::of(exposure)))
+                ("missed", format!("drew {}, and the rule takes {share}", Ppm::of(exposure)))
             }
             Turn::Taken { share: Ppm::FULL, .. } => ("taken", String::new()),
-            Turn::Taken { share, .. } => ("taken", format!("{share} are taken in")),
+            Turn::Taken { share, .. } => ("taken", format!("the rule takes {share}")),
         };
         let taken = matches!(turn, Turn::Taken { .. });
         let number = place.saturating_add(1);
@@ -226,7 +226,7 @@ impl Explanation {
     /// In short, what became of one flag: a line for each rule that was tried, or why none was.
     pub fn reasons(&self, key: &str) -> Vec<String> {
         if let Some((_, part)) = self.not_matched.iter().find(|(known, _)| known == key) {
-            return vec![format!("not decided: the {part} is none of its match")];
+            return vec![format!("not decided: the {part} does not match")];
         }
         let Some(told) = self.flags.iter().find(|flag| flag.key == key) else { return Vec::new() };
         let line = |rule: &RuleExplanation| {

@@ -2,7 +2,7 @@
 //!
 //! Greedy: for the first pair that no request shows, ways are sought that lead there, with what shows most other pairs
 //! beside it; then whatever turned out to be shown by others goes. What a request shows is what the engine decided.
-//! The same at every run. Never claims that what was not found cannot be.
+//! The same at every run. Not found does not mean impossible.
 
 use std::collections::BTreeSet;
 
@@ -206,7 +206,7 @@ impl<'l> Finder<'l> {
         }
         let mut candidates = self.candidates(place, flag, variant);
         if candidates.is_empty() {
-            return Err("nothing serves it".to_owned());
+            return Err("no rule serves it".to_owned());
         }
         // What anybody can send is tried before what needs a token or a certificate.
         candidates.sort_by_key(|needs| !is_sendable(needs));
@@ -323,7 +323,7 @@ impl<'l> Finder<'l> {
         }
         Err(match clash {
             Some(subject) if tried.is_empty() => format!("they need different values of {}", words::subject(subject)),
-            None if apart => "no request is for both flags".to_owned(),
+            None if apart => "no request matches both flags".to_owned(),
             Some(_) | None => self.nothing(drawn, "gets both"),
         })
     }

@@ -59,7 +59,7 @@ pub fn within(file: &str, text: &str, configs: Configs<'_>) -> Result<Read, Read
             continue;
         }
         if tree.field("flags").is_some() && tree.field("cases").is_none() {
-            return Err(ReadError::Unfit(format!("{file} is a config: name it as the file of your cases")));
+            return Err(ReadError::Unfit(format!("{file} is a config: name it as `file` in a case file")));
         }
         let document = Document::new(file, &text, Vec::new(), Places::new());
         let mut reader = Reader { text: &text, configs, found: Vec::new() };
@@ -72,7 +72,7 @@ pub fn within(file: &str, text: &str, configs: Configs<'_>) -> Result<Read, Read
         }
     }
     if read.suites.is_empty() && read.problems.is_empty() && read.broken.is_empty() && read.timelines == 0 {
-        return Err(ReadError::Unfit(format!("{file} holds no cases")));
+        return Err(ReadError::Unfit(format!("{file} contains no cases")));
     }
     Ok(read)
 }
@@ -136,8 +136,8 @@ impl Reader<'_> {
     fn text(&mut self, tree: &Tree, at: &FieldPath<'_>) -> Option<String> {
         let wrong = match &tree.value {
             Value::Scalar(Node::Text(text)) => return Some(text.to_string()),
-            Value::Scalar(Node::Bool(_)) => "is a boolean where text is due: quote it",
-            Value::Scalar(Node::Number(_)) => "is a number where text is due: quote it",
+            Value::Scalar(Node::Bool(_)) => "is a boolean where text is needed: quote it",
+            Value::Scalar(Node::Number(_)) => "is a number where text is needed: quote it",
             Value::Scalar(_) | Value::List(_) | Value::Map(_) => "must be text",
         };
         self.wrong(at, &tree.span, wrong);
@@ -147,7 +147,7 @@ impl Reader<'_> {
     fn bytes(&mut self, tree: &Tree, at: &FieldPath<'_>) -> Option<Vec<u8>> {
         let text = self.text(tree, at)?;
         let bytes: Result<Vec<u8>, char> = text.chars().map(|c| u8::try_from(u32::from(c)).map_err(|_| c)).collect();
-        let wrong = |c: char| format!("{} is no byte: write each of its bytes as \\xNN", Quoted(&c.to_string()));
+        let wrong = |c: char| format!("{} is not a byte: write each of its bytes as \\xNN", Quoted(&c.to_string()));
         bytes.map_err(|c| self.wrong(at, &tree.span, wrong(c))).ok()
     }
 
@@ -164,11 +164,15 @@ impl Reader<'_> {
             (Some(config), None) => compile(inside(config, document), "config", read),
             (None, Some(file)) => self.named(file, &document.file, &root.key("file"), read),
             (Some(_), Some(file)) => {
-                self.wrong(&root.key("file"), &file.span, "stands beside config: a case file has one of them");
+                self.wrong(
+                    &root.key("file"),
+                    &file.span,
+                    "is given in addition to config: a case file has one of them",
+                );
                 None
             }
             (None, None) => {
-                self.wrong(&root, &tree.span, "need a config: inside as config, or by its name as file");
+                self.wrong(&root, &tree.span, "need a config: inline as config, or by name as file");
                 None
             }
         };
@@ -203,7 +207,7 @@ impl Reader<'_> {
             }
         };
         if found.len() > 1 {
-            let text = format!("holds {} configs: name one, as {}#1", found.len(), path.display());
+            let text = format!("contains {} configs: choose one, such as {}#1", found.len(), path.display());
             self.wrong(at, &tree.span, text);
             return None;
         }
@@ -221,7 +225,7 @@ impl Reader<'_> {
         let name = match tree.field("name") {
             Some(name) => self.text(name, &at.key("name"))?,
             None => {
-                self.wrong(at, &tree.span, "needs a name, which says what it shows");
+                self.wrong(at, &tree.span, "needs a name that says what it shows");
                 return None;
             }
         };

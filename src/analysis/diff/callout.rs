@@ -1,7 +1,7 @@
-//! Turns changes of a config into warnings with stable codes: those that look small and hit people.
+//! Turns changes of a config into warnings with stable codes: changes that look small and affect users.
 //!
-//! Each says why it matters. Looks at what was written; what only the past of a file can show comes from
-//! [`super::git`]. Never counts people.
+//! Each says why it matters. Compares what was written; what only the history of a file can show is handed in. Never
+//! counts users.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use tidegate_engine::value::name::FlagKey;
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::{Span, Timestamp};
 
-/// What is called out. Stable: scripts and pull requests name them. Add, never rename.
+/// The codes are stable: scripts and pull requests name them. Add, never rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
     ReusedKey,
@@ -52,7 +52,7 @@ impl Code {
     }
 }
 
-/// Something that is called out, and why it matters.
+/// A warning, and why it matters.
 #[derive(Clone, Debug)]
 pub struct CallOut {
     pub code: Code,
@@ -69,7 +69,7 @@ impl CallOut {
     }
 }
 
-/// What is called out of the config itself.
+/// Warnings about the config as a whole.
 pub fn of_config(old: &Config, new: &Config) -> Vec<CallOut> {
     if same_sources(&old.identity, &new.identity) {
         return Vec::new();
@@ -78,7 +78,7 @@ pub fn of_config(old: &Config, new: &Config) -> Vec<CallOut> {
         let flags = config.flags.iter().filter(|(_, flag)| flag.identity.is_none() && asks_identity(flag));
         flags.map(|(key, _)| key.clone()).collect()
     };
-    // A flag that comes or goes has nobody who could be drawn anew.
+    // A flag that is added or removed has no users who could be assigned anew.
     let flags = uses(old).intersection(&uses(new)).count();
     if flags == 0 {
         return Vec::new();
@@ -89,12 +89,12 @@ pub fn of_config(old: &Config, new: &Config) -> Vec<CallOut> {
 
 fn other_identity(of: &str) -> String {
     format!(
-        "whoever is now found by another source is drawn anew, in {of}; the counts take it that all sources carry the \
-         same identity"
+        "users whose identity now comes from another source are assigned anew, in {of}; the counts below assume that \
+         all sources carry the same identity"
     )
 }
 
-/// What is called out of a flag that stands on both sides.
+/// Warnings about a flag that both configs have.
 pub fn of_flag(
     (old, new): (&Config, &Config),
     key: &FlagKey,
@@ -109,8 +109,8 @@ pub fn of_flag(
     let redrawn = old_salt != new_salt;
     if draws && redrawn {
         let why = format!(
-            "{old_salt} -> {new_salt}: everybody is drawn anew, so that people change sides whatever the share, and \
-             what was measured of them begins again"
+            "{old_salt} -> {new_salt}: every user is assigned anew: users switch variants whatever the share is, and \
+             measurements start over"
         );
         callouts.push(CallOut::new(Code::ChangedSalt, why));
     }
@@ -126,25 +126,24 @@ pub fn of_flag(
     callouts
 }
 
-/// A key whose flag has nothing in common with the one before it.
+/// The key was reused: the new flag has no variant of the old one.
 fn reused(was: &Flag, is: &Flag) -> Option<CallOut> {
     let (old, new) = (parts::variants(was), parts::variants(is));
     if new.iter().any(|(name, _)| old.iter().any(|(known, _)| known == name)) {
         return None;
     }
-    let why = "none of its variants is one of before: another flag under a key that services know, which take its \
+    let why = "none of its variants existed before: this is another flag under a key that services know, and they take its \
                values for those of the old one";
     Some(CallOut::new(Code::ReusedKey, why.to_owned()))
 }
 
-/// A key that was in use before, as the past of the file shows.
+/// The key was in use before, as the history of the file shows.
 pub fn used_before(removed: &str) -> CallOut {
-    let why =
-        format!("{removed}: services that were never cleaned up wake up with the new one, and read it as the old");
+    let why = format!("{removed}: services that still read the old flag will take the new one for it");
     CallOut::new(Code::ReusedKey, why)
 }
 
-/// A rule that takes in fewer than before, or is gone, where nothing else takes those in that it let go.
+/// A rule takes fewer users than before, or is gone, and no other rule serves them the same.
 fn lowered(pair: &Pair<'_>, is: &Flag, now: Timestamp) -> Option<CallOut> {
     let (number, was) = pair.old?;
     let before = was.exposure.share_at(now);
@@ -153,16 +152,15 @@ fn lowered(pair: &Pair<'_>, is: &Flag, now: Timestamp) -> Option<CallOut> {
         return None;
     }
     let why = match pair.new {
-        Some((number, _)) => format!(
-            "rule {number} takes in {after} where it took in {before}: whoever stands between is taken out again, and \
-             sees the change undone"
-        ),
-        None => format!("rule {number} is gone ({}): whoever it served is taken out again", words::rule(was)),
+        Some((number, _)) => {
+            format!("rule {number} takes {after}, and took {before}: the users in between lose their variant")
+        }
+        None => format!("rule {number} is gone ({}): the users that it served lose their variant", words::rule(was)),
     };
     Some(CallOut::new(Code::LoweredShare, why))
 }
 
-/// Whether somebody else takes in whom a rule took in, and serves them the same.
+/// Whether another rule, or the default, serves the same to all users whom the old rule took.
 fn covered(was: &Rule, before: Ppm, is: &Flag, now: Timestamp) -> bool {
     let by_default = is.default.as_ref().or(is.baseline.as_ref());
     let default = matches!(&was.serve, Serve::One(variant) if by_default == Some(variant));
@@ -170,19 +168,19 @@ fn covered(was: &Rule, before: Ppm, is: &Flag, now: Timestamp) -> bool {
     default || is.rules.iter().any(wider)
 }
 
-/// Whether a rule serves what a flag without it serves anyhow: to keep people at the baseline takes nobody in.
+/// Whether a rule only serves the baseline: its users lose nothing when it goes.
 fn serves_only(rule: &Rule, flag: &Flag) -> bool {
     matches!(&rule.serve, Serve::One(variant) if variant.as_str() == baseline(flag))
 }
 
-/// Names that stand for something else than before.
+/// Names whose meaning changed.
 fn meaning(was: &Flag, is: &Flag) -> Vec<CallOut> {
     let mut callouts = Vec::new();
     let old = parts::variants(was);
     let (before, after) = (baseline(was), baseline(is));
-    // Where the old one is gone, that is what is told.
+    // Where the old baseline is gone, the missing variant says so already.
     if before != after && parts::variants(is).iter().any(|(name, _)| name == before) {
-        let why = format!("the baseline is {after} where it was {before}: a kill and a rollback now lead there");
+        let why = format!("the baseline is {after}, and was {before}: a kill or a rollback now leads there");
         callouts.push(CallOut::new(Code::ChangedMeaning, why));
     }
     for (name, variant) in parts::variants(is) {
@@ -193,20 +191,19 @@ fn meaning(was: &Flag, is: &Flag) -> Vec<CallOut> {
         let (before_value, after_value) = (value(*before), value(variant));
         if before_value != after_value {
             let why = format!(
-                "variant {name} carries {after_value} where it carried {before_value}: figures that go by its name mix \
-                 the two"
+                "variant {name} has the value {after_value}, and had {before_value}: metrics by its name mix the two"
             );
             callouts.push(CallOut::new(Code::ChangedMeaning, why));
         } else if before.is_some_and(|v| v.reply.is_some()) != variant.is_some_and(|v| v.reply.is_some()) {
             let turned = if variant.is_some_and(|v| v.reply.is_some()) { "now answers" } else { "no longer answers" };
-            let why = format!("variant {name} {turned} in the upstream's place, under the same name");
+            let why = format!("variant {name} {turned} instead of the upstream, under the same name");
             callouts.push(CallOut::new(Code::ChangedMeaning, why));
         }
     }
     callouts
 }
 
-/// Whether who is asking makes a difference to a flag.
+/// Whether the decision of a flag depends on the identity.
 fn asks_identity(flag: &Flag) -> bool {
     flag.rules.iter().any(|rule| {
         let draws = rule.exposure != Exposure::Fixed(Ppm::FULL) || matches!(rule.serve, Serve::Split(_));

@@ -64,7 +64,7 @@ impl Change {
 
     /// A change of something that may be too long to be said: it is known to have changed.
     pub fn known(field: impl Into<String>, old: String, new: String) -> Self {
-        let new = if old == new { format!("{new} (another one in what is not shown)") } else { new };
+        let new = if old == new { format!("{new} (differs in what is not shown)") } else { new };
         Self { field: field.into(), old: Some(old), new: Some(new) }
     }
 

@@ -116,7 +116,7 @@ impl FlagDebt<'_> {
         let Some(expires) = self.flag.expires else {
             let kind = words::kind(self.flag.kind);
             return self.is_temporary().then(|| {
-                self.whole(Severity::Warning, "no-expiry", format!("has no date to be gone by, and is of type {kind}"))
+                self.whole(Severity::Warning, "no-expiry", format!("has no expiry date, and is of type {kind}"))
             });
         };
         let (day, left) = (time::text(expires), days(self.measure.today, expires));
@@ -139,7 +139,7 @@ impl FlagDebt<'_> {
 
     fn owner(self) -> Option<Finding> {
         let named = self.flag.owner.as_ref().is_some_and(|owner| !owner.as_str().trim().is_empty());
-        (!named).then(|| self.whole(Severity::Warning, "no-owner", "has nobody who answers for it".to_owned()))
+        (!named).then(|| self.whole(Severity::Warning, "no-owner", "has no owner".to_owned()))
     }
 
     fn killed(self) -> Option<Finding> {
@@ -150,7 +150,7 @@ impl FlagDebt<'_> {
         let dates = steps.into_iter().skip(1).chain(self.flag.created).filter(|at| *at <= self.measure.today);
         match dates.max() {
             None => {
-                let message = "is killed, and no date in the flag says how long ago that may be".to_owned();
+                let message = "is killed, and no date in the flag tells since when".to_owned();
                 Some(self.at(Severity::Note, "killed-long", "kill", message))
             }
             Some(last) if self.is_long_ago(last) => {
@@ -183,7 +183,7 @@ impl FlagDebt<'_> {
                     (Some(full.at), "steps")
                 }
             };
-            let after = if place > 0 { " whom no rule before it takes" } else { "" };
+            let after = if place > 0 { " that no earlier rule takes" } else { "" };
             let message = self.nothing_left(served, after, since, field == "steps")?;
             return Some(self.at_rule("finished", place, field, message));
         }
@@ -212,7 +212,7 @@ impl FlagDebt<'_> {
         let (cap, name) = (self.measure.caps.of(stage_is), words::stage(stage_is));
         let now = everybody(self.config, self.flag, self.measure.today);
         if now > cap {
-            let message = format!("is {name}, and at {now} of everybody: {cap} is the most");
+            let message = format!("is {name}, and serves {now} of all users: at most {cap} is allowed");
             return Some(self.at(Severity::Warning, "over-stage", "stage", message));
         }
         let later = times(self.flag, self.measure.today);
@@ -220,7 +220,8 @@ impl FlagDebt<'_> {
             let share = everybody(self.config, self.flag, at);
             (share > cap).then_some((at, share))
         })?;
-        let message = format!("is {name}, and will be at {over} of everybody on {}: {cap} is the most", time::day(at));
+        let message =
+            format!("is {name}, and will serve {over} of all users on {}: at most {cap} is allowed", time::day(at));
         Some(self.at(Severity::Note, "over-stage", "stage", message))
     }
 
@@ -238,8 +239,8 @@ impl FlagDebt<'_> {
             if let Some((first, (other, _))) = working.find(|(_, (other, _))| self.shadows(other, rule)) {
                 let number = first.saturating_add(1);
                 let message = match (&other.when, &other.exposure) {
-                    (None, Exposure::Fixed(Ppm::FULL)) => format!("is never asked: rule {number} takes everybody"),
-                    _ => format!("takes nobody: rule {number} before it takes the same people, and as many"),
+                    (None, Exposure::Fixed(Ppm::FULL)) => format!("is never reached: rule {number} takes everybody"),
+                    _ => format!("takes nobody: rule {number} before it takes the same users, and as many"),
                 };
                 found.push(self.at_rule("shadowed", place, "", message));
             }
@@ -253,8 +254,10 @@ impl FlagDebt<'_> {
         let later = times(self.flag, self.measure.today);
         if later.iter().all(|at| rule.exposure.share_at(*at) == Ppm::NONE) {
             return match &rule.exposure {
-                Exposure::Fixed(_) => tell("percent", "takes in nobody".to_owned()),
-                Exposure::Steps(_) => tell("steps", "takes in nobody, at this step and at all to come".to_owned()),
+                Exposure::Fixed(_) => tell("percent", "takes 0% of the users".to_owned()),
+                Exposure::Steps(_) => {
+                    tell("steps", "takes 0% of the users, at this step and at all later ones".to_owned())
+                }
             };
         }
         if let Some(why) = logic::never(self.config, self.flag, rule) {
@@ -262,7 +265,10 @@ impl FlagDebt<'_> {
         }
         let anonymous = self.flag.identity.as_ref().unwrap_or(&self.config.identity).is_empty();
         if anonymous && later.iter().all(|at| draws(rule, *at)) {
-            return tell("", "draws, and the config says of nobody who they are: it has no identity".to_owned());
+            return tell(
+                "",
+                "takes a share of the users, and the config has no identity to tell them apart".to_owned(),
+            );
         }
         None
     }

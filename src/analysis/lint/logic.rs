@@ -224,7 +224,7 @@ fn wrong_form(subject: &Subject, operator: &Operator) -> Option<&'static str> {
         }
         Subject::Host if whole && every(&has_port) => Some("is compared without its port, and this has one"),
         Subject::Path if every(&|path| path.contains(&b'?')) => {
-            Some("is compared without the query, and this has a spec mark")
+            Some("is compared without the query, and this has a question mark")
         }
         Subject::Path if begins && every(&|path| !path.starts_with(b"/") && !path.starts_with(b"*")) => {
             Some("begins with a slash, and this does not")

@@ -28,8 +28,8 @@ impl Line {
             owners.extend((!owner.is_empty()).then(|| owner.to_owned()));
             let why = match teams {
                 _ if owner.is_empty() => Some("has no owner".to_owned()),
-                None => Some(format!("is owned by {owner}, who is no owner in the policy")),
-                Some(teams) if teams.is_empty() => Some(format!("is owned by {owner}, for whom nobody approves")),
+                None => Some(format!("is owned by {owner}, which is not an owner in the policy")),
+                Some(teams) if teams.is_empty() => Some(format!("is owned by {owner}, which has no approvers")),
                 Some(teams) => {
                     approvers.extend(teams.iter().map(ToString::to_string));
                     None
@@ -54,7 +54,7 @@ fn pattern(file: &str) -> Result<String, String> {
     let bare = file.strip_prefix("./").unwrap_or(file);
     let outside = bare.starts_with('/') || bare.split('/').any(|part| part == "..") || bare == "-";
     if outside {
-        return Err(format!("{file} is no path from the root of the repository, which is what CODEOWNERS has"));
+        return Err(format!("{file} is not a path below the root of the repository, which CODEOWNERS needs"));
     }
     if let Some(sign) = bare.chars().find(|c| matches!(c, '*' | '?' | '[' | ']' | '!' | '\\' | '#') || c.is_control()) {
         return Err(format!("{file} has a '{}', which means something else in CODEOWNERS", sign.escape_default()));

@@ -47,20 +47,20 @@ static POLICY: Section = Section {
             "longestLife",
             "map of durations, by type",
             "any",
-            "How long after `created`, or from now, a flag may expire; it must.",
+            "How long a flag may live, from `created` or from now; it must have an expiry date.",
         ),
         entry(
             "caps",
             "map of percentages, by stage",
             "any",
-            "The share of everybody that a stage may give something else than the baseline.",
+            "The largest share of all users that a stage may serve another variant than the baseline.",
         ),
-        entry("largestStep", "percentage", "any", "Percent points that a share may rise by at once."),
+        entry("largestStep", "percentage", "any", "By how many percentage points a share may rise at once."),
         entry(
             "freezes",
             "list",
             "none",
-            "Times in which no step begins, and no flag changes but back to the baseline.",
+            "Times in which no step may begin, and no flag may change except back to the baseline.",
         ),
         entry("weeklyFreezes", "list", "none", "The same, each week."),
         entry(
@@ -69,7 +69,7 @@ static POLICY: Section = Section {
             "anybody",
             "Who may own flags, and who approves what they change.",
         ),
-        entry("approvers", "list of approvers", "none", "Who approves every config, too."),
+        entry("approvers", "list of approvers", "none", "Who also approves every config."),
     ],
 };
 
@@ -89,16 +89,16 @@ macro_rules! by_type {
 }
 
 static NAMES: Section =
-    by_type!("`names`", "pattern, or list of patterns", "any", "For types that have no own entry here.");
-static REQUIRED: Section = by_type!("`required`", "list of fields", "none", "For every type, beside its own.");
-static LIVES: Section = by_type!("`longestLife`", "duration", "any", "For types that have no own entry here.");
+    by_type!("`names`", "pattern, or list of patterns", "any", "For types without an entry of their own.");
+static REQUIRED: Section = by_type!("`required`", "list of fields", "none", "For every type, in addition to its own.");
+static LIVES: Section = by_type!("`longestLife`", "duration", "any", "For types without an entry of their own.");
 
 static CAPS: Section = Section {
     title: "`caps`",
     fields: &[
         entry("experimental", "percentage", "any", "For flags that are new."),
         entry("trusted", "percentage", "any", "For flags that have proven themselves."),
-        entry("stable", "percentage", "any", "For flags that are done."),
+        entry("stable", "percentage", "any", "For finished flags."),
     ],
 };
 
@@ -106,9 +106,9 @@ static FREEZE: Section = Section {
     title: "A freeze",
     fields: &[
         entry("from", "date, or time with an offset", NEEDED, "When it begins."),
-        entry("to", "date, or time with an offset", NEEDED, "When it is over."),
-        entry("reason", "text", NEEDED, "Why: it stands in the message."),
-        entry("types", "list of types", "all", "The flags that it holds for."),
+        entry("to", "date, or time with an offset", NEEDED, "When it ends."),
+        entry("reason", "text", NEEDED, "Why; shown in messages."),
+        entry("types", "list of types", "all", "The types of flags that it applies to."),
     ],
 };
 
@@ -116,10 +116,15 @@ static WEEKLY: Section = Section {
     title: "A weekly freeze",
     fields: &[
         entry("from", "day and time: `Fri 16:00`", NEEDED, "When it begins."),
-        entry("to", "day and time: `Mon 08:00`", NEEDED, "When it is over."),
-        entry("offset", "`+01:00`", "`Z`", "The offset from UTC of these times. It does not follow summer time."),
-        entry("reason", "text", NEEDED, "Why: it stands in the message."),
-        entry("types", "list of types", "all", "The flags that it holds for."),
+        entry("to", "day and time: `Mon 08:00`", NEEDED, "When it ends."),
+        entry(
+            "offset",
+            "`+01:00`",
+            "`Z`",
+            "The offset from UTC of these times. It does not follow daylight saving time.",
+        ),
+        entry("reason", "text", NEEDED, "Why; shown in messages."),
+        entry("types", "list of types", "all", "The types of flags that it applies to."),
     ],
 };
 
@@ -226,7 +231,7 @@ impl Policy {
         policy.largest_step = object.field("largestStep").and_then(|field| {
             let step = field.share(problems)?;
             if step == Ppm::NONE {
-                field.wrong(problems, "must be above 0: no share could ever rise");
+                field.wrong(problems, "must be above 0, or no share could ever rise");
             }
             Some(step)
         });
@@ -298,7 +303,7 @@ fn pattern(text: &str) -> Result<Box<str>, Wrong> {
         _ if text.is_empty() => Err("may not be empty".into()),
         None => Ok(text.into()),
         Some(c) => {
-            Err(format!("fits no key: one has lower-case letters, digits, '-', '_' and '.', and no '{c}'").into())
+            Err(format!("matches no key: a key has lower-case letters, digits, '-', '_' and '.', and no '{c}'").into())
         }
     }
 }
@@ -309,7 +314,7 @@ fn caps(field: &Field<'_>, problems: &mut Problems) -> Option<Caps> {
     let (experimental, trusted, stable) = (cap("experimental"), cap("trusted"), cap("stable"));
     let caps = Caps { experimental: experimental?, trusted: trusted?, stable: stable? };
     if caps.experimental > caps.trusted || caps.trusted > caps.stable {
-        problems.warning(&field.at, "gives an earlier stage more than a later one");
+        problems.warning(&field.at, "allows an earlier stage more than a later one");
     }
     Some(caps)
 }
@@ -341,7 +346,7 @@ fn weekly(field: &Field<'_>, problems: &mut Problems) -> Option<Freeze> {
     let (reason, types) = rest(&object, problems);
     let (from, to) = (from?, to?);
     if to == from {
-        object.field("to")?.wrong(problems, "must be another time than from");
+        object.field("to")?.wrong(problems, "must be a different time than from");
         return None;
     }
     Some(Freeze::weekly(from, to, offset?, reason?, types?))

@@ -59,7 +59,7 @@ pub fn judge_change(policy: &Policy, old: &Config, new: &Config, now: Timestamp)
         if new.flag(key.as_str()).is_none()
             && let Some(freeze) = review.freeze(now)
         {
-            found.push(review.whole("policy/freeze", format!("is taken out in a freeze: {freeze}")));
+            found.push(review.whole("policy/freeze", format!("is removed in a freeze: {freeze}")));
         }
     }
     found
@@ -69,7 +69,7 @@ pub fn judge_change(policy: &Policy, old: &Config, new: &Config, now: Timestamp)
 fn points(share: Ppm) -> String {
     let text = share.to_string();
     let number = text.trim_end_matches('%');
-    format!("{number} percent point{}", if number == "1" { "" } else { "s" })
+    format!("{number} percentage point{}", if number == "1" { "" } else { "s" })
 }
 
 /// How much one share is above another.
@@ -111,7 +111,7 @@ impl<'c> FlagReview<'c> {
             return None;
         }
         let type_is = words::kind(self.flag.kind);
-        let message = format!("is of type {type_is}, whose keys look like {}", patterns.join(" or "));
+        let message = format!("is of type {type_is}, whose keys must look like {}", patterns.join(" or "));
         Some(self.whole("policy/name", message))
     }
 
@@ -119,7 +119,8 @@ impl<'c> FlagReview<'c> {
         let needed: BTreeSet<Needed> = self.policy.required.both(self.flag.kind).flatten().copied().collect();
         let missing: Vec<&str> = needed.into_iter().filter(|field| !self.has(*field)).map(Needed::name).collect();
         (!missing.is_empty()).then(|| {
-            let message = format!("must have {}, as it is of type {}", missing.join(", "), words::kind(self.flag.kind));
+            let message =
+                format!("must have {}, because it is of type {}", missing.join(", "), words::kind(self.flag.kind));
             self.whole("policy/required", message)
         })
     }
@@ -150,7 +151,7 @@ impl<'c> FlagReview<'c> {
         }
         let near = nearest(owner, owners.keys().map(|name| &**name));
         let help = near.map(|near| format!("did you mean {near}?"));
-        let message = "is none of the owners that the policy names".to_owned();
+        let message = "is not one of the owners in the policy".to_owned();
         Some(self.at("policy/owner", "owner", message).with_help(help))
     }
 
@@ -158,16 +159,16 @@ impl<'c> FlagReview<'c> {
         let longest: Span = *self.policy.lives.nearest(self.flag.kind)?;
         let most = length(longest.millis());
         let Some(expires) = self.flag.expires else {
-            return Some(self.whole("policy/life", format!("never expires, and may live for {most}")));
+            return Some(self.whole("policy/life", format!("has no expiry date, and may live for at most {most}")));
         };
         let (from, word) = match self.flag.created {
-            Some(created) => (created, "it was made"),
+            Some(created) => (created, "it was created"),
             None => (self.now, "now"),
         };
         let life = u64::try_from(expires.millis().saturating_sub(from.millis())).unwrap_or_default();
         (life > longest.millis()).then(|| {
             let after = if self.flag.created.is_some() { "after" } else { "from" };
-            let message = format!("is {} {after} {word}, and {most} is the most", length(life));
+            let message = format!("is {} {after} {word}: at most {most} is allowed", length(life));
             self.at("policy/life", "expires", message)
         })
     }
@@ -182,7 +183,7 @@ impl<'c> FlagReview<'c> {
         })?;
         let when = if at == self.now { String::new() } else { format!(" from {} on", time::text(at)) };
         let message = format!(
-            "is {}, and gives something new to {over} of everybody{when}: {cap} is the most",
+            "is {}, and serves {over} of all users another variant than the baseline{when}: at most {cap} is allowed",
             words::stage(stage_is)
         );
         Some(self.at("policy/stage", "stage", message))
@@ -203,7 +204,7 @@ impl<'c> FlagReview<'c> {
                 let field = |name: &str| format!("rules[{place}].steps[{number}].{name}");
                 if let Some(most) = self.policy.largest_step.filter(|most| above(is, was) > *most) {
                     let rise = points(above(is, was));
-                    let message = format!("rises by {rise}, from {was} to {is}: the most is {}", points(most));
+                    let message = format!("rises by {rise}, from {was} to {is}: at most {} is allowed", points(most));
                     found.push(self.at("policy/step", &field("percent"), message));
                 }
                 if let Some(freeze) = self.freeze(*at) {
@@ -233,11 +234,13 @@ impl<'c> FlagReview<'c> {
         if rise > most {
             let (rise, most) = (points(rise), points(most));
             let message = match before {
-                None => format!("begins at {is} of everybody: the most is {most}"),
+                None => format!("starts at {is} of all users: at most {most} is allowed"),
                 Some(_) if anew => {
-                    format!("draws anew, and gives something new to {is} of everybody: the most is {most}")
+                    format!(
+                        "assigns every user anew, and serves {is} of all users another variant than the baseline: at most {most} is allowed"
+                    )
                 }
-                Some(_) => format!("rises by {rise} of everybody, from {was} to {is}: the most is {most}"),
+                Some(_) => format!("rises by {rise} of all users, from {was} to {is}: at most {most} is allowed"),
             };
             found.push(self.whole("policy/step", message));
         }
@@ -251,7 +254,7 @@ impl<'c> FlagReview<'c> {
             let is = away(self.flag, &rule.serve, rule.exposure.share_at(self.now));
             if above(is, was) > most {
                 let (rise, most) = (points(above(is, was)), points(most));
-                let message = format!("rises by {rise}, from {was} to {is}: the most is {most}");
+                let message = format!("rises by {rise}, from {was} to {is}: at most {most} is allowed");
                 found.push(self.at("policy/step", &format!("rules[{place}]"), message));
             }
         }

@@ -17,7 +17,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<RequestSpec>, String> {
     let specs: Result<Vec<_>, _> =
         (1..).zip(&found).map(|(number, part)| parse_one(part).map_err(|why| place(number, why))).collect();
     match specs {
-        Ok(specs) if specs.is_empty() => Err("holds no request".to_owned()),
+        Ok(specs) if specs.is_empty() => Err("contains no request".to_owned()),
         other => other,
     }
 }
@@ -35,7 +35,7 @@ fn parse_one(lines: &[&[u8]]) -> Result<RequestSpec, String> {
     let first = lines.next().unwrap_or_default();
     let mut parts = first.split(u8::is_ascii_whitespace).filter(|part| !part.is_empty());
     let (Some(method), Some(target)) = (parts.next(), parts.next()) else {
-        return Err(format!("'{}' is no request line, such as GET /path HTTP/1.1", shown(first)));
+        return Err(format!("'{}' is not a request line, such as GET /path HTTP/1.1", shown(first)));
     };
     // A whole URL, as editors' HTTP files and proxies have it: the host that it names counts.
     let whole = target.windows(3).position(|part| part == b"://").and_then(|at| target.get(at.checked_add(3)?..));
@@ -49,7 +49,7 @@ fn parse_one(lines: &[&[u8]]) -> Result<RequestSpec, String> {
     };
     let mut spec = RequestSpec::of(method, host, path);
     for line in lines.take_while(|line| !line.trim_ascii().is_empty()) {
-        let wrong = || format!("'{}' is no header, such as x-user-id: ana", shown(line));
+        let wrong = || format!("'{}' is not a header, such as x-user-id: ana", shown(line));
         let colon = line.iter().position(|byte| *byte == b':').ok_or_else(wrong)?;
         let (name, value) = line.split_at_checked(colon).unwrap_or_default();
         let name = core::str::from_utf8(name.trim_ascii()).ok().filter(|name| !name.is_empty()).ok_or_else(wrong)?;
@@ -106,10 +106,10 @@ mod tests {
     #[test]
     fn what_is_no_request_says_where() {
         let wrong = |text: &str| parse(text.as_bytes()).unwrap_err();
-        assert_eq!(wrong("GET"), "'GET' is no request line, such as GET /path HTTP/1.1");
-        assert_eq!(wrong("GET /\nhello\n"), "'hello' is no header, such as x-user-id: ana");
-        assert_eq!(wrong("GET /\n###\nGET /\n: x\n"), "request 2: ': x' is no header, such as x-user-id: ana");
-        assert_eq!(wrong("\n"), "holds no request");
-        assert_eq!(wrong("###\n# nothing\n"), "holds no request");
+        assert_eq!(wrong("GET"), "'GET' is not a request line, such as GET /path HTTP/1.1");
+        assert_eq!(wrong("GET /\nhello\n"), "'hello' is not a header, such as x-user-id: ana");
+        assert_eq!(wrong("GET /\n###\nGET /\n: x\n"), "request 2: ': x' is not a header, such as x-user-id: ana");
+        assert_eq!(wrong("\n"), "contains no request");
+        assert_eq!(wrong("###\n# nothing\n"), "contains no request");
     }
 }

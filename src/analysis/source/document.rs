@@ -40,7 +40,7 @@ impl Document {
         let trees = Tree::read(&text, file).map_err(ReadError::Broken)?;
         match trees.as_slice() {
             [tree] => Ok(Self::new(file, &text, wire(&tree.node()), tree.places())),
-            several => Err(ReadError::Unfit(format!("{file} holds {} documents, and should hold one", several.len()))),
+            several => Err(ReadError::Unfit(format!("{file} contains {} documents instead of one", several.len()))),
         }
     }
 

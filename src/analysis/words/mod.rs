@@ -136,7 +136,7 @@ pub fn serve(serve: &Serve) -> String {
         Serve::One(variant) => variant.to_string(),
         Serve::Split(parts) => {
             let part = |part: &tidegate_engine::config::Split| format!("{} {}", part.variant, part.weight);
-            format!("a draw of {}", parts.iter().map(part).collect::<Vec<_>>().join(" : "))
+            format!("a split of {}", parts.iter().map(part).collect::<Vec<_>>().join(" : "))
         }
     }
 }
@@ -156,7 +156,7 @@ fn source(source: &Source) -> String {
         SourceKind::Address => "address".to_owned(),
         SourceKind::Proxy => "proxy".to_owned(),
         SourceKind::UnverifiedClaim(path) => format!("unverifiedClaim {}", path.0.join(".")),
-        SourceKind::Generate(one) => format!("a made id in cookie {} for {}", one.cookie, time::span(one.max_age)),
+        SourceKind::Generate(one) => format!("a generated id in cookie {} for {}", one.cookie, time::span(one.max_age)),
     };
     let tidy = match (source.lower, source.trim) {
         (false, false) => "",

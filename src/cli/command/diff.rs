@@ -27,19 +27,19 @@ use tidegate_engine::value::share::Ppm;
 /// Show what changed between two configs, and which users move
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The config before, or what carries it; REV:PATH is a file as git has it, such as main:flags.yaml
+    /// The old config, or a manifest that contains it; REV:PATH reads it from git, such as main:flags.yaml
     #[arg(value_name = "OLD")]
     old: String,
-    /// The config after
+    /// The new config
     #[arg(value_name = "NEW")]
     new: String,
-    /// The share of users that one flag may move; more is a finding
+    /// The largest share of users that one flag may move; more is a finding
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     max_moved: Option<Ppm>,
-    /// What may be called out and is meant; said, and no finding
+    /// A warning that is intended: it is shown, and is not a finding
     #[arg(long, value_name = "CODE", value_enum)]
     allow: Vec<Allowed>,
-    /// Hold the change to a policy, too: largest step, freezes; `validate --policy` judges what a config is by itself
+    /// Also check the change against a policy: largest step, freezes; `validate --policy` checks a config by itself
     #[arg(long, value_name = "POLICY")]
     policy: Option<String>,
     #[command(flatten)]
@@ -109,7 +109,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         return Ok(found);
     }
     if unknown_past {
-        let why = "whether a new key was in use before cannot be seen in two files: name the old one as REV:PATH";
+        let why = "two files do not show whether a new key was in use before: name the old one as REV:PATH";
         screen.line(paint(FAINT, why))?;
     }
     for one in findings.iter().filter(|one| one.code == "max-moved") {
@@ -158,7 +158,7 @@ fn findings(args: &Args, difference: &Difference, against: &[lint::Finding]) -> 
     });
     let over = difference.moves.iter().filter_map(|(key, moves)| {
         let most = args.max_moved.filter(|most| moves.exceeds(*most))?;
-        let why = format!("{key} moves {}, and {most} are the most", moves.share());
+        let why = format!("{key} moves {}, and at most {most} is allowed", moves.share());
         Some(Finding { code: "max-moved", flag: Some(key.to_string()), why })
     });
     let against = against.iter().map(|one| Finding {

@@ -11,10 +11,10 @@ use crate::terminal::style::{FAINT, GOOD, MAIN, ODD, paint};
 use tidegate_analysis::explain::{Explanation, FlagExplanation, explain};
 use tidegate_engine::output::effect::INSPECTION;
 
-/// Show what becomes of one request: each flag, each rule, the headers that leave
+/// Explain the decisions for one request: each flag, each rule, the headers that are set
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The config, or what carries it
+    /// The config, or a manifest that contains it
     #[arg(value_name = "FILE")]
     file: String,
     /// Only these flags
@@ -62,15 +62,15 @@ fn show(explained: &Explanation, screen: &mut Screen, shown: &dyn Fn(&str) -> bo
         show_flag(flag, screen)?;
     }
     for (key, part) in explained.not_matched.iter().filter(|(key, _)| shown(key)) {
-        let why = format!("not decided: the {part} is none of its match");
+        let why = format!("not decided: the {part} does not match");
         screen.line(format!("{}  {}", paint(MAIN, key), paint(FAINT, why)))?;
     }
     screen.line("")?;
     if let Some(status) = explained.reply {
-        screen.line(format!("the request is answered here with {status}, and reaches no upstream"))?;
+        screen.line(format!("the proxy answers with {status}: the request reaches no upstream"))?;
     } else {
         for name in &explained.removed {
-            screen.line(format!("{} {name}   {}", paint(ODD, "-"), paint(FAINT, "sent by the client, taken away")))?;
+            screen.line(format!("{} {name}   {}", paint(ODD, "-"), paint(FAINT, "sent by the client, removed")))?;
         }
         for (name, value) in &explained.written {
             screen.line(format!("{} {name}: {value}", paint(GOOD, "+")))?;
@@ -95,10 +95,10 @@ fn show_flag(told: &FlagExplanation, screen: &mut Screen) -> Result<(), CliError
     let value = if value == variant { String::new() } else { format!(" ({value})") };
     let mut head = format!("{}  {}{value}  {reason}", paint(MAIN, key), paint(MAIN, variant));
     if let Some(stands) = told.exposure {
-        head.push_str(&paint(FAINT, format!("  stands at {stands}")));
+        head.push_str(&paint(FAINT, format!("  drew {stands}")));
     }
     if told.missed_draw && *reason != "no_identity" {
-        head.push_str(&paint(ODD, "  a draw was missed: no identity"));
+        head.push_str(&paint(ODD, "  a share was skipped: no identity"));
     }
     screen.line(head)?;
     for rule in &told.rules {

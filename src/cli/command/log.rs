@@ -27,13 +27,13 @@ use tidegate_engine::plan::Plan;
 /// Show who changed which flag when, and which users it moved, from git
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The config, or what carries it, in a git repository
+    /// The config, or a manifest that contains it, in a git repository
     #[arg(value_name = "FILE")]
     file: String,
-    /// Only what this revision does not have: a tag, a branch, a commit
+    /// Only commits after this revision: a tag, a branch or a commit
     #[arg(long, value_name = "REV")]
     since: Option<String>,
-    /// How many users to make up for each commit
+    /// How many users to generate for each commit
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     users: u32,
     #[command(flatten)]
@@ -197,13 +197,13 @@ impl Entry<'_> {
             screen.line("  the file was removed")?;
         }
         if let Some(other) = self.held_against {
-            let why = format!("held against {}, the last one before it that is not broken", other.short());
+            let why = format!("compared with {}, the last commit before it whose config is not broken", other.short());
             screen.line(format!("  {}", paint(FAINT, why)))?;
         }
         if let Some(difference) = &self.difference {
             difference::show(difference, screen, "  ")?;
             if difference.comparison.is_empty() {
-                screen.line(format!("  {}", paint(FAINT, "nothing changed but how it is written")))?;
+                screen.line(format!("  {}", paint(FAINT, "only the formatting changed")))?;
             }
         }
         Ok(screen.line("")?)

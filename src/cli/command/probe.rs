@@ -30,7 +30,7 @@ use tidegate_engine::plan::Plan;
 use tidegate_engine::request::Request;
 use tidegate_engine::value::time::Span;
 
-/// What a server may log of us.
+/// The user agent, for the logs of servers.
 const AGENT: &str = concat!("tidegate-probe/", env!("CARGO_PKG_VERSION"));
 
 /// How much of an answer is read, so that its connection can be used again.
@@ -39,7 +39,7 @@ const ENOUGH: u64 = 1024 * 1024;
 /// The member of an inspection header that stands for those that had no room.
 const CUT: &str = "*more";
 
-/// Send made-up users to a running proxy: each variant answers, and is the one that the config says
+/// Send generated users to a running proxy, and check that it decides as the config says
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Claims, peer, address and proxy are not sent: they say what the proxy knows by itself. A token goes into a header.
@@ -48,10 +48,10 @@ pub(crate) struct Args {
     /// The proxy, and the path to ask for
     #[arg(value_name = "URL")]
     url: String,
-    /// The config that should be running there, or what carries it
+    /// The config that should be running there, or a manifest that contains it
     #[arg(long, value_name = "FILE")]
     config: String,
-    /// Among how many made-up users to look for some of each variant
+    /// How many generated users to search for each variant
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     users: u32,
     /// How many users to send for each variant
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     /// How long to wait for an answer
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span)]
     timeout: Span,
-    /// Take any certificate for good
+    /// Accept any certificate
     #[arg(long, short = 'k')]
     insecure: bool,
     #[command(flatten)]
@@ -263,7 +263,7 @@ impl<'a> Report<'a> {
         match &answer.decided {
             Some(there) => self.compare(id, &expected.decided, there),
             None if self.inspects => {
-                let text = "there is no x-tidegate in the answer: no filter, or another inspection key";
+                let text = "the response has no x-tidegate header: no filter, or another inspection key";
                 note(&mut self.differences, (String::new(), text.to_owned()), id);
             }
             None => {}
@@ -271,7 +271,7 @@ impl<'a> Report<'a> {
         let due = expected.reply;
         let bad = due.is_none_or(|due| due != answer.status) && answer.status >= 500;
         if let Some(due) = due.filter(|due| *due != answer.status) {
-            let text = format!("answered with {}, where the config answers with {due} itself", answer.status);
+            let text = format!("answered with {}, and the config itself answers with {due}", answer.status);
             note(&mut self.differences, (String::new(), text), id);
         }
         let presumed = self.presumed(expected);
@@ -341,7 +341,7 @@ impl<'a> Report<'a> {
         for ((flag, name), served) in &self.served {
             let statuses: Vec<String> = served.statuses.iter().map(u16::to_string).collect();
             let state = match (served.users, served.failed) {
-                (0, _) => paint(FAINT, "nobody gets it with this request"),
+                (0, _) => paint(FAINT, "no user gets it with this request"),
                 (_, 0) => paint(GOOD, "answers"),
                 (_, failed) => paint(BAD, format!("{failed} failed")),
             };
@@ -363,14 +363,14 @@ impl<'a> Report<'a> {
         }
         for (key, why) in self.blind.iter().filter(|_| self.inspects) {
             screen.line(format!(
-                "{} {key} is not compared: it depends on the {why}; say which, with --{why}",
+                "{} {key} is not compared: it depends on the {why}: give it with --{why}",
                 paint(ODD, "?")
             ))?;
         }
         if !self.inspects {
             screen.line(paint(
                 ODD,
-                "? the config has no inspection key: there are answers, and who got what is only what the config says",
+                "? the config has no inspection key: responses are checked, and variants are only what the config says",
             ))?;
         }
         for ((key, text), times) in &self.differences {
@@ -382,7 +382,7 @@ impl<'a> Report<'a> {
         }
         let (differences, failures) = (self.differences.len(), self.failures.len());
         let asked = count(self.requests, "request");
-        let of = format!("of {} users looked at", thousands(u64::from(self.args.users)));
+        let of = format!("of {} users searched", thousands(u64::from(self.args.users)));
         let end = match (differences, failures, self.inspects) {
             (0, 0, true) => format!("{} each answered as the config says", paint(GOOD, "ok")),
             (0, 0, false) => format!("{} each answered", paint(GOOD, "ok")),
@@ -427,9 +427,9 @@ impl<'a> Report<'a> {
 fn differ(here: Option<&String>, there: Option<&String>) -> String {
     let (here, there) = (in_words(here), in_words(there));
     if here == there {
-        format!("{there} there and by the config, but by another draw: another salt, or another identity")
+        format!("{there} in both, but by another draw: the salt or the identity differs")
     } else {
-        format!("{there} there, and {here} by the config")
+        format!("the proxy says {there}, the config {here}")
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn nth(file: &str, wanted: Option<usize>, found: Vec<Document>) -> Re
     let document = found.into_iter().nth(wanted.saturating_sub(1));
     document
         .map(|document| vec![document])
-        .ok_or_else(|| format!("{file} holds {most} configs, and no config {wanted}").into())
+        .ok_or_else(|| format!("{file} contains {most} configs, and no config {wanted}").into())
 }
 
 /// The one document of a file that is no config and carries none, such as a policy.

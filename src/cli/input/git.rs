@@ -140,7 +140,7 @@ impl History {
         let folder = folder.unwrap_or(Path::new("."));
         let range = format!("{revision}..HEAD");
         if revision.starts_with('-') {
-            return Err(CliError::Usage(format!("--since {revision}: is no revision")));
+            return Err(CliError::Usage(format!("--since {revision}: is not a revision")));
         }
         let bytes = run(folder, &["rev-list", &range, "--"]).map_err(|why| format!("--since {revision}: {why}"))?;
         Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())

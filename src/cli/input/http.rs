@@ -33,7 +33,7 @@ impl Target {
                 host: authority.to_string(),
                 path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
             }),
-            _ => Err(CliError::Usage(format!("'{url}' is no URL, such as {example}"))),
+            _ => Err(CliError::Usage(format!("'{url}' is not a URL, such as {example}"))),
         }
     }
 }
@@ -67,7 +67,7 @@ pub(crate) fn why(error: &ureq::Error, wait: Duration) -> String {
         ureq::Error::Timeout(_) => format!("no answer within {} ms", wait.as_millis()),
         ureq::Error::HostNotFound => UNKNOWN.to_owned(),
         ureq::Error::Io(error) => match error.kind() {
-            ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            ErrorKind::ConnectionRefused => "connection refused".to_owned(),
             ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::UnexpectedEof => {
                 format!("the connection was closed without an answer ({error})")
             }

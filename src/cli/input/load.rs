@@ -23,7 +23,7 @@ pub(crate) fn only(path: &str, mut documents: Vec<Document>) -> Result<Document,
         (Some(document), 0) => Ok(document),
         (_, more) => {
             let many = more.saturating_add(1);
-            Err(CliError::Usage(format!("{path} holds {many} configs: name one, as {path}#1")))
+            Err(CliError::Usage(format!("{path} contains {many} configs: choose one, such as {path}#1")))
         }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn within(file: &str, text: &str) -> Result<Vec<Document>, ReadError>
         }
     }
     if found.is_empty() {
-        return Err(ReadError::Unfit(format!("{file} holds no config of Tidegate")));
+        return Err(ReadError::Unfit(format!("{file} contains no config of Tidegate")));
     }
     Ok(found)
 }

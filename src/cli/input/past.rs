@@ -31,7 +31,7 @@ impl<'h> KeyHistory<'h> {
         let revision = history.revisions.iter().skip(from).find(|revision| gone(self, revision))?;
         let Revision { subject, author, .. } = revision;
         let (date, id) = (time::text(revision.date), revision.short());
-        Some(format!("was in use, and removed at {date} by {author} in {id}, {subject:?}"))
+        Some(format!("was in use until {date}, when {author} removed it in {id}, {subject:?}"))
     }
 
     fn has(&mut self, text: Option<&str>, key: &str) -> bool {

@@ -12,14 +12,14 @@ use tidegate_analysis::request::{Given, RequestSpec, http_file};
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "The request")]
 pub(crate) struct RequestArgs {
-    /// A request as text, as it goes over HTTP/1.1, or several with a line of ### between them; the other options are
+    /// A file with a request as HTTP/1.1 text, or several with a line of ### between them; the other options are
     /// added to each
     #[arg(long, value_name = "FILE")]
     request: Vec<String>,
-    /// A header, as often as you like
+    /// A header; may be repeated
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<String>,
-    /// A cookie, as often as you like
+    /// A cookie; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     cookie: Vec<String>,
     /// The path, with the query
@@ -31,7 +31,7 @@ pub(crate) struct RequestArgs {
     /// The method
     #[arg(long, short = 'X')]
     method: Option<String>,
-    /// A verified claim, as often as you like
+    /// A verified claim; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     claim: Vec<String>,
     /// All verified claims, as the payload of a token
@@ -71,7 +71,7 @@ impl RequestArgs {
             (Some(spec), 0) => Ok(spec),
             (_, more) => {
                 let many = more.saturating_add(1);
-                Err(CliError::Usage(format!("--request gives {many} requests, and only one can be asked about here")))
+                Err(CliError::Usage(format!("--request has {many} requests, and this command takes one")))
             }
         }
     }
@@ -117,7 +117,7 @@ impl RequestArgs {
         }
         if let Some(claims) = &self.claims {
             let parsed =
-                serde_json::from_str(claims).map_err(|error| format!("--claims is no JSON object: {error}"))?;
+                serde_json::from_str(claims).map_err(|error| format!("--claims is not a JSON object: {error}"))?;
             spec.claims = parsed;
         }
         for claim in &self.claim {

@@ -10,10 +10,10 @@ use tidegate_analysis::request::Identities;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "The users")]
 pub(crate) struct SampleArgs {
-    /// How many users to make up
+    /// How many users to generate
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     users: u32,
-    /// Identities to ask about instead, one a line; `-` is the standard input
+    /// A file of identities to use instead, one per line; `-` is the standard input
     #[arg(long, value_name = "FILE", conflicts_with = "users")]
     users_from: Option<String>,
 }
@@ -25,7 +25,7 @@ impl SampleArgs {
         let text = files::text(file)?;
         let ids: Arc<[Box<str>]> = text.lines().map(str::trim).filter(|id| !id.is_empty()).map(Box::from).collect();
         if ids.is_empty() {
-            return Err(CliError::Usage(format!("{file} holds no identity")));
+            return Err(CliError::Usage(format!("{file} contains no identity")));
         }
         Ok(Identities::Listed(ids))
     }

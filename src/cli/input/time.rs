@@ -10,7 +10,7 @@ use tidegate_engine::value::time::Timestamp;
 /// The time that is asked about.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(crate) struct When {
-    /// The time to decide at, such as 2026-12-01T09:00:00Z; now, if left out
+    /// The time to decide at, such as 2026-12-01T09:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse)]
     at: Option<Timestamp>,
 }

@@ -54,7 +54,7 @@ fn show_flag(difference: &Difference, screen: &mut Screen, margin: &str, flag: &
     show_callouts(screen, margin, callouts)?;
     match difference.moves.get(key) {
         Some(moves) => show_moves(screen, margin, moves),
-        None => Ok(screen.line(format!("{margin}  {}", paint(FAINT, "decides as before: nobody moves")))?),
+        None => Ok(screen.line(format!("{margin}  {}", paint(FAINT, "decides as before: no user moves")))?),
     }
 }
 
@@ -66,11 +66,11 @@ fn show_callouts(screen: &mut Screen, margin: &str, callouts: &[CallOut]) -> Res
 }
 
 fn show_moves(screen: &mut Screen, margin: &str, moves: &Moves) -> Result<(), CliError> {
-    let asked = paint(FAINT, format!("asked with {}", moves.request));
+    let asked = paint(FAINT, format!("request: {}", moves.request));
     let users = thousands(moves.users);
     let line = match (moves.decided, moves.moved) {
-        (false, _) => format!("not decided for this request on either side, so that nobody can be counted  {asked}"),
-        (true, 0) => format!("nobody moves, of {users}  {asked}"),
+        (false, _) => format!("neither side decides the flag for this request, so nobody can be counted  {asked}"),
+        (true, 0) => format!("none of {users} users move  {asked}"),
         (true, some) => format!("{} of {users} move, {}  {asked}", thousands(some), moves.share()),
     };
     screen.line(format!("{margin}  {line}"))?;

@@ -55,7 +55,7 @@ fn fit(top: &[String], middle: &[String], end: &[String], room: usize) -> Vec<St
         let shown = left.saturating_sub(1);
         lines.extend(middle.iter().take(shown).cloned());
         let more = count(middle.len().saturating_sub(shown), "more line");
-        lines.push(paint(FAINT, format!("{more}, for which the window is too low")));
+        lines.push(paint(FAINT, format!("{more}: the window is too small")));
     }
     lines.extend_from_slice(end);
     lines.truncate(room);

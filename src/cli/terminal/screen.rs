@@ -15,10 +15,10 @@ use super::table::Rows;
 /// How things are shown, for every command.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// What the output is for: people, or programs
+    /// Output for people (table) or for programs (json)
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     output: Format,
-    /// Whether to use colors; NO_COLOR in the environment turns `auto` off
+    /// When to use colors; NO_COLOR in the environment turns `auto` off
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     color: Color,
 }

@@ -16,7 +16,7 @@ use tidegate_analysis::words::number::count;
 use tidegate_engine::config::Node;
 use tidegate_engine::problem::Problems;
 
-/// Check a policy: names, stages, steps, freezes, owners; or write CODEOWNERS by it
+/// Check a policy for names, stages, steps, freezes and owners, or write CODEOWNERS from it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -25,13 +25,13 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Check a policy file itself; configs are held to it by `validate --policy`
+    /// Check a policy file itself; `validate --policy` checks configs against it
     Check(Check),
     /// Print CODEOWNERS lines: for each file, the approvers of all owners of its flags
     ///
-    /// CODEOWNERS knows files, not flags: a change of one flag asks the approvers of every owner in its file. Keep the
-    /// flags of a team in a file of their own to ask nobody else. Run it in the root of the repository: the files are
-    /// written as they are named.
+    /// CODEOWNERS works by file, not by flag: a change of one flag asks the approvers of every owner in its file. Keep
+    /// the flags of a team in a file of their own to ask nobody else. Run this in the root of the repository: paths are
+    /// written as they are given.
     Codeowners(Codeowners),
 }
 
@@ -48,7 +48,7 @@ struct Codeowners {
     /// The policy, YAML or JSON
     #[arg(value_name = "POLICY")]
     policy: String,
-    /// The configs, or what carries them
+    /// The configs, or manifests that contain them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
 }

@@ -23,38 +23,38 @@ use tidegate_engine::value::time::{Span, Timestamp};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = CODES)]
 pub(crate) struct Args {
-    /// The configs, or what carries them
+    /// The configs, or manifests that contain them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// The day to look from, such as 2027-03-01; today, if left out
+    /// The day to report for, such as 2027-03-01 [default: today]
     #[arg(long, value_name = "DATE", value_parser = time::parse)]
     today: Option<Timestamp>,
     /// How long a flag may be at 100 %, or killed, before it is reported
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = span)]
     finished_after: Span,
-    /// Take the shares that stages may have from a policy: see `tidegate policy`
+    /// Take the caps of the stages from a policy: see `tidegate policy`
     #[arg(long, value_name = "POLICY")]
     policy: Option<String>,
-    /// Write Markdown, grouped by owner, to be pasted into an issue
+    /// Write Markdown, grouped by owner, to paste into an issue
     #[arg(long)]
     markdown: bool,
 }
 
 const CODES: &str = "\
 Findings:
-  expired         its date to be gone by has come
-  finished        a release or experiment that gives everybody one and the same variant
-  never-matches   a rule that can take nobody: at 0 %, or with a condition that is never true
-  shadowed        a rule behind another that takes the same people, and as many
-  no-owner        nobody answers for the flag
-  no-expiry       a release or experiment without a date to be gone by
-  over-stage      more than its stage may have: experimental 10 %, trusted 50 %, stable 100 %
+  expired         its expiry date has passed
+  finished        a release or experiment that serves everybody the same variant
+  never-matches   a rule that takes nobody: at 0 %, or with a condition that is never true
+  shadowed        a rule after another one that takes the same users, and as many
+  no-owner        the flag has no owner
+  no-expiry       a release or experiment without an expiry date
+  over-stage      serves more users than its stage allows: experimental 10 %, trusted 50 %, stable 100 %
   killed-long     killed, and all dates in the flag are old
-  unused-segment  no rule speaks of the segment
+  unused-segment  no rule uses the segment
 Notes, which are no findings:
   expires-soon    within 14 days
-  over-stage      a step still to come is more than the stage may have
-  killed-long     killed, and no date in the flag says how long ago that may be
+  over-stage      a later step is more than the stage allows
+  killed-long     killed, and no date in the flag tells since when
 
 Exit code 1 when there are findings.";
 
@@ -70,7 +70,7 @@ struct Reported<'l> {
 
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     if args.markdown && screen.is_json() {
-        return Err(CliError::Usage("--markdown and --output json are two forms: ask for one".to_owned()));
+        return Err(CliError::Usage("--markdown cannot be used with --output json".to_owned()));
     }
     let policy = args.policy.as_ref().map(|path| policy::load(path, screen)).transpose()?;
     let caps = policy.map_or_else(Caps::default, |policy| policy.caps());

@@ -18,19 +18,19 @@ use tidegate_engine::plan::Plan;
 use tidegate_engine::problem::Problems;
 use tidegate_engine::value::time::Timestamp;
 
-/// Check configs, by themselves or inside of WasmPlugin, TrafficExtension, EnvoyFilter and Envoy's own files
+/// Check configs, in files of their own or inside WasmPlugin, TrafficExtension, EnvoyFilter and Envoy's files
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Files to check, YAML or JSON; `-` is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// Take warnings for errors, too
+    /// Treat warnings as errors
     #[arg(long)]
     deny_warnings: bool,
-    /// Hold the configs to a policy, too: see `tidegate policy`
+    /// Also check the configs against a policy: see `tidegate policy`
     #[arg(long, value_name = "POLICY")]
     policy: Option<String>,
-    /// The day on which the policy judges, such as 2027-03-01; today, if left out
+    /// The day to check the policy for, such as 2027-03-01 [default: today]
     #[arg(long, value_name = "DATE", value_parser = words::time::parse, requires = "policy")]
     today: Option<Timestamp>,
 }

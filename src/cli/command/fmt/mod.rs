@@ -27,20 +27,20 @@ use tidegate_analysis::source::tree::Tree;
 use tidegate_analysis::words::number::count;
 use tidegate_engine::config::Node;
 
-/// Write configs in their one canonical form; comments stay, and so does what is decided
+/// Format configs in their canonical form; comments and decisions stay the same
 ///
-/// Fields stand in the order of the reference, flags and segments in yours. Quotes stand where YAML needs them. Lists
-/// and maps in brackets stay so if they have no comments inside and fit into 100 columns. JSON stays JSON. A file that
-/// cannot be kept word for word is left as it is, and said to be. Configs inside of manifests are passed over.
+/// Fields are in the order of the reference, flags and segments in yours. Quotes are used where YAML needs them. Lists
+/// and maps in brackets stay so if they contain no comments and fit into 100 columns. JSON stays JSON. A file that
+/// cannot be rewritten without loss is reported and left as it is. Configs inside manifests are skipped.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Configs to format, YAML or JSON; `-` is the standard input, and goes to the output
+    /// Configs to format, YAML or JSON; `-` reads the standard input and writes to the output
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// Change nothing; show what would change, and exit with 1 if something would
+    /// Only show what would change, and exit with 1 if something would
     #[arg(long)]
     check: bool,
-    /// Write to the output, not to the file
+    /// Write to the standard output instead of the file
     #[arg(long, conflicts_with = "check")]
     stdout: bool,
 }
@@ -126,9 +126,9 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
 /// A file as it is, and as it should be.
 fn form(file: &str, screen: &mut Screen) -> Result<Done, CliError> {
     let mut documents = files::read(file)?;
-    let Some(document) = documents.pop() else { return Ok(Done::Passed("it holds no config")) };
+    let Some(document) = documents.pop() else { return Ok(Done::Passed("it contains no config")) };
     if !document.carrier.is_empty() {
-        return Ok(Done::Passed("a manifest carries the config: only files that are a config are formatted"));
+        return Ok(Done::Passed("the config is inside a manifest: only config files are formatted"));
     }
     let old = document.text.to_string();
     let is_json = document.wire == document.text.as_bytes();
@@ -147,7 +147,9 @@ fn form(file: &str, screen: &mut Screen) -> Result<Done, CliError> {
 }
 
 fn unlike(file: &str) -> CliError {
-    CliError::Broken(format!("{file}: would not be read as the same config; the file is left as it is"))
+    CliError::Broken(format!(
+        "{file}: the formatted text would not be read as the same config; the file is left as it is"
+    ))
 }
 
 fn node(document: &Document) -> Node {

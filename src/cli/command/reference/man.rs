@@ -23,7 +23,7 @@ Examples:
   tidegate man ~/.local/share/man/man1
 ")]
 pub(crate) struct Args {
-    /// The folder for all pages; it is made where it is not there
+    /// The folder for all pages; it is created if it is missing
     #[arg(value_name = "DIR")]
     folder: Option<String>,
 }

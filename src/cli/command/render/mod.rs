@@ -49,7 +49,7 @@ struct Istio {
     /// The config, YAML or JSON, by itself or in another manifest; `-` is the standard input
     #[arg(value_name = "FILE")]
     file: String,
-    /// What to write: Istio's short form, or the one with every safety that Envoy has
+    /// What to write: Istio's short form, or the long one with all of Envoy's safety options
     #[arg(long, value_enum, default_value_t = Kind::Wasmplugin)]
     kind: Kind,
     /// The name of the manifest
@@ -68,10 +68,10 @@ struct Istio {
     /// The digest of the module or its image: 64 hexadecimal digits
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     sha256: Option<String>,
-    /// Which requests are decided: those of a gateway, those that workloads send, or those that they get
+    /// Which requests are decided: those of a gateway, those that workloads send, or those that they receive
     #[arg(long, value_enum, default_value_t = Mode::Gateway)]
     mode: Mode,
-    /// What becomes of requests when the module cannot run [default: open for a WasmPlugin, reload for an EnvoyFilter]
+    /// What happens to requests when the module cannot run [default: open for a WasmPlugin, reload for an EnvoyFilter]
     #[arg(long, value_enum, value_name = "STRATEGY")]
     fail_strategy: Option<FailStrategy>,
 }
@@ -91,7 +91,7 @@ struct Envoy {
     /// Where Envoy finds the module
     #[arg(long, value_name = "PATH", default_value = "tidegate.wasm")]
     module: String,
-    /// What becomes of requests when the module cannot run
+    /// What happens to requests when the module cannot run
     #[arg(long, value_enum, value_name = "STRATEGY", default_value_t = FailStrategy::Reload)]
     fail_strategy: FailStrategy,
 }
@@ -117,9 +117,9 @@ enum Mode {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FailStrategy {
-    /// Start it again; requests fail meanwhile
+    /// Restart it; requests fail meanwhile
     Reload,
-    /// Go on without it: forged headers pass
+    /// Continue without it: forged headers pass
     Open,
     /// Refuse every request
     Close,
@@ -291,7 +291,7 @@ fn metadata(args: &Istio, manifest: &mut Node) -> Result<(), CliError> {
         (Some(namespace), _) => put(manifest, &["metadata", "namespace"], text(namespace)),
         (None, Mode::Gateway) => Ok(()),
         (None, Mode::Client | Mode::Server) => {
-            Err("only a gateway has a namespace of its own: say the workloads' with --namespace".to_owned().into())
+            Err("only a gateway has a default namespace: name that of the workloads with --namespace".to_owned().into())
         }
     }
 }
@@ -325,7 +325,7 @@ fn template(text: &str) -> Result<Node, CliError> {
 
 /// The manifests are part of the command, and tests render each of them: nobody meets this.
 fn missing(what: &str) -> CliError {
-    CliError::Broken(format!("the manifest that this command was built with has not {what}"))
+    CliError::Broken(format!("the manifest that this command was built with lacks {what}"))
 }
 
 /// What stands at a path of keys and places.

@@ -33,10 +33,10 @@ const PAIRS: usize = 10;
 /// Count who gets what: shares with their reasons, overlaps between flags, ramps over time
 ///
 /// Each user sends the request that the options describe, with the user's identity in the first source of each
-/// identity list. Guards are taken to be content: nothing is rolled back, and no step waits.
+/// identity list. Guards are assumed to be satisfied: nothing is rolled back, and no step waits.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The config, or what carries it
+    /// The config, or a manifest that contains it
     #[arg(value_name = "FILE")]
     file: String,
     /// Only these flags
@@ -44,10 +44,10 @@ pub(crate) struct Args {
     flag: Vec<String>,
     #[command(flatten)]
     when: When,
-    /// Follow the ramps for so long, such as 36h or 14d
+    /// Follow the ramps for this long, such as 36h or 14d
     #[arg(long, value_name = "TIME", value_parser = over)]
     over: Option<Span>,
-    /// Draw the ramps into this file, too, as SVG
+    /// Also draw the ramps into this file, as SVG
     #[arg(long, value_name = "FILE", requires = "over")]
     svg: Option<String>,
     #[command(flatten)]
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     let simulated = Simulated { plan: &plan, ids: &ids, at, tally, passed, course };
     if let (Some(file), Some(course)) = (&args.svg, &simulated.course) {
         if course.ramps.is_empty() {
-            return Err(CliError::Usage(format!("--svg {file}: no flag that is decided has a ramp")));
+            return Err(CliError::Usage(format!("--svg {file}: no decided flag has a ramp")));
         }
         let picture = picture::svg(course)?;
         fs::write(file, picture).map_err(|error| format!("cannot write {file}: {error}"))?;
@@ -171,7 +171,7 @@ impl Simulated<'_> {
             screen.table(&rows)?;
         }
         for (key, part) in &self.passed {
-            let why = format!("not decided: the {part} is none of its match");
+            let why = format!("not decided: the {part} does not match");
             screen.line(format!("{}  {}", paint(MAIN, key), paint(FAINT, why)))?;
         }
         self.show_pairs(screen)?;
@@ -188,7 +188,7 @@ impl Simulated<'_> {
             return Ok(());
         }
         screen.line("")?;
-        let mut rows = Rows::new(&["off the baseline of both", "", ">users", ">by chance", ">", ""]);
+        let mut rows = Rows::new(&["off the baseline in both", "", ">users", ">by chance", ">", ""]);
         for (one, two, pair) in pairs.iter().take(telling.min(PAIRS)) {
             let odd = if pair.is_odd(pairs.len()) {
                 paint(ODD, "not by chance: do they share a salt or an audience?")
@@ -264,7 +264,7 @@ fn counted(variant: &str, count: u64, of: u64, reasons: Option<Map<String, Value
 fn show_course(course: &Course, screen: &mut Screen) -> Result<(), CliError> {
     if course.ramps.is_empty() {
         screen.line("")?;
-        screen.line(paint(FAINT, "no flag that is decided has a ramp: nothing changes with time"))?;
+        screen.line(paint(FAINT, "no decided flag has a ramp: nothing changes over time"))?;
     }
     for ramp in &course.ramps {
         for (name, lines) in chart::draw(course, ramp) {

@@ -22,14 +22,14 @@ use tidegate_engine::value::time::Timestamp;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "The matrix")]
 pub(crate) struct Choices {
-    /// Instead of running cases, list requests under this config that show each pair of variants of two flags; as
-    /// JSON, they are a file of cases
+    /// Instead of running cases, list requests that show each pair of variants of two flags of this config; with
+    /// --output json the list is a case file
     #[arg(long, value_name = "CONFIG", conflicts_with_all = ["files", "only"])]
     matrix: Option<String>,
-    /// How many users to look among
+    /// How many generated users to search
     #[arg(long, value_name = "N", conflicts_with = "files", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     users: u32,
-    /// The time to decide at, such as 2026-12-01T09:00:00Z; now, if left out
+    /// The time to decide at, such as 2026-12-01T09:00:00Z [default: now]
     #[arg(long, value_name = "TIME", conflicts_with = "files", value_parser = time::parse)]
     at: Option<Timestamp>,
 }

@@ -20,10 +20,10 @@ use tidegate_analysis::words::number::count;
 #[derive(Debug, clap::Args)]
 #[command(after_help = CASES)]
 pub(crate) struct Args {
-    /// Files of cases, YAML or JSON; `-` is the standard input
+    /// Case files, YAML or JSON; `-` is the standard input
     #[arg(value_name = "CASES", required_unless_present = "matrix")]
     files: Vec<String>,
-    /// Only cases whose names have this text inside
+    /// Run only cases whose names contain this text
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 }
 
 const CASES: &str = "\
-A file of cases:
+A case file:
   file: shop.yaml                  # the config, from where this file stands; or itself, as config:
   cases:
     - name: gold customers see the new checkout
@@ -39,11 +39,11 @@ A file of cases:
       request: {method: POST, path: /api/pay, headers: {x-user-id: ana, x-plan: gold}}
       expect:
         flags: {checkout: v2 split, new-nav: \"on\", export: null}   # null: not decided
-        upstream: {x-upstream-version: v2, x-flag-export: null}    # null: not there
+        upstream: {x-upstream-version: v2, x-flag-export: null}    # null: absent
         response: {\":status\": \"200\"}
 
 A request may have method, host, path, headers, claims, token, peer, address and proxy. Instead of
-flags, decide names all flags that are decided. Text is bytes: \"\\xFF\" is one.";
+flags, decide lists all flags that are decided. Text is bytes: \"\\xFF\" is one.";
 
 /// What became of the cases of one file.
 struct Ran<'a> {
@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         all.push(ran);
     }
     if let Some(text) = args.only.as_ref().filter(|_| all.iter().all(|ran| ran.run == 0 && !ran.is_broken())) {
-        return Err(CliError::Usage(format!("no case has {text:?} in its name")));
+        return Err(CliError::Usage(format!("no case name contains {text:?}")));
     }
     let found = Found::when(all.iter().any(|ran| !ran.failed.is_empty() || ran.is_broken()));
     if screen.is_json() {
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         let (run, failed) = (sum(|ran| ran.run), sum(|ran| ran.failed.len()));
         if all.len() > 1 || failed > 0 {
             let passed = run.saturating_sub(failed);
-            screen.line(format!("{passed} of {} as expected", count(run, "case")))?;
+            screen.line(format!("{passed} of {} passed", count(run, "case")))?;
         }
     }
     Ok(found)
@@ -151,7 +151,7 @@ fn check(suite: &Suite, case: &Case) -> Option<Failure> {
 fn reasons(explained: &Explanation, key: &str, of_header: bool) -> Vec<String> {
     let mut lines = explained.reasons(key);
     if of_header {
-        lines.insert(0, format!("the header is of {key}"));
+        lines.insert(0, format!("the header belongs to {key}"));
     }
     lines
 }
@@ -187,7 +187,7 @@ impl Ran<'_> {
         }
         if self.read.timelines > 0 {
             let skipped = count(self.read.timelines, "timeline");
-            screen.line(format!("{} {file}: {skipped}, which only a live filter shows", paint(ODD, "skipped")))?;
+            screen.line(format!("{} {file}: {skipped}: they need a running filter", paint(ODD, "skipped")))?;
         }
         failed.iter().try_for_each(|failure| failure.show(file, screen))
     }
@@ -216,7 +216,7 @@ impl Failure {
             screen.line(format!("  {part} {}", paint(MAIN, name)))?;
             let absent = match *part {
                 "decide" | "flags" => "not decided",
-                _ => "not there",
+                _ => "absent",
             };
             let mut side = |style, sign: &str, values: &[String]| {
                 let gone = [paint(FAINT, absent)];

@@ -1,4 +1,4 @@
-//! `tidegate watch`: how flags do in running proxies, by the statistics of their Envoys, now and as it changes.
+//! `tidegate watch`: shows flags in running proxies, from the statistics of their Envoys, now and as they change.
 //!
 //! `stats` reads what one Envoy says, `course` compares looks, `view` shows one. Asks the admin interface for its
 //! statistics and for nothing else: never changes a proxy.
@@ -28,40 +28,40 @@ use view::Block;
 /// How many events stay on a terminal.
 const EVENTS: usize = 8;
 
-/// Show how the variants of each flag do in running proxies: share, rate, errors, latency, standing, and what happens
+/// Watch flags in running proxies: share, rate, errors and latency of each variant, guards, events
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Share: among the decisions for the flag. Errors: answers of 5xx, and those that never came.
-Latency: of the last five seconds, as often as Envoy sums up its times; with --total, of all time.
-In a terminal the view is drawn anew at each look, until Ctrl-C; elsewhere looks follow one another.
-With --output json each look is one line; with --once the one document.
-Exit code: 1 where, at the last look, a flag is rolled back, a push was refused or an Envoy silent.")]
+Share: of the decisions for the flag. Errors: 5xx responses, and responses that never came.
+Latency: over the last five seconds, which is how often Envoy updates it; with --total, since the start.
+In a terminal the view is redrawn until Ctrl-C; elsewhere one look is printed after the other.
+With --output json each look is one line; with --once there is one document.
+Exit code: 1 if at the last look a flag is rolled back, a config was refused or an Envoy is silent.")]
 pub(crate) struct Args {
-    /// The admin interfaces of Envoys, such as http://localhost:9901; what several count is added up
+    /// The admin interfaces of Envoys, such as http://localhost:9901; their counts are added up
     #[arg(value_name = "URL", required = true)]
     urls: Vec<String>,
-    /// Look twice, an interval apart, show what happened between, and end
+    /// Look twice, one interval apart, show what happened in between, and exit
     #[arg(long, conflicts_with = "count")]
     once: bool,
-    /// Show what was counted since the Envoys have started; with --once one look is enough
+    /// Show the counts since the Envoys started; with --once one look is enough
     #[arg(long)]
     total: bool,
-    /// Show this flag only, as often as you like
+    /// Show only this flag; may be repeated
     #[arg(long, value_name = "KEY")]
     flag: Vec<String>,
     /// How long to wait between looks
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
     interval: Span,
-    /// Over how long to count shares, rates and errors
+    /// The time over which to count shares, rates and errors
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = window)]
     window: Span,
-    /// End after so many looks
+    /// Exit after this many looks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// How long to wait for an answer
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span)]
     timeout: Span,
-    /// Take any certificate for good
+    /// Accept any certificate
     #[arg(long, short = 'k')]
     insecure: bool,
 }
@@ -114,7 +114,7 @@ fn known(args: &Args, course: &Course) -> Result<(), CliError> {
     let keys = course.keys();
     let Some(flag) = args.flag.iter().find(|flag| !keys.contains(flag.as_str())) else { return Ok(()) };
     let meant = nearest(flag, keys.iter().copied()).map(|name| format!("; did you mean '{name}'?"));
-    Err(format!("nothing is counted of a flag '{flag}' there{}", meant.unwrap_or_default()).into())
+    Err(format!("there are no metrics of a flag '{flag}'{}", meant.unwrap_or_default()).into())
 }
 
 /// Who is asked, and how.
@@ -125,14 +125,14 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Takes a look at all proxies at once; where it must be at all, one that says nothing is the end.
+    /// Asks all proxies at once. If all must answer, a silent one is an error.
     fn look(&self, course: &mut Course, all: bool) -> Result<(), CliError> {
         let wait = duration(self.args.timeout);
         let (begun, at) = (clock(), now());
         let said: Vec<Result<Stats, String>> = thread::scope(|scope| {
             let asked: Vec<_> =
                 self.sources.iter().map(|source| scope.spawn(|| source.ask(&self.agent, wait))).collect();
-            let lost = |_| Err("the look was given up".to_owned());
+            let lost = |_| Err("the request was aborted".to_owned());
             asked.into_iter().map(|one| one.join().unwrap_or_else(lost)).collect()
         });
         if all {
@@ -147,7 +147,7 @@ impl Watch<'_> {
     }
 }
 
-/// What is shown by now.
+/// What has been shown so far.
 struct Shown {
     live: Option<Live>,
     /// Whether it is one document, or a line each time.

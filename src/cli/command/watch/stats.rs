@@ -43,7 +43,7 @@ impl Source {
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(LONGEST).read_to_vec().map_err(|error| why(&error, wait))?;
         let page: Option<Page> = Some(status).filter(|status| *status == 200).and_then(|_| read(&body));
-        let page = page.ok_or_else(|| format!("what answers is no admin interface of Envoy (status {status})"))?;
+        let page = page.ok_or_else(|| format!("this is not the admin interface of an Envoy (status {status})"))?;
         let said = Stats::of(&page);
         if said.configs.is_empty() {
             return Err("this Envoy has no metrics of Tidegate: no filter is loaded, or its stats_config leaves out \

@@ -21,12 +21,12 @@ use tidegate_engine::value::time::Timestamp;
 /// The plugin whose name is not said.
 const USUAL: &str = "tidegate";
 
-/// From how many errors in a thousand answers on they are no trifle.
+/// From how many errors in a thousand responses on they are painted.
 const MANY: u64 = 50;
 
 /// The columns, wide enough to stay where they are while numbers grow.
 const HEAD: [&str; 6] = ["                ", "> share", ">   req/s", ">errors", ">     p50", ">     p99"];
-/// Those of all time, of which there is no rate.
+/// The columns of totals, which have no rate.
 const ALL: [&str; 6] = ["                ", "> share", ">requests", ">errors", ">     p50", ">     p99"];
 
 /// A look, as lines.
@@ -114,7 +114,7 @@ fn of_plugin(plugin: &str) -> String {
 /// The flags, with their variants in one table.
 fn flags(look: &Look<'_>) -> Vec<String> {
     if look.flags.is_empty() {
-        return vec![paint(FAINT, "no flag has a rule that draws, or was decided")];
+        return vec![paint(FAINT, "no flag was decided yet, or has a rule with a share")];
     }
     let mut rows = Rows::new(if look.span.is_some() { &HEAD } else { &ALL });
     for flag in look.flags.values() {
@@ -200,7 +200,7 @@ pub(crate) fn event(event: &Event, several: bool) -> String {
             format!("{plugin}{}: {} -> {}", paint(MAIN, flag), phase(*from), paint(style(*to), phase(*to)))
         }
         Change::RolledBack { flag } => {
-            format!("{plugin}{}: {}, for less than a look", paint(MAIN, flag), paint(BAD, "rolled back"))
+            format!("{plugin}{}: {}, and back between two looks", paint(MAIN, flag), paint(BAD, "rolled back"))
         }
         Change::Revision { from, to } => format!("{plugin}revision {from} -> {}", paint(MAIN, to)),
         Change::Refused { problems } => {
@@ -209,7 +209,7 @@ pub(crate) fn event(event: &Event, several: bool) -> String {
         }
         Change::Silent(why) => format!("{}: {why}", paint(BAD, "silent")),
         Change::Back => "answers again".to_owned(),
-        Change::Restarted => "all counts began anew".to_owned(),
+        Change::Restarted => "all counts were reset".to_owned(),
     };
     let at = if several { format!("  {}", paint(FAINT, &event.url)) } else { String::new() };
     format!("{}  {what}{at}", clock(event.at))
