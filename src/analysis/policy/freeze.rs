@@ -4,15 +4,30 @@
 
 use core::fmt;
 
-use crate::words::time;
+use time::format_description::FormatItem;
+use time::macros::format_description;
+use time::{OffsetDateTime, Time, UtcOffset, Weekday};
+
+use crate::words;
 use tidegate_engine::config::Kind;
 use tidegate_engine::problem::{Quoted, Wrong};
 use tidegate_engine::value::time::Timestamp;
 
-const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-const DAY: i64 = 1_440;
-const WEEK: i64 = 10_080;
-const MINUTE: i64 = 60_000;
+const DAYS: [(&str, Weekday); 7] = [
+    ("Mon", Weekday::Monday),
+    ("Tue", Weekday::Tuesday),
+    ("Wed", Weekday::Wednesday),
+    ("Thu", Weekday::Thursday),
+    ("Fri", Weekday::Friday),
+    ("Sat", Weekday::Saturday),
+    ("Sun", Weekday::Sunday),
+];
+
+/// `16:00`
+const CLOCK: &[FormatItem<'_>] = format_description!("[hour]:[minute]");
+
+/// `+01:00`
+const OFFSET: &[FormatItem<'_>] = format_description!("[offset_hour sign:mandatory]:[offset_minute]");
 
 /// Time in which nothing changes.
 #[derive(Debug)]
@@ -28,13 +43,16 @@ enum Window {
     Weekly(Weekly, Weekly, Offset),
 }
 
-/// A minute of the week, from Monday on.
+/// A time of the week, from Monday on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Weekly(i64);
+pub struct Weekly {
+    days_from_monday: u8,
+    time: Time,
+}
 
-/// Minutes that clocks are ahead of UTC.
+/// How far clocks are ahead of UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offset(i64);
+pub struct Offset(UtcOffset);
 
 impl Freeze {
     pub fn once(from: Timestamp, to: Timestamp, reason: Box<str>, types: Vec<Kind>) -> Self {
@@ -50,7 +68,7 @@ impl Freeze {
         let inside = match self.window {
             Window::Once(from, to) => from <= at && at < to,
             Window::Weekly(from, to, offset) => {
-                let now = offset.minute(at);
+                let Some(now) = offset.time_of_week(at) else { return false };
                 if from < to { from <= now && now < to } else { from <= now || now < to }
             }
         };
@@ -62,7 +80,7 @@ impl fmt::Display for Freeze {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = Quoted(&self.reason);
         match self.window {
-            Window::Once(from, to) => write!(f, "{reason}, {} to {}", time::text(from), time::text(to)),
+            Window::Once(from, to) => write!(f, "{reason}, {} to {}", words::time::text(from), words::time::text(to)),
             Window::Weekly(from, to, offset) => write!(f, "{reason}, {from} to {to} {offset}"),
         }
     }
@@ -73,62 +91,46 @@ impl Weekly {
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         let due = || Wrong::from("must be a day and a time of the week, such as \"Fri 16:00\"");
         let (day, time) = text.split_once(' ').ok_or_else(due)?;
-        let day = DAYS.iter().position(|name| *name == day).ok_or_else(due)?;
-        let day = i64::try_from(day).map_err(|_| due())?;
-        let minutes = clock(time).ok_or_else(due)?;
-        Ok(Self(day.saturating_mul(DAY).saturating_add(minutes)))
+        let (_, day) = DAYS.iter().find(|(name, _)| *name == day).ok_or_else(due)?;
+        let time = Time::parse(time, CLOCK).map_err(|_| due())?;
+        Ok(Self { days_from_monday: day.number_days_from_monday(), time })
     }
 }
 
 impl fmt::Display for Weekly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let day = usize::try_from(self.0.div_euclid(DAY)).ok().and_then(|day| DAYS.get(day)).unwrap_or(&"");
-        let minutes = self.0.rem_euclid(DAY);
-        write!(f, "{day} {:02}:{:02}", minutes.div_euclid(60), minutes.rem_euclid(60))
+        let day = DAYS.get(usize::from(self.days_from_monday)).map_or("", |(name, _)| name);
+        write!(f, "{day} {:02}:{:02}", self.time.hour(), self.time.minute())
     }
 }
 
 impl Offset {
-    pub const UTC: Self = Self(0);
+    pub const UTC: Self = Self(UtcOffset::UTC);
 
     /// Reads `Z` or `+01:00`.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
-        let minutes = match (text, text.strip_prefix('+'), text.strip_prefix('-')) {
-            ("Z", _, _) => Some(0),
-            (_, Some(ahead), _) => clock(ahead),
-            (_, _, Some(behind)) => clock(behind).map(i64::saturating_neg),
-            _ => None,
-        };
-        minutes.map(Self).ok_or_else(|| "must be Z, or an offset such as \"+01:00\"".into())
+        let offset = if text == "Z" { Ok(UtcOffset::UTC) } else { UtcOffset::parse(text, OFFSET) };
+        // The library takes a day and an hour, which no clock is ahead.
+        let offset = offset.ok().filter(|offset| offset.whole_hours().abs() < 24);
+        offset.map(Self).ok_or_else(|| "must be Z, or an offset such as \"+01:00\"".into())
     }
 
-    /// The minute of the week that clocks with this offset show.
-    fn minute(self, at: Timestamp) -> Weekly {
-        // The epoch was a Thursday.
-        let since_monday = at.millis().div_euclid(MINUTE).saturating_add(self.0).saturating_add(DAY.saturating_mul(3));
-        Weekly(since_monday.rem_euclid(WEEK))
+    /// The time of the week that clocks with this offset show; none past the years that have a calendar.
+    fn time_of_week(self, at: Timestamp) -> Option<Weekly> {
+        let utc = OffsetDateTime::from_unix_timestamp(at.millis().div_euclid(1_000)).ok()?;
+        let local = utc.checked_to_offset(self.0)?;
+        Some(Weekly { days_from_monday: local.weekday().number_days_from_monday(), time: local.time() })
     }
 }
 
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sign, minutes) = (if self.0 < 0 { '-' } else { '+' }, self.0.saturating_abs());
-        if minutes == 0 {
-            f.write_str("UTC")
-        } else {
-            write!(f, "{sign}{:02}:{:02}", minutes.div_euclid(60), minutes.rem_euclid(60))
+        if self.0.is_utc() {
+            return f.write_str("UTC");
         }
+        let text = self.0.format(OFFSET).map_err(|_| fmt::Error)?;
+        f.write_str(&text)
     }
-}
-
-/// Minutes of `16:00`.
-fn clock(text: &str) -> Option<i64> {
-    let (hours, minutes) = text.split_once(':')?;
-    let part = |text: &str, most: i64| -> Option<i64> {
-        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse().ok().filter(|number| digits && *number < most)
-    };
-    Some(part(hours, 24)?.saturating_mul(60).saturating_add(part(minutes, 60)?))
 }
 
 #[cfg(test)]
