@@ -134,8 +134,7 @@ fn a_proxy_that_runs_another_config_differs() {
     let raised = with(|flags| flags["checkout"]["rules"][0]["percent"] = json!(100));
     assert!(raised.contains(&"checkout: the proxy says v1 (default), the config v2 (static)".to_owned()), "{raised:?}");
     let salted = with(|flags| flags["search"]["salt"] = json!("next"));
-    let another =
-        "search: old (default) in both, but by another draw: the salt or the identity differs";
+    let another = "search: old (default) in both, but by another draw: the salt or the identity differs";
     assert!(salted.contains(&another.to_owned()) && salted.iter().all(|one| one.starts_with("search: ")), "{salted:?}");
     let added = with(|flags| flags["more"] = json!({}));
     assert_eq!(added, ["more: the proxy says not decided, the config off (static)"]);

@@ -212,7 +212,7 @@ impl FlagDebt<'_> {
         let (cap, name) = (self.measure.caps.of(stage_is), words::stage(stage_is));
         let now = everybody(self.config, self.flag, self.measure.today);
         if now > cap {
-            let message = format!("is {name}, and serves {now} of all users: at most {cap} is allowed");
+            let message = format!("is {name}, and serves {now} of all users: the limit is {cap}");
             return Some(self.at(Severity::Warning, "over-stage", "stage", message));
         }
         let later = times(self.flag, self.measure.today);
@@ -220,8 +220,7 @@ impl FlagDebt<'_> {
             let share = everybody(self.config, self.flag, at);
             (share > cap).then_some((at, share))
         })?;
-        let message =
-            format!("is {name}, and will serve {over} of all users on {}: at most {cap} is allowed", time::day(at));
+        let message = format!("is {name}, and will serve {over} of all users on {}: the limit is {cap}", time::day(at));
         Some(self.at(Severity::Note, "over-stage", "stage", message))
     }
 
@@ -237,7 +236,7 @@ impl FlagDebt<'_> {
             let before = self.flag.rules.iter().zip(&idle).take(place);
             let mut working = before.enumerate().filter(|(_, (_, idle))| idle.is_none());
             if let Some((first, (other, _))) = working.find(|(_, (other, _))| self.shadows(other, rule)) {
-                let number = first.saturating_add(1);
+                let number = first + 1;
                 let message = match (&other.when, &other.exposure) {
                     (None, Exposure::Fixed(Ppm::FULL)) => format!("is never reached: rule {number} takes everybody"),
                     _ => format!("takes nobody: rule {number} before it takes the same users, and as many"),

@@ -168,7 +168,7 @@ impl<'c> FlagReview<'c> {
         let life = u64::try_from(expires.millis().saturating_sub(from.millis())).unwrap_or_default();
         (life > longest.millis()).then(|| {
             let after = if self.flag.created.is_some() { "after" } else { "from" };
-            let message = format!("is {} {after} {word}: at most {most} is allowed", length(life));
+            let message = format!("is {} {after} {word}: the limit is {most}", length(life));
             self.at("policy/life", "expires", message)
         })
     }
@@ -183,7 +183,7 @@ impl<'c> FlagReview<'c> {
         })?;
         let when = if at == self.now { String::new() } else { format!(" from {} on", time::text(at)) };
         let message = format!(
-            "is {}, and serves {over} of all users another variant than the baseline{when}: at most {cap} is allowed",
+            "is {}, and serves {over} of all users another variant than the baseline{when}: the limit is {cap}",
             words::stage(stage_is)
         );
         Some(self.at("policy/stage", "stage", message))
@@ -204,7 +204,7 @@ impl<'c> FlagReview<'c> {
                 let field = |name: &str| format!("rules[{place}].steps[{number}].{name}");
                 if let Some(most) = self.policy.largest_step.filter(|most| above(is, was) > *most) {
                     let rise = points(above(is, was));
-                    let message = format!("rises by {rise}, from {was} to {is}: at most {} is allowed", points(most));
+                    let message = format!("rises by {rise}, from {was} to {is}: the limit is {}", points(most));
                     found.push(self.at("policy/step", &field("percent"), message));
                 }
                 if let Some(freeze) = self.freeze(*at) {
@@ -234,13 +234,13 @@ impl<'c> FlagReview<'c> {
         if rise > most {
             let (rise, most) = (points(rise), points(most));
             let message = match before {
-                None => format!("starts at {is} of all users: at most {most} is allowed"),
+                None => format!("starts at {is} of all users: the limit is {most}"),
                 Some(_) if anew => {
                     format!(
-                        "assigns every user anew, and serves {is} of all users another variant than the baseline: at most {most} is allowed"
+                        "assigns every user anew, and serves {is} of all users another variant than the baseline: the limit is {most}"
                     )
                 }
-                Some(_) => format!("rises by {rise} of all users, from {was} to {is}: at most {most} is allowed"),
+                Some(_) => format!("rises by {rise} of all users, from {was} to {is}: the limit is {most}"),
             };
             found.push(self.whole("policy/step", message));
         }
@@ -254,7 +254,7 @@ impl<'c> FlagReview<'c> {
             let is = away(self.flag, &rule.serve, rule.exposure.share_at(self.now));
             if above(is, was) > most {
                 let (rise, most) = (points(above(is, was)), points(most));
-                let message = format!("rises by {rise}, from {was} to {is}: at most {most} is allowed");
+                let message = format!("rises by {rise}, from {was} to {is}: the limit is {most}");
                 found.push(self.at("policy/step", &format!("rules[{place}]"), message));
             }
         }
@@ -350,14 +350,14 @@ mod tests {
         assert_eq!(change("2026-12-01", &at(10), &at(35)), none);
         assert_eq!(change("2026-12-01", &at(90), &at(1)), none);
         let due = [
-            "policy/step flags.a: rises by 26 percent points of everybody, from 10% to 36%: the most is 25 percent points",
+            "policy/step flags.a: rises by 26 percentage points of all users, from 10% to 36%: the limit is 25 percentage points",
         ];
         assert_eq!(change("2026-12-01", &at(10), &at(36)), due);
-        let due = ["policy/step flags.a: begins at 50% of everybody: the most is 25 percent points"];
+        let due = ["policy/step flags.a: starts at 50% of all users: the limit is 25 percentage points"];
         assert_eq!(change("2026-12-01", &json!({}), &at(50)), due);
         let salted = json!({"a": {"salt": "b", "rules": [{"percent": 50, "serve": "on"}]}});
         let due = [
-            "policy/step flags.a: draws anew, and gives something new to 50% of everybody: the most is 25 percent points",
+            "policy/step flags.a: assigns every user anew, and serves 50% of all users another variant than the baseline: the limit is 25 percentage points",
         ];
         assert_eq!(change("2026-12-01", &at(50), &salted), due);
         let killed = json!({"a": {"kill": true, "rules": [{"percent": 50, "serve": "on"}]}});
@@ -366,7 +366,7 @@ mod tests {
         let beta = |percent: u32| rules(&json!([{"when": {"segment": "beta"}, "percent": percent, "serve": "on"}]));
         assert_eq!(change("2026-12-01", &json!({}), &beta(100)), none, "who is named is no share");
         let due = [
-            "policy/step flags.a.rules[0]: rises by 75 percent points, from 25% to 100%: the most is 25 percent points",
+            "policy/step flags.a.rules[0]: rises by 75 percentage points, from 25% to 100%: the limit is 25 percentage points",
         ];
         assert_eq!(change("2026-12-01", &beta(25), &beta(100)), due);
         let half = rules(
@@ -397,7 +397,7 @@ mod tests {
             (killed, at(10), frozen("changes")),
             (gone_on, rules(&json!([])), frozen("changes")),
             (json!({}), at(1), frozen("is new")),
-            (at(1), json!({}), frozen("is taken out")),
+            (at(1), json!({}), frozen("is removed")),
         ] {
             assert_eq!(change("2026-12-24", &old, &new), due, "{old} to {new}");
             assert_eq!(change("2027-01-04", &old, &new), none, "the freeze is over: {old} to {new}");

@@ -158,7 +158,7 @@ fn findings(args: &Args, difference: &Difference, against: &[lint::Finding]) -> 
     });
     let over = difference.moves.iter().filter_map(|(key, moves)| {
         let most = args.max_moved.filter(|most| moves.exceeds(*most))?;
-        let why = format!("{key} moves {}, and at most {most} is allowed", moves.share());
+        let why = format!("{key} moves {}: the limit is {most}", moves.share());
         Some(Finding { code: "max-moved", flag: Some(key.to_string()), why })
     });
     let against = against.iter().map(|one| Finding {
