@@ -217,7 +217,7 @@ impl Witness for Transcript<'_> {
             Turn::Taken { share, .. } => ("taken", format!("the rule takes {share}")),
         };
         let taken = matches!(turn, Turn::Taken { .. });
-        let number = place.saturating_add(1);
+        let number = place + 1;
         lines.push(RuleExplanation { number, when: when.map(words::condition), verdict, taken, why, tests });
     }
 }

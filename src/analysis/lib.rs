@@ -16,7 +16,7 @@
 )]
 #![allow(
     clippy::arithmetic_side_effects,
-    reason = "sums of what fits into memory: where one overflows, a stop is better than a wrong answer"
+    reason = "sums of what fits into memory; overflow is checked in every profile, and stops the command"
 )]
 
 pub mod case;

@@ -8,7 +8,7 @@
 #![allow(clippy::doc_markdown, reason = "the docs of options are their help, which is shown as it is written")]
 #![allow(
     clippy::arithmetic_side_effects,
-    reason = "sums of what fits into memory: where one overflows, a stop is better than a wrong answer"
+    reason = "sums of what fits into memory; overflow is checked in every profile, and stops the command"
 )]
 
 mod command;

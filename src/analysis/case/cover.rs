@@ -77,7 +77,7 @@ impl Shown {
         let mut starts = Vec::new();
         for flag in plan.flags() {
             starts.push(size);
-            size = size.saturating_add(flag.variants.len());
+            size += flag.variants.len();
         }
         Self { starts, size, counts: vec![0; size.saturating_mul(size)] }
     }
@@ -108,7 +108,7 @@ impl Shown {
 }
 
 fn pairs(cells: &[Cell]) -> impl Iterator<Item = (Cell, Cell)> {
-    let rest = |place: usize| cells.iter().skip(place.saturating_add(1));
+    let rest = |place: usize| cells.iter().skip(place + 1);
     cells.iter().enumerate().flat_map(move |(place, one)| rest(place).map(move |other| (*one, *other)))
 }
 
@@ -153,7 +153,7 @@ pub fn cover(loaded: &Loaded, now: Timestamp, users: u32) -> Cover {
         }
         match finder.pair(one, other, &cells, &shown) {
             Ok(row) => {
-                shown.note(&row, |times| times.saturating_add(1));
+                shown.note(&row, |times| times + 1);
                 cover.rows.push(row);
             }
             Err(why) => cover.gaps.push(Gap { one, other: Some(other), why }),
@@ -418,7 +418,7 @@ impl<'l> Finder<'l> {
                     best = Some((new, Row { spec: spec.clone(), cells }));
                     last = place;
                 }
-                fits = fits.saturating_add(1);
+                fits += 1;
             }
             // Where nothing is drawn, everybody gets the same.
             draws |= can;

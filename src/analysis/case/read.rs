@@ -55,7 +55,7 @@ pub fn within(file: &str, text: &str, configs: Configs<'_>) -> Result<Read, Read
             Value::Scalar(_) | Value::Map(_) => 0,
         });
         if timelines > 0 {
-            read.timelines = read.timelines.saturating_add(timelines);
+            read.timelines += timelines;
             continue;
         }
         if tree.field("flags").is_some() && tree.field("cases").is_none() {
@@ -94,7 +94,7 @@ impl Reader<'_> {
         let path = if path == FieldPath::ROOT.to_string() { "cases".to_owned() } else { path };
         // Of a value of many lines, the first is enough.
         let line = self.text.get(span.clone()).and_then(|text| text.find('\n'));
-        let span = line.map_or(span.clone(), |line| span.start..span.start.saturating_add(line));
+        let span = line.map_or(span.clone(), |line| span.start..span.start + line);
         let help = near.map(|near| format!("did you mean {near}?"));
         self.found.push(Diagnostic {
             severity: Severity::Error,

@@ -36,12 +36,12 @@ fn likeness(old: &Rule, new: &Rule) -> u32 {
 
 /// Pairs the rules of two lists, in the order of the new one, with what is gone near where it stood.
 pub fn align<'r>(old: &'r [Rule], new: &'r [Rule]) -> Vec<Pair<'r>> {
-    let width = new.len().saturating_add(1);
+    let width = new.len() + 1;
     // best[i][j]: how alike the pairs are that the rules from i and from j on can make.
     let mut best = vec![0_u32; old.len().saturating_add(1).saturating_mul(width)];
     let at = |i: usize, j: usize| i.saturating_mul(width).saturating_add(j);
     let of = |best: &[u32], i: usize, j: usize| best.get(at(i, j)).copied().unwrap_or(0);
-    let (down, right) = (|i: usize| i.saturating_add(1), |j: usize| j.saturating_add(1));
+    let (down, right) = (|i: usize| i + 1, |j: usize| j + 1);
     for (i, was) in old.iter().enumerate().rev() {
         for (j, is) in new.iter().enumerate().rev() {
             let skip = of(&best, down(i), j).max(of(&best, i, right(j)));
@@ -61,7 +61,7 @@ pub fn align<'r>(old: &'r [Rule], new: &'r [Rule]) -> Vec<Pair<'r>> {
             (None, None) => break,
             (Some(was), Some(is)) => {
                 let alike = likeness(was, is);
-                let paired = alike > 0 && of(&best, i, j) == alike.saturating_add(of(&best, down(i), right(j)));
+                let paired = alike > 0 && of(&best, i, j) == alike + of(&best, down(i), right(j));
                 let gone = of(&best, i, j) == of(&best, down(i), j);
                 if paired {
                     pairs.push(Pair { old: Some((down(i), was)), new: Some((right(j), is)), moved: false });

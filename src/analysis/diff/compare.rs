@@ -28,7 +28,7 @@ pub fn compare(old: &Config, new: &Config, now: Timestamp) -> Comparison {
         };
         match change {
             Some(change) => flags.push(change),
-            None => unchanged = unchanged.saturating_add(1),
+            None => unchanged += 1,
         }
     }
     Comparison { config: of_config(old, new), callouts: callout::of_config(old, new), flags, unchanged }

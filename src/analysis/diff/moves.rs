@@ -105,7 +105,7 @@ pub fn share(part: u64, all: u64) -> Ppm {
 /// How many steps [`count`] takes.
 pub fn steps(comparison: &Comparison, old: Side<'_>, new: Side<'_>, survey: &Survey) -> u64 {
     let groups = groups(comparison, old, new, survey).len();
-    u64::try_from(groups.saturating_mul(survey.ids.len())).unwrap_or(u64::MAX)
+    u64::try_from(groups * survey.ids.len()).unwrap_or(u64::MAX)
 }
 
 /// Who moves, by flag that may decide otherwise.
@@ -251,14 +251,14 @@ impl<'p> Counter<'p> {
         let mut moves = Moves { request: spec.place(), decided: false, users: 0, moved: 0, ways: Vec::new() };
         let nothing = cells.len().saturating_sub(1);
         for (place, (cell, moved)) in cells.iter().zip(&self.moves).enumerate() {
-            moves.users = moves.users.saturating_add(cell.users);
+            moves.users += cell.users;
             moves.decided |= cell.users > 0 && place != nothing;
             if !moved || cell.users == 0 {
                 continue;
             }
             let from = place.checked_div(self.width).unwrap_or(0);
             let to = place.checked_rem(self.width).unwrap_or(0);
-            moves.moved = moves.moved.saturating_add(cell.users);
+            moves.moved += cell.users;
             moves.ways.push(Way {
                 from: name(self.old, from, self.new, to),
                 to: name(self.new, to, self.old, from),
@@ -290,7 +290,7 @@ fn ask_all(
     let chunks = survey.ids.len().div_ceil(CHUNK);
     let one_chunk = |chunk: usize| {
         let (mut sender, mut cells) = (sender.clone(), empty.clone());
-        let first = chunk.saturating_mul(CHUNK);
+        let first = chunk * CHUNK;
         let last = first.saturating_add(CHUNK).min(survey.ids.len());
         let (mut from, mut to) = (vec![0; counters.len()], vec![0; counters.len()]);
         for place in first..last {
@@ -305,7 +305,7 @@ fn ask_all(
                 let cell = from.saturating_mul(counter.width).saturating_add(*to);
                 let moved = counter.moves.get(cell).copied().unwrap_or(false);
                 if let Some(cell) = cells.get_mut(cell) {
-                    cell.users = cell.users.saturating_add(1);
+                    cell.users += 1;
                     if moved && cell.sample.len() < SAMPLE {
                         cell.sample.push(place);
                     }
@@ -319,7 +319,7 @@ fn ask_all(
     let mut sum = empty;
     for part in parts {
         for (cell, more) in sum.iter_mut().flatten().zip(part.into_iter().flatten()) {
-            cell.users = cell.users.saturating_add(more.users);
+            cell.users += more.users;
             let room = SAMPLE.saturating_sub(cell.sample.len());
             cell.sample.extend(more.sample.into_iter().take(room));
         }

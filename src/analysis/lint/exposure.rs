@@ -49,9 +49,9 @@ pub fn everybody(config: &Config, flag: &Flag, at: Timestamp) -> Ppm {
     for rule in flag.rules.iter().filter(|rule| logic::takes_all(config, flag, rule)) {
         let share = rule.exposure.share_at(at);
         let more = Ppm::of(share.parts().saturating_sub(taken.parts()));
-        sum = sum.saturating_add(away(flag, &rule.serve, more).parts());
+        sum += away(flag, &rule.serve, more).parts();
         taken = taken.max(share);
     }
     let safe = flag.default.as_ref().is_none_or(|name| name.as_str() == baseline(flag));
-    Ppm::of(if safe { sum } else { sum.saturating_add(taken.rest().parts()) })
+    Ppm::of(if safe { sum } else { sum + taken.rest().parts() })
 }

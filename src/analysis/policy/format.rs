@@ -261,7 +261,7 @@ impl Policy {
         let by_type = [self.names.len(), self.required.len(), self.lives.len(), self.freezes.len()];
         let owners = self.owners.as_ref().map_or(0, BTreeMap::len);
         let single = [self.caps.is_some(), self.largest_step.is_some()].into_iter().filter(|is| *is).count();
-        by_type.into_iter().chain([owners, single]).fold(0, usize::saturating_add)
+        by_type.into_iter().chain([owners, single]).sum::<usize>()
     }
 }
 

@@ -166,7 +166,7 @@ impl Group {
                 let moment = ramps.get_mut(place).and_then(|ramp| ramp.moments.get_mut(moment));
                 let served = usize::from(decision.served().0);
                 if let Some(count) = moment.and_then(|moment| moment.counts.get_mut(served)) {
-                    *count = count.saturating_add(1);
+                    *count += 1;
                 }
             }
         }
@@ -177,7 +177,7 @@ fn plus(mut ramps: Vec<Vec<Ramp>>, more: Vec<Vec<Ramp>>) -> Vec<Vec<Ramp>> {
     for (ramp, more) in ramps.iter_mut().flatten().zip(more.into_iter().flatten()) {
         for (moment, more) in ramp.moments.iter_mut().zip(more.moments) {
             for (count, more) in moment.counts.iter_mut().zip(more.counts) {
-                *count = count.saturating_add(more);
+                *count += more;
             }
         }
     }

@@ -39,7 +39,7 @@ pub struct FlagTally {
 
 /// The places of identities in one chunk after the other.
 pub fn chunk(number: usize, of: usize) -> core::ops::Range<usize> {
-    let begin = number.saturating_mul(CHUNK);
+    let begin = number * CHUNK;
     begin..begin.saturating_add(CHUNK).min(of)
 }
 
@@ -103,7 +103,7 @@ impl Tally {
         let rows: Vec<&[u64]> = marks.0.chunks_exact(WORDS).collect();
         let mut pairs = self.pairs.iter_mut();
         for (place, one) in rows.iter().enumerate() {
-            let others = rows.iter().skip(place.saturating_add(1));
+            let others = rows.iter().skip(place + 1);
             if one.iter().all(|word| *word == 0) {
                 // Nobody is in any of its pairs.
                 if let Some(last) = others.len().checked_sub(1) {
@@ -113,7 +113,7 @@ impl Tally {
             }
             for (two, pair) in others.zip(&mut pairs) {
                 let both = one.iter().zip(*two).map(|(one, two)| u64::from((one & two).count_ones()));
-                *pair = pair.saturating_add(both.sum());
+                *pair += both.sum::<u64>();
             }
         }
         marks.0.fill(0);
@@ -122,11 +122,11 @@ impl Tally {
     fn plus(mut self, other: Self) -> Self {
         for (flag, more) in self.flags.iter_mut().zip(&other.flags) {
             for (count, more) in flag.counts.iter_mut().flatten().zip(more.counts.iter().flatten()) {
-                *count = count.saturating_add(*more);
+                *count += *more;
             }
         }
         for (pair, more) in self.pairs.iter_mut().zip(other.pairs) {
-            *pair = pair.saturating_add(more);
+            *pair += more;
         }
         self
     }
@@ -153,7 +153,7 @@ impl FlagTally {
         let counts = self.counts.get_mut(usize::from(variant.0));
         let place = Reason::ALL.iter().position(|known| *known == reason);
         if let Some(count) = counts.zip(place).and_then(|(counts, place)| counts.get_mut(place)) {
-            *count = count.saturating_add(1);
+            *count += 1;
         }
     }
 

@@ -102,7 +102,7 @@ pub fn nearest_place(document: &Document, wanted: &str, key: bool) -> Option<Ran
         // `a.b["c d"][2]`: what stands in front of the last step.
         let end = path.rfind(['.', '[']).unwrap_or(0);
         if end == 0 {
-            return document.places.get("config").map(|(key, _)| key.start..key.start.saturating_add(1));
+            return document.places.get("config").map(|(key, _)| key.start..key.start + 1);
         }
         path = path.get(..end)?;
     }

@@ -121,7 +121,7 @@ fn worded(error: &str, file: &str) -> String {
 fn span(location: serde_saphyr::Location) -> Range<usize> {
     let place = |bytes: Option<u64>| bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
     let start = place(location.span().byte_offset());
-    start..start.saturating_add(place(location.span().byte_len()))
+    start..start + place(location.span().byte_len())
 }
 
 impl<'de> Deserialize<'de> for Tree {

@@ -147,7 +147,7 @@ impl<'h> Configs<'h> {
         let Some(Ok(after)) = self.get(new) else { return entry };
         let mut difference = difference::measure(before, side(after), survey, screen);
         for flag in difference.comparison.flags.iter_mut().filter(|flag| flag.fate == Fate::Added) {
-            if let Some(removed) = keys.removed(flag.key.as_str(), place.saturating_add(1)) {
+            if let Some(removed) = keys.removed(flag.key.as_str(), place + 1) {
                 flag.callouts.push(callout::used_before(&removed));
             }
         }
@@ -157,7 +157,7 @@ impl<'h> Configs<'h> {
 
     /// The newest config behind a commit that can be read.
     fn last_whole(&mut self, place: usize, entry: &mut Entry<'h>) -> Option<String> {
-        let older = self.history.revisions.iter().skip(place.saturating_add(1));
+        let older = self.history.revisions.iter().skip(place + 1);
         for revision in older {
             let Some(name) = &revision.new else { continue };
             self.read(name);

@@ -131,7 +131,7 @@ fn choose(plan: &Plan, sender: &mut Sender, ids: &Identities, each: u32) -> Vec<
             chosen.push(place);
             for one in variants {
                 let count = counts.entry(one).or_default();
-                *count = count.saturating_add(1);
+                *count += 1;
             }
         }
     }
@@ -259,7 +259,7 @@ impl<'a> Report<'a> {
 
     /// Takes in an answer.
     fn answer(&mut self, id: &str, expected: &Expected, answer: &Answer, took: Duration) {
-        self.requests = self.requests.saturating_add(1);
+        self.requests += 1;
         match &answer.decided {
             Some(there) => self.compare(id, &expected.decided, there),
             None if self.inspects => {
@@ -282,22 +282,22 @@ impl<'a> Report<'a> {
         }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         for served in self.rows(decided) {
-            served.users = served.users.saturating_add(1);
+            served.users += 1;
             served.statuses.insert(answer.status);
             served.latencies.push(micros);
-            served.failed = served.failed.saturating_add(usize::from(bad));
+            served.failed += usize::from(bad);
         }
     }
 
     /// Takes in that there was no answer.
     fn silence(&mut self, id: &str, expected: &Expected, why: &str) {
-        self.requests = self.requests.saturating_add(1);
+        self.requests += 1;
         let presumed = self.presumed(expected);
         let text = format!("{}{why}", self.whom(&presumed));
         note(&mut self.failures, text, id);
         for served in self.rows(&presumed) {
-            served.users = served.users.saturating_add(1);
-            served.failed = served.failed.saturating_add(1);
+            served.users += 1;
+            served.failed += 1;
         }
     }
 
@@ -435,7 +435,7 @@ fn differ(here: Option<&String>, there: Option<&String>) -> String {
 
 fn note<K: Ord>(map: &mut BTreeMap<K, Times>, key: K, id: &str) {
     let times = map.entry(key).or_insert_with(|| Times { count: 0, user: id.to_owned() });
-    times.count = times.count.saturating_add(1);
+    times.count += 1;
 }
 
 impl Times {

@@ -22,7 +22,7 @@ pub(crate) fn only(path: &str, mut documents: Vec<Document>) -> Result<Document,
     match (documents.pop(), documents.len()) {
         (Some(document), 0) => Ok(document),
         (_, more) => {
-            let many = more.saturating_add(1);
+            let many = more + 1;
             Err(CliError::Usage(format!("{path} contains {many} configs: choose one, such as {path}#1")))
         }
     }

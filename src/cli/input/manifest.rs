@@ -115,7 +115,7 @@ fn embedded(text: &str, inner: &str, span: &Range<usize>) -> Places {
     let Ok(trees) = Tree::read(inner, "") else { return places };
     let outside = |at: usize| {
         let line = lines.partition_point(|(begins, _)| *begins <= at).saturating_sub(1);
-        lines.get(line).map_or(span.start, |(begins, outside)| outside.saturating_add(at.saturating_sub(*begins)))
+        lines.get(line).map_or(span.start, |(begins, outside)| outside + at.saturating_sub(*begins))
     };
     let shift = |range: Range<usize>| outside(range.start)..outside(range.end);
     for (path, (key, value)) in trees.iter().flat_map(Tree::places) {
@@ -137,8 +137,8 @@ fn lines(text: &str, inner: &str, start: usize) -> Option<Vec<(usize, usize)>> {
             return None;
         }
         found.push((begins, at));
-        begins = begins.saturating_add(line.len());
-        from = at.saturating_add(content.len());
+        begins += line.len();
+        from = at + content.len();
     }
     Some(found)
 }

@@ -70,7 +70,7 @@ impl RequestArgs {
         match (specs.pop(), specs.len()) {
             (Some(spec), 0) => Ok(spec),
             (_, more) => {
-                let many = more.saturating_add(1);
+                let many = more + 1;
                 Err(CliError::Usage(format!("--request has {many} requests, and this command takes one")))
             }
         }

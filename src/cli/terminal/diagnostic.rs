@@ -54,9 +54,9 @@ pub(crate) fn render(document: &Document, diagnostic: &Diagnostic, colored: bool
 /// The bytes of the lines around a place, and the number of the first of them.
 fn window(text: &str, span: &Range<usize>) -> (usize, usize, usize) {
     let before = text.get(..span.start).unwrap_or_default();
-    let from = before.rmatch_indices('\n').nth(AROUND).map_or(0, |(at, _)| at.saturating_add(1));
+    let from = before.rmatch_indices('\n').nth(AROUND).map_or(0, |(at, _)| at + 1);
     let behind = text.get(span.end..).unwrap_or_default();
-    let to = behind.match_indices('\n').nth(AROUND).map_or(text.len(), |(at, _)| span.end.saturating_add(at));
+    let to = behind.match_indices('\n').nth(AROUND).map_or(text.len(), |(at, _)| span.end + at);
     let line = text.get(..from).unwrap_or_default().matches('\n').count().saturating_add(1);
     (from, to, line)
 }

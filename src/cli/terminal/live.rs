@@ -88,7 +88,7 @@ fn cut(line: &str, width: usize) -> String {
     for char in line.chars() {
         hidden |= char == '\x1b';
         if !hidden {
-            shown = shown.saturating_add(1);
+            shown += 1;
             if all > width && shown >= width {
                 let end = if plain(&text) == text { "…" } else { "…\x1b[0m" };
                 return text + end;

@@ -66,14 +66,14 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
                 if !screen.is_json() {
                     screen.complain(&text)?;
                 }
-                refused = refused.saturating_add(1);
+                refused += 1;
                 told.push(json!({"file": file, "state": "refused", "why": text}));
                 continue;
             }
             // What is wrong with the config has been said; the other files are not the worse for it.
             Err(CliError::Problems) => {
                 screen.complain(&format!("{file}: only a config without errors is formatted"))?;
-                refused = refused.saturating_add(1);
+                refused += 1;
                 told.push(json!({"file": file, "state": "refused", "why": "the config has errors"}));
                 continue;
             }
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
             }
         };
         let is_changed = old != new;
-        changed = changed.saturating_add(usize::from(is_changed));
+        changed += usize::from(is_changed);
         let state = if is_changed { "changed" } else { "unchanged" };
         if to_output {
             if screen.is_json() {

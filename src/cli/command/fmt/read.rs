@@ -151,7 +151,7 @@ fn events(text: &str) -> Refused<Vec<(Event<'_>, Span)>> {
                 Some("a tag cannot be kept: quotes make text of a value")
             }
             Event::DocumentStart(..) => {
-                documents = documents.saturating_add(1);
+                documents += 1;
                 (documents > 1).then_some("a second document begins here: give each config a file of its own")
             }
             _ => None,
@@ -211,7 +211,7 @@ impl<'t, I: Iterator<Item = (Event<'t>, Span)>> Builder<'t, I> {
     fn skip(&mut self) {
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
-            self.at = self.at.saturating_add(rest.len().saturating_sub(rest.trim_start().len()));
+            self.at += rest.len().saturating_sub(rest.trim_start().len());
             match self.comments.binary_search_by_key(&self.at, |comment| comment.at) {
                 Ok(found) => self.at = self.comments.get(found).map_or(self.at, |comment| comment.end),
                 Err(_) => return,
@@ -226,7 +226,7 @@ impl<'t, I: Iterator<Item = (Event<'t>, Span)>> Builder<'t, I> {
             return Err(Refusal { at: self.at, why: "a form of YAML that cannot be kept" });
         }
         let place = self.at;
-        self.at = self.at.saturating_add(sign.len_utf8());
+        self.at += sign.len_utf8();
         Ok(place)
     }
 
@@ -367,7 +367,7 @@ impl Container {
             first.before.iter().rposition(|remark| remark.blank).unwrap_or_default()
         };
         let for_editors = first.before.iter().rposition(|remark| remark.text.contains("yaml-language-server:"));
-        let end = for_editors.map_or(apart, |last| apart.max(last.saturating_add(1)));
+        let end = for_editors.map_or(apart, |last| apart.max(last + 1));
         first.before.drain(..end).collect()
     }
 

@@ -141,7 +141,7 @@ impl Page {
     }
 
     fn value(&mut self, entry: &Entry, is_map: bool, place: Place, columns: usize) {
-        let deeper = columns.saturating_add(2);
+        let deeper = columns + 2;
         let behind = entry.behind.as_ref();
         match &entry.value {
             Value::Scalar(node, raw) => {
@@ -192,7 +192,7 @@ impl Page {
         } else {
             columns.saturating_add(2)
         };
-        (before.saturating_add(text.chars().count()) <= WIDTH).then_some(text)
+        (before + text.chars().count() <= WIDTH).then_some(text)
     }
 }
 

@@ -56,7 +56,7 @@ fn write(mut command: clap::Command, folder: &str) -> std::io::Result<usize> {
     while let Some(command) = open.pop() {
         open.extend(command.get_subcommands().cloned());
         Man::new(command).source(SOURCE).generate_to(folder)?;
-        pages = pages.saturating_add(1);
+        pages += 1;
     }
     Ok(pages)
 }

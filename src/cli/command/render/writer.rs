@@ -32,7 +32,7 @@ fn lay_out(node: &Node, depth: usize, text: &mut String) {
         text.push_str(&line);
         return;
     }
-    let inside = depth.saturating_add(1);
+    let inside = depth + 1;
     let mut part = |begin: &str, key: Option<&str>, value: &Node| {
         text.push_str(begin);
         text.push_str(&"  ".repeat(inside));

@@ -93,7 +93,7 @@ fn variant(course: &Course, ramp: &Ramp, place: usize) -> Vec<String> {
     // Each column shows the share in its middle, so that a step stands where its time is, to half a column.
     let middle = |column: i64| {
         let part = span.saturating_mul(column.saturating_mul(2).saturating_add(1)).wrapping_div(2 * WIDTH);
-        Timestamp::from_millis(from.saturating_add(part))
+        Timestamp::from_millis(from + part)
     };
     let parts: Vec<f64> = (0..WIDTH).map(|column| float(ramp.count(place, middle(column))) / users).collect();
     let most = ramp.moments.iter().filter_map(|moment| moment.counts.get(place)).max().copied().unwrap_or_default();

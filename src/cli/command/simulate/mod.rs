@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     let ramps = args.over.map(|over| (over, Ramps::new(config, at, over)));
     let steps = u64::try_from(ids.len()).unwrap_or(u64::MAX);
     let more = if ramps.as_ref().is_some_and(|(_, ramps)| !ramps.is_empty()) { steps } else { 0 };
-    let bar = screen.progress(steps.saturating_add(more), "asking");
+    let bar = screen.progress(steps + more, "asking");
     let tally = Tally::of(&plan, &sender, &ids, at, &bar);
     let course = ramps.map(|(over, ramps)| ramps.course(at, over, &sender, &ids, &bar));
     bar.finish();

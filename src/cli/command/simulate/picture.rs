@@ -125,9 +125,9 @@ fn legend(ramp: &Ramp, title: &Area<'_>) -> Drawn {
             title.draw(&Text::new(more, (at, 5), body))?;
             break;
         }
-        title.draw(&Rectangle::new([(at, 11), (at.saturating_add(18), 14)], color.filled()))?;
-        title.draw(&Text::new(name.to_owned(), (at.saturating_add(26), 5), body.clone()))?;
-        at = at.saturating_add(wide);
+        title.draw(&Rectangle::new([(at, 11), (at + 18, 14)], color.filled()))?;
+        title.draw(&Text::new(name.to_owned(), (at + 26, 5), body.clone()))?;
+        at += wide;
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         for suite in &ran.read.suites {
             let wanted = |case: &&Case| args.only.as_ref().is_none_or(|text| case.name.contains(text.as_str()));
             for case in suite.cases.iter().filter(wanted) {
-                ran.run = ran.run.saturating_add(1);
+                ran.run += 1;
                 ran.failed.extend(check(suite, case));
             }
         }
@@ -93,17 +93,17 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     }
     let found = Found::when(all.iter().any(|ran| !ran.failed.is_empty() || ran.is_broken()));
     if screen.is_json() {
-        let sum = |number: fn(&Ran<'_>) -> usize| all.iter().map(number).fold(0, usize::saturating_add);
+        let sum = |number: fn(&Ran<'_>) -> usize| all.iter().map(number).sum::<usize>();
         screen.json(&json!({
             "cases": sum(|ran| ran.run),
             "failed": sum(|ran| ran.failed.len()),
             "skipped": sum(|ran| ran.read.timelines),
-            "problems": all.iter().map(Ran::problems).fold(0, usize::saturating_add),
+            "problems": all.iter().map(Ran::problems).sum::<usize>(),
             "files": all.iter().map(Ran::json).collect::<Vec<_>>(),
         }))?;
     } else {
         all.iter().try_for_each(|ran| ran.show(screen))?;
-        let sum = |number: fn(&Ran<'_>) -> usize| all.iter().map(number).fold(0, usize::saturating_add);
+        let sum = |number: fn(&Ran<'_>) -> usize| all.iter().map(number).sum::<usize>();
         let (run, failed) = (sum(|ran| ran.run), sum(|ran| ran.failed.len()));
         if all.len() > 1 || failed > 0 {
             let passed = run.saturating_sub(failed);
@@ -163,7 +163,7 @@ impl Ran<'_> {
 
     /// How many things are wrong with the file itself, or with its config.
     fn problems(&self) -> usize {
-        let listed = self.read.problems.iter().map(|(_, list)| list.len()).fold(0, usize::saturating_add);
+        let listed = self.read.problems.iter().map(|(_, list)| list.len()).sum::<usize>();
         listed.saturating_add(self.read.broken.len())
     }
 

@@ -186,7 +186,7 @@ impl Course {
                 let sum = &mut flags.entry(id).or_default().variants.entry(variant).or_default().times;
                 for (millis, count) in times {
                     let known = sum.entry(*millis).or_default();
-                    *known = known.saturating_add(*count);
+                    *known += *count;
                 }
             }
         }
@@ -221,7 +221,7 @@ impl<'c> Flag<'c> {
     fn gauges(&mut self, gauges: &Gauges) {
         if let Some(standing) = gauges.standing {
             let proxies = self.standings.entry(standing).or_default();
-            *proxies = proxies.saturating_add(1);
+            *proxies += 1;
         }
         for (number, ramp) in &gauges.rules {
             let new = Rule { least: ramp.exposure, most: ramp.exposure, step: ramp.step };
@@ -244,7 +244,7 @@ impl<'c> Flag<'c> {
             What::Rescued => &mut self.rescued,
             What::RolledBack => &mut self.rollbacks,
         };
-        *count = count.saturating_add(more);
+        *count += more;
     }
 
     /// How many decisions there were.
@@ -274,7 +274,7 @@ impl Variant<'_> {
         let due = all.saturating_mul(percent).div_ceil(100);
         let mut seen = 0_u64;
         self.times.iter().filter(|(_, count)| **count > 0).find_map(|(millis, count)| {
-            seen = seen.saturating_add(*count);
+            seen += *count;
             (seen >= due).then_some(*millis)
         })
     }
@@ -287,7 +287,7 @@ fn since(before: &Counts, now: &Counts, sum: &mut Counts) {
         let more = count.checked_sub(known).unwrap_or(*count);
         if more > 0 {
             let known = sum.entry(key.clone()).or_default();
-            *known = known.saturating_add(more);
+            *known += more;
         }
     }
 }

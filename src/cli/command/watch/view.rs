@@ -72,7 +72,7 @@ fn revisions(proxies: &[Proxy]) -> String {
         for (plugin, config) in proxy.configs() {
             for revision in &config.revisions {
                 let number = found.entry((plugin, revision)).or_default();
-                *number = number.saturating_add(1);
+                *number += 1;
             }
         }
     }
