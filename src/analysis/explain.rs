@@ -34,7 +34,6 @@ pub struct Explanation {
     pub inspection: Option<String>,
 }
 
-/// What became of one flag.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FlagExplanation {
@@ -47,12 +46,11 @@ pub struct FlagExplanation {
     pub open_feature: &'static str,
     #[serde(serialize_with = "parts")]
     pub exposure: Option<Ppm>,
-    /// Nobody was there to draw for, and something else took the request.
+    /// A share was skipped because the request has no identity, and another rule or the default took the request.
     pub missed_draw: bool,
     pub rules: Vec<RuleExplanation>,
 }
 
-/// What became of one rule.
 #[derive(Debug, Serialize)]
 pub struct RuleExplanation {
     #[serde(rename = "rule")]
@@ -94,7 +92,7 @@ impl Serialize for TestResult {
     }
 }
 
-/// What becomes of a request at a time.
+/// Explains what is decided for a request at a time.
 pub fn explain(loaded: &Loaded, spec: &RequestSpec, now: Timestamp) -> Explanation {
     let Loaded { plan, config, .. } = loaded;
     let request = spec.seen(plan.inputs());
@@ -223,7 +221,7 @@ impl Witness for Transcript<'_> {
 }
 
 impl Explanation {
-    /// In short, what became of one flag: a line for each rule that was tried, or why none was.
+    /// What became of one flag, in short: a line for each rule that was tried, or why none was.
     pub fn reasons(&self, key: &str) -> Vec<String> {
         if let Some((_, part)) = self.not_matched.iter().find(|(known, _)| known == key) {
             return vec![format!("not decided: the {part} does not match")];

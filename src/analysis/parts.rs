@@ -10,12 +10,12 @@ use tidegate_engine::plan::Plan;
 use tidegate_engine::problem::Problems;
 use tidegate_engine::value::name::{FlagKey, SegmentName};
 
-/// The name of the variant that is safe, written or not.
+/// The name of the baseline, `off` if the config names none.
 pub fn baseline(flag: &Flag) -> &str {
     flag.baseline.as_ref().map_or("off", |name| name.as_str())
 }
 
-/// The one variant that is served, if it is one.
+/// The only variant that is served, unless it is a split of several.
 pub fn only_variant(serve: &Serve) -> Option<&str> {
     match serve {
         Serve::One(name) => Some(name.as_str()),
@@ -31,12 +31,11 @@ pub fn sources<'c>(config: &'c Config, flag: &'c Flag) -> &'c [Source] {
     flag.identity.as_deref().unwrap_or(&config.identity)
 }
 
-/// What a flag draws by.
 pub fn salt<'f>(key: &'f FlagKey, flag: &'f Flag) -> &'f str {
     flag.salt.as_ref().map_or(key.as_str(), |salt| salt.as_str())
 }
 
-/// The variants that a flag has, written or not; the written ones with what they carry.
+/// The variants of a flag: `on` and `off` if the config names none.
 pub fn variants(flag: &Flag) -> Vec<(String, Option<&Variant>)> {
     if flag.variants.is_empty() {
         return vec![("on".to_owned(), None), ("off".to_owned(), None)];
@@ -44,15 +43,14 @@ pub fn variants(flag: &Flag) -> Vec<(String, Option<&Variant>)> {
     flag.variants.iter().map(|variant| (variant.name.to_string(), Some(variant))).collect()
 }
 
-/// What the rules of a flag ask.
+/// The conditions of a flag's rules.
 pub fn conditions_of(flag: &Flag) -> impl Iterator<Item = &Condition> {
     flag.rules.iter().filter_map(|rule| rule.when.as_ref())
 }
 
-/// Segments by name.
 pub type Segments<'c> = BTreeMap<&'c SegmentName, &'c Condition>;
 
-/// The segments that conditions ask, also through other segments.
+/// The segments that conditions use, also through other segments.
 pub fn segments_of<'c>(config: &'c Config, conditions: impl Iterator<Item = &'c Condition>) -> Segments<'c> {
     let mut found = Segments::new();
     let mut open: Vec<&Condition> = conditions.collect();
@@ -73,7 +71,7 @@ pub fn segments_of<'c>(config: &'c Config, conditions: impl Iterator<Item = &'c 
     found
 }
 
-/// The config with only these flags, and only the segments that they ask.
+/// The config with only these flags, and only the segments that they use.
 pub fn with_flags(config: &Config, keys: &dyn Fn(&FlagKey) -> bool) -> Config {
     let flags: Vec<(FlagKey, Flag)> = config.flags.iter().filter(|(key, _)| keys(key)).cloned().collect();
     let segments = segments_of(config, flags.iter().flat_map(|(_, flag)| conditions_of(flag)));
@@ -90,7 +88,7 @@ pub fn plan(config: &Config) -> Option<Plan> {
     Plan::compile(config, &mut Problems::default()).ready()
 }
 
-/// Whether a flag decides in one config as in the other.
+/// Whether a flag decides the same in both configs.
 pub fn decides_as(key: &FlagKey, (old, was): (&Config, &Flag), (new, is): (&Config, &Flag)) -> bool {
     decision_fingerprint(old, key, was).zip(decision_fingerprint(new, key, is)).is_some_and(|(was, is)| was == is)
 }

@@ -15,16 +15,16 @@ impl Found {
     }
 }
 
-/// Why a command ends before its work is done.
+/// Why a command ends early.
 #[derive(Debug)]
 pub(crate) enum CliError {
-    /// What was asked for cannot be done.
+    /// The command line asks for something that cannot be done.
     Usage(String),
-    /// A config has problems, which have been shown.
+    /// A config has problems, which were shown already.
     Problems,
-    /// A file cannot be read as what it is.
+    /// A file cannot be read as YAML or JSON.
     Broken(String),
-    /// What was to be shown cannot be: whoever read it has gone, or the disk is full.
+    /// The output cannot be written: its reader is gone, or the disk is full.
     Output(std::io::Error),
 }
 

@@ -22,7 +22,7 @@ use tidegate_engine::value::time::Timestamp;
 const TRIED: usize = 64;
 const KEPT: usize = 8;
 
-/// How many requests that fit are held against each other, and how many users may pass between them.
+/// How many fitting requests are compared, and after how many further users the search ends.
 const FITS: usize = 16;
 const BEHIND: usize = 256;
 
@@ -45,12 +45,10 @@ pub struct Gap {
     pub why: String,
 }
 
-/// What was found.
 #[derive(Debug, Default)]
 pub struct Cover {
     pub rows: Vec<Row>,
     pub gaps: Vec<Gap>,
-    /// How many pairs are shown.
     pub pairs: usize,
 }
 
@@ -112,7 +110,6 @@ fn pairs(cells: &[Cell]) -> impl Iterator<Item = (Cell, Cell)> {
     cells.iter().enumerate().flat_map(move |(place, one)| rest(place).map(move |other| (*one, *other)))
 }
 
-/// Looks for requests.
 struct Finder<'l> {
     loaded: &'l Loaded,
     recipes: Recipes<'l>,
@@ -132,7 +129,6 @@ struct Spot {
     takes: Vec<bool>,
 }
 
-/// Finds the requests.
 pub fn cover(loaded: &Loaded, now: Timestamp, users: u32) -> Cover {
     let mut finder = Finder::new(loaded, now, users);
     let mut cover = Cover::default();
@@ -233,7 +229,6 @@ impl<'l> Finder<'l> {
         first.ok_or_else(|| self.nothing(drawn, "gets it"))
     }
 
-    /// Why nothing was found.
     fn nothing(&self, drawn: bool, what: &str) -> String {
         let users = count(usize::try_from(self.users).unwrap_or(usize::MAX), "user");
         if drawn { format!("none of {users} {what}") } else { format!("no request was found that {what}") }

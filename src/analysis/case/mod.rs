@@ -32,14 +32,12 @@ pub struct Suite {
     pub loaded: Loaded,
     /// The text of the case file.
     pub text: Rc<str>,
-    /// The cases, in order.
     pub cases: Vec<Case>,
 }
 
 /// A request, and what is expected of it.
 #[derive(Debug)]
 pub struct Case {
-    /// What it shows.
     pub name: String,
     /// When it happens, where it says so.
     pub at: Option<Timestamp>,
@@ -53,7 +51,6 @@ pub struct Case {
 struct Expect {
     /// All flags that are decided.
     decide: Option<(Range<usize>, Vec<Said>)>,
-    /// Some of them.
     flags: Vec<Said>,
     upstream: Vec<Said>,
     response: Vec<Said>,
@@ -82,11 +79,9 @@ pub struct Seen {
 pub struct Mismatch {
     /// The part of the expectation: `decide`, `upstream` and so on.
     pub part: &'static str,
-    /// The flag or header.
     pub name: String,
     /// What was expected; nothing where it should not be there.
     pub expected: Vec<String>,
-    /// What was found.
     pub found: Vec<String>,
     pub span: Range<usize>,
 }
@@ -99,13 +94,11 @@ impl fmt::Display for Mismatch {
 }
 
 impl Suite {
-    /// The config as a proxy would get it.
     #[must_use]
     pub fn config(&self) -> String {
         String::from_utf8_lossy(&self.loaded.document.wire).into_owned()
     }
 
-    /// The plan of the config.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.loaded.plan
@@ -119,19 +112,16 @@ impl Case {
         &self.spec.headers
     }
 
-    /// The verified claims.
     #[must_use]
     pub fn claims(&self) -> &Map<String, serde_json::Value> {
         &self.spec.claims
     }
 
-    /// The principal of the caller's certificate.
     #[must_use]
     pub fn peer(&self) -> Option<&[u8]> {
         self.spec.peer.as_deref()
     }
 
-    /// The trusted address of the client.
     #[must_use]
     pub fn address(&self) -> Option<&[u8]> {
         self.spec.address.as_deref()
@@ -143,7 +133,6 @@ impl Case {
         self.spec.proxy.as_deref()
     }
 
-    /// When it happens.
     #[must_use]
     pub fn time(&self) -> Timestamp {
         self.at.unwrap_or(Timestamp::from_millis(0))
@@ -177,7 +166,6 @@ impl Case {
         Seen { decided: decisions.list().iter().map(decided).collect(), upstream, response }
     }
 
-    /// What is not as expected.
     #[must_use]
     pub fn differences(&self, seen: &Seen) -> Vec<Mismatch> {
         let mut found = Vec::new();

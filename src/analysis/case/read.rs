@@ -23,7 +23,7 @@ use tidegate_engine::plan::Plan;
 use tidegate_engine::problem::{FieldPath, Quoted};
 use tidegate_engine::value::time::Timestamp;
 
-/// What asks for inspection where a config that stands inside has no key of its own.
+/// The inspection key of inline configs that have none.
 const KEY: &str = "x-tidegate-inspect";
 
 const SUITE: [&str; 6] = ["about", "config", "file", "at", "cases", "unreached"];
@@ -36,7 +36,7 @@ const EXPECT: [&str; 5] = ["decide", "flags", "upstream", "response", "inspectio
 pub struct Read {
     pub suites: Vec<Suite>,
     pub problems: Vec<(Document, Vec<Diagnostic>)>,
-    /// What could not be read at all, in the words of who tried.
+    /// What could not be read at all, in the reader's words.
     pub broken: Vec<String>,
     /// How many timelines there are: they need a filter that lives.
     pub timelines: usize,
@@ -351,7 +351,7 @@ impl Reader<'_> {
         list
     }
 
-    /// Complains of a flag, a variant or a reason that there is none of.
+    /// Reports a flag, a variant or a reason that does not exist.
     fn check(&mut self, key: &Key, text: Option<&str>, value: &Tree, at: &FieldPath<'_>, plan: &Plan) {
         let Some(flag) = plan.flags().iter().find(|flag| flag.key().as_str() == &*key.name) else {
             let near = nearest(&key.name, plan.flags().iter().map(|flag| flag.key().as_str()));

@@ -10,7 +10,7 @@ use tidegate_engine::value::name::FlagKey;
 /// What changed between two configs.
 #[derive(Debug)]
 pub struct Comparison {
-    /// What is of no flag: the revision, the identity, the segments.
+    /// Changes outside of flags: the revision, the identity, the segments.
     pub config: Vec<Change>,
     pub callouts: Vec<CallOut>,
     /// The flags that changed, in key order.
@@ -19,14 +19,13 @@ pub struct Comparison {
     pub unchanged: usize,
 }
 
-/// What changed of one flag.
 #[derive(Debug)]
 pub struct FlagChange {
     pub key: FlagKey,
     pub fate: Fate,
     pub changes: Vec<Change>,
     pub callouts: Vec<CallOut>,
-    /// Whether it may decide otherwise: an owner decides nothing.
+    /// Whether its decisions may change: an owner, for example, changes none.
     pub decides: bool,
 }
 
@@ -62,13 +61,13 @@ impl Change {
         (old != new).then(|| Self { field: field.into(), old, new })
     }
 
-    /// A change of something that may be too long to be said: it is known to have changed.
+    /// A change that the shortened texts may not show.
     pub fn known(field: impl Into<String>, old: String, new: String) -> Self {
         let new = if old == new { format!("{new} (differs in what is not shown)") } else { new };
         Self { field: field.into(), old: Some(old), new: Some(new) }
     }
 
-    /// A change whose words stand elsewhere, or may not be shown.
+    /// A change that is shown elsewhere, or that holds a secret.
     pub fn bare(field: impl Into<String>) -> Self {
         Self { field: field.into(), old: None, new: None }
     }

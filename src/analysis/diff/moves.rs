@@ -24,7 +24,7 @@ use tidegate_engine::value::time::Timestamp;
 /// How many identities are shown of those that move one way.
 const SAMPLE: usize = 3;
 
-/// How many identities one thread asks about at a time.
+/// How many identities one thread decides at a time.
 const CHUNK: usize = 4_096;
 
 /// One side: a config, and the plan of it.
@@ -34,7 +34,7 @@ pub struct Side<'s> {
     pub plan: &'s Plan,
 }
 
-/// Who was asked about, and how.
+/// The request, the identities and the time that both sides decide for.
 #[derive(Debug)]
 pub struct Survey {
     pub base: RequestSpec,
@@ -65,7 +65,7 @@ pub struct Way {
     pub sample: Vec<String>,
 }
 
-/// What somebody gets who is not decided.
+/// Stands for no decision.
 const NOTHING: &str = "(nothing)";
 
 impl Moves {
@@ -102,7 +102,7 @@ pub fn share(part: u64, all: u64) -> Ppm {
     Ppm::of(parts.and_then(|parts| u32::try_from(parts).ok()).unwrap_or(0))
 }
 
-/// How many steps [`count`] takes.
+/// How many decisions [`count`] makes.
 pub fn steps(comparison: &Comparison, old: Side<'_>, new: Side<'_>, survey: &Survey) -> u64 {
     let groups = groups(comparison, old, new, survey).len();
     u64::try_from(groups * survey.ids.len()).unwrap_or(u64::MAX)
@@ -132,7 +132,7 @@ pub fn count(
 
 type Groups<'c> = BTreeMap<[Vec<u8>; 3], (RequestSpec, Vec<&'c FlagKey>)>;
 
-/// The flags to be asked, by the request that they take.
+/// The flags to decide, by a request that matches them.
 fn groups<'c>(comparison: &'c Comparison, old: Side<'_>, new: Side<'_>, survey: &Survey) -> Groups<'c> {
     let mut groups = Groups::new();
     for flag in comparison.flags.iter().filter(|flag| flag.decides) {
@@ -150,7 +150,7 @@ fn compiled<'p>(plan: &'p Plan, key: &FlagKey) -> Option<&'p Flag> {
     plan.flags().iter().find(|flag| flag.key() == key)
 }
 
-/// The request of the survey, with the method, host and path that the flag takes where nobody has said any.
+/// The request of the survey, with a method, host and path that match the flag where none was given.
 fn taken(survey: &Survey, sides: &[(Option<&Match>, Option<&Flag>); 2]) -> RequestSpec {
     let mut spec = survey.base.clone();
     let Given { method: said_method, host: said_host, path: said_path } = survey.given;
@@ -273,7 +273,7 @@ impl<'p> Counter<'p> {
     }
 }
 
-/// Asks both sides about everybody.
+/// Decides for all identities on both sides.
 fn ask_all(
     counters: &[Counter<'_>],
     (old, new): (&Plan, &Plan),

@@ -17,7 +17,7 @@ use tidegate_engine::value::time::{Span, Timestamp};
 
 const DAY: i64 = 86_400_000;
 
-/// From how many days before it expires a flag is told.
+/// How many days before its expiry date a flag is noted.
 const SOON: i64 = 14;
 
 /// The share of everybody that a stage may have.
@@ -45,11 +45,11 @@ impl Caps {
     }
 }
 
-/// By what debt is measured.
+/// The limits that debt is measured by.
 #[derive(Clone, Copy, Debug)]
 pub struct Measure {
     pub today: Timestamp,
-    /// How long a flag may be at 100 %, or killed.
+    /// How long a flag may serve everybody the same, or be killed.
     pub patience: Span,
     pub caps: Caps,
 }
@@ -79,7 +79,6 @@ fn days_text(days: i64) -> String {
     count(usize::try_from(days).unwrap_or_default(), "day")
 }
 
-/// One flag, looked at.
 #[derive(Clone, Copy)]
 struct FlagDebt<'c> {
     config: &'c Config,
@@ -101,12 +100,12 @@ impl FlagDebt<'_> {
         Finding::of_flag(severity, code, self.key.as_str(), message)
     }
 
-    /// Whether the flag is of a type that is made to be taken out again.
+    /// Whether the flag is of a type that is meant to be removed again.
     fn is_temporary(self) -> bool {
         matches!(self.flag.kind, Kind::Release | Kind::Experiment)
     }
 
-    /// Whether a time is longer ago than a flag may stay as it is.
+    /// Whether a time is longer ago than `patience`.
     fn is_long_ago(self, since: Timestamp) -> bool {
         let ago = self.measure.today.millis().saturating_sub(since.millis());
         u64::try_from(ago).is_ok_and(|ago| ago >= self.measure.patience.millis())
@@ -247,7 +246,7 @@ impl FlagDebt<'_> {
         found
     }
 
-    /// Why a rule takes nobody, today and from now on.
+    /// Why a rule takes nobody, now and later.
     fn never(self, place: usize, rule: &Rule) -> Option<Finding> {
         let tell = |field: &str, message: String| Some(self.at_rule("never-matches", place, field, message));
         let later = times(self.flag, self.measure.today);
@@ -272,7 +271,7 @@ impl FlagDebt<'_> {
         None
     }
 
-    /// Whether a rule takes everybody whom another behind it could take, today and from now on.
+    /// Whether a rule takes all users that a later rule could take, now and later.
     fn shadows(self, front: &Rule, behind: &Rule) -> bool {
         // A guard may keep a ramp from going on: then what it takes is less than what is written.
         if self.flag.guard.is_some() && matches!(front.exposure, Exposure::Steps(_)) {
@@ -294,7 +293,7 @@ fn draws(rule: &Rule, at: Timestamp) -> bool {
         || matches!(&rule.serve, Serve::Split(_)) && only_variant(&rule.serve).is_none()
 }
 
-/// Segments that no rule speaks of, not even through another.
+/// Segments that no rule uses, not even through another segment.
 fn unused_segments(config: &Config) -> Vec<Finding> {
     let used = segments_of(config, config.flags.iter().flat_map(|(_, flag)| conditions_of(flag)));
     let unused = config.segments.iter().filter(|(name, _)| !used.contains_key(name));

@@ -11,7 +11,7 @@ use tidegate_engine::config::{Config, Exposure, Flag, Serve};
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::Timestamp;
 
-/// This time, and all times after it at which a rule of the flag takes in another share.
+/// This time, and all later times at which the share of a rule changes.
 pub fn times(flag: &Flag, from: Timestamp) -> BTreeSet<Timestamp> {
     let steps = flag.rules.iter().flat_map(|rule| match &rule.exposure {
         Exposure::Fixed(_) => [].as_slice(),
@@ -20,7 +20,7 @@ pub fn times(flag: &Flag, from: Timestamp) -> BTreeSet<Timestamp> {
     steps.map(|step| step.at).filter(|at| *at > from).chain([from]).collect()
 }
 
-/// How much of a share gets something else than the baseline.
+/// How much of a share is served another variant than the baseline.
 pub fn away(flag: &Flag, serve: &Serve, share: Ppm) -> Ppm {
     let safe = baseline(flag);
     let (away, total) = match serve {
@@ -37,9 +37,9 @@ pub fn away(flag: &Flag, serve: &Serve, share: Ppm) -> Ppm {
     Ppm::of(u32::try_from(part).unwrap_or(u32::MAX))
 }
 
-/// The share of everybody that gets something else than the baseline at a time.
+/// The share of all users that is served another variant than the baseline at a time.
 ///
-/// All rules of a flag ask the same draw, so that a rule takes only those that are not yet in a smaller share before it.
+/// All rules of a flag use the same draw: a rule adds only the users that no smaller share before it has taken.
 pub fn everybody(config: &Config, flag: &Flag, at: Timestamp) -> Ppm {
     if flag.kill {
         return Ppm::NONE;

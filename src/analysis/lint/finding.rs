@@ -10,7 +10,7 @@ use tidegate_engine::problem::FieldPath;
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub severity: Severity,
-    /// A word that stays: programs look for it.
+    /// Stable: programs look for it.
     pub code: &'static str,
     /// The flag that it is about; none where it is about the config.
     pub flag: Option<String>,
@@ -18,9 +18,9 @@ pub struct Finding {
     pub rule: Option<usize>,
     /// The field, in the words of a problem.
     pub path: String,
-    /// What is wrong, in words that follow the path.
+    /// The message; it follows the path in a sentence.
     pub message: String,
-    /// What may have been meant.
+    /// A suggestion: what may have been meant.
     pub help: Option<String>,
     /// Whether the key of the field is meant, not its value.
     about_key: bool,

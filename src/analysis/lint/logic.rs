@@ -10,7 +10,7 @@ use crate::words;
 use tidegate_engine::config::{Condition, Config, Flag, Match, Operator, Rule, Subject};
 use tidegate_engine::decide::condition::test;
 
-/// How many ways to be true are looked through.
+/// How many ways to be true are examined.
 const MOST: usize = 512;
 
 /// The classes that a device may have.
@@ -42,14 +42,14 @@ pub fn never(config: &Config, flag: &Flag, rule: &Rule) -> Option<String> {
     around.clash(&around.ways(rule.when.as_ref()?, true, false)?)
 }
 
-/// Whether a rule looks at every request.
+/// Whether every request fits a rule.
 pub fn takes_all(config: &Config, flag: &Flag, rule: &Rule) -> bool {
     let Some(when) = &rule.when else { return true };
     let around = Around { config, flag };
     around.ways(when, false, false).is_some_and(|ways| around.clash(&ways).is_some())
 }
 
-/// Whether every request that one rule looks at is one that another looks at, too.
+/// Whether every request that fits one rule fits another rule, too.
 pub fn within(config: &Config, flag: &Flag, one: &Rule, other: &Rule) -> bool {
     let Some(outer) = &other.when else { return true };
     if one.when.as_ref() == Some(outer) || takes_all(config, flag, other) {
@@ -97,7 +97,7 @@ impl<'c> Around<'c> {
         }
     }
 
-    /// Why none of these ways can be gone, if that is so.
+    /// Why none of these ways is possible, if that is certain.
     fn clash(self, ways: &[All<'c>]) -> Option<String> {
         let reasons = ways.iter().map(|way| self.clash_of(way)).collect::<Option<Vec<_>>>()?;
         // No way at all is a condition without parts, which no config holds.
@@ -136,11 +136,11 @@ fn told(literals: &[Literal<'_>]) -> String {
 
 /// Why tests of one subject cannot hold together.
 enum Why {
-    /// What is asked for has a form that the subject never has.
+    /// The value has a form that the subject never has.
     Form(&'static str),
-    /// The flag's match leaves none.
+    /// The flag's match allows no such value.
     Match,
-    /// One keeps the other from holding.
+    /// The tests contradict each other.
     Together,
 }
 
@@ -240,7 +240,7 @@ fn has_port(host: &[u8]) -> bool {
     port && parts.next().is_some_and(|name| !name.contains(&b':') || name.ends_with(b"]"))
 }
 
-/// Whether the flag's match leaves this value of a subject.
+/// Whether the flag's match allows this value of a subject.
 fn in_match(subject: &Subject, value: &[u8], matches: &Match) -> bool {
     match subject {
         Subject::Method => {
@@ -252,7 +252,7 @@ fn in_match(subject: &Subject, value: &[u8], matches: &Match) -> bool {
     }
 }
 
-/// Whether the flag's match leaves a path that begins so.
+/// Whether the flag's match allows a path that begins like this.
 fn beginning_in_match(subject: &Subject, start: &[u8], matches: &Match) -> bool {
     if *subject != Subject::Path || matches.paths.is_empty() {
         return true;

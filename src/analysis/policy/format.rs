@@ -199,7 +199,6 @@ impl Needed {
         ("guard", Self::Guard),
     ];
 
-    /// The name of the field.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
     }

@@ -19,7 +19,7 @@ use tidegate_engine::value::name::FlagKey;
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::{Span, Timestamp};
 
-/// What in a config breaks a policy.
+/// The findings of a policy in a config.
 pub fn judge(policy: &Policy, config: &Config, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
     for (key, flag) in &config.flags {
@@ -72,7 +72,7 @@ fn points(share: Ppm) -> String {
     format!("{number} percentage point{}", if number == "1" { "" } else { "s" })
 }
 
-/// How much one share is above another.
+/// By how much one share is above another.
 fn above(share: Ppm, other: Ppm) -> Ppm {
     Ppm::of(share.parts().saturating_sub(other.parts()))
 }
@@ -85,7 +85,6 @@ fn length(millis: u64) -> String {
     count(usize::try_from(number).unwrap_or(usize::MAX), what)
 }
 
-/// One flag, looked at.
 #[derive(Clone, Copy)]
 struct FlagReview<'c> {
     policy: &'c Policy,
@@ -276,7 +275,7 @@ impl<'c> FlagReview<'c> {
         parts.into_iter().all(|same| same)
     }
 
-    /// Whether nobody gets something else than the baseline who did not get it before.
+    /// Whether no user is served another variant than the baseline who was not served it before.
     fn only_goes_back(self, (old, before): (&Config, &Flag)) -> bool {
         let flag = self.flag;
         if before.kill && !flag.kill {

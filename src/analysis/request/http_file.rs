@@ -67,7 +67,6 @@ fn parse_one(lines: &[&[u8]]) -> Result<RequestSpec, String> {
 mod tests {
     use super::*;
 
-    /// A request in one line.
     fn shown(spec: &RequestSpec) -> String {
         let headers = spec.headers.iter().filter(|(name, _)| name != ":scheme");
         headers.map(|(name, value)| format!("{name}={}", value.escape_ascii())).collect::<Vec<_>>().join(" ")

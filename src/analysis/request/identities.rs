@@ -30,7 +30,6 @@ enum Spot {
     Header(usize),
     /// A cookie in a header of its own, by its place, and its name.
     Cookie(usize, Box<str>),
-    /// A parameter of the query.
     Query(Box<str>),
     Claim(ClaimPath),
     /// Claims of the token in the header at this place.
@@ -49,7 +48,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Somebody who asks what `base` asks, under these plans: their identity stands in the first source of each list.
+    /// The request `base`, with the identity in the first source of each identity list of these plans.
     pub fn new(base: &RequestSpec, plans: &[&Plan]) -> Self {
         Self::of(base, plans, <[Source]>::first)
     }
@@ -148,7 +147,7 @@ impl Sender {
     }
 }
 
-/// Whether a client can send an identity there, without a token that is verified or a network of its own.
+/// Whether any client can send an identity there: it needs no verified token and no certain network.
 pub fn is_sent(kind: &SourceKind) -> bool {
     match kind {
         SourceKind::Header(_)
@@ -160,7 +159,7 @@ pub fn is_sent(kind: &SourceKind) -> bool {
     }
 }
 
-/// Puts text where a path of names leads.
+/// Sets a claim by its path.
 pub fn put(claims: &mut Map<String, Value>, path: &ClaimPath, id: &str) {
     let mut names = path.0.iter();
     let Some(last) = names.next_back() else { return };
@@ -177,7 +176,6 @@ pub fn put(claims: &mut Map<String, Value>, path: &ClaimPath, id: &str) {
 }
 
 impl Identities {
-    /// How many there are.
     pub fn len(&self) -> usize {
         match self {
             Self::Sampled(number) => usize::try_from(*number).unwrap_or(usize::MAX),
@@ -189,7 +187,6 @@ impl Identities {
         self.len() == 0
     }
 
-    /// One of them.
     pub fn id(&self, place: usize) -> Cow<'_, str> {
         match self {
             Self::Sampled(_) => Cow::Owned(format!("user-{place}")),

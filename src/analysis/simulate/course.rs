@@ -74,7 +74,6 @@ struct Group {
 pub struct Ramps(Vec<Group>);
 
 impl Ramps {
-    /// Those of a config.
     pub fn new(mut config: Config, from: Timestamp, over: Span) -> Self {
         let to = end(from, over);
         let mut groups: BTreeMap<Vec<Timestamp>, Vec<(FlagKey, Flag)>> = BTreeMap::new();
@@ -102,12 +101,11 @@ impl Ramps {
         Self(groups.collect())
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Asks for everybody, on all threads.
+    /// Decides for all identities, on all threads.
     pub fn course(
         &self,
         from: Timestamp,

@@ -17,7 +17,7 @@ use tidegate_engine::value::time::Timestamp;
 const BITS: usize = 64;
 const WORDS: usize = 32;
 
-/// How many identities one thread asks about at a time.
+/// How many identities one thread decides at a time.
 pub const CHUNK: usize = BITS * WORDS;
 
 /// How often what was decided, over many identities.
@@ -57,7 +57,7 @@ pub fn placed<'d, 'p>(
 }
 
 impl Tally {
-    /// Asks for everybody, on all threads.
+    /// Decides for all identities, on all threads.
     pub fn of(plan: &Plan, sender: &Sender, ids: &Identities, now: Timestamp, progress: &dyn Progress) -> Self {
         let chunks = ids.len().div_ceil(CHUNK);
         let start = || (Self::new(plan), Marks::new(plan), sender.clone());

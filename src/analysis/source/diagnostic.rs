@@ -12,7 +12,6 @@ use tidegate_engine::config::Node;
 use tidegate_engine::config::reference::{SECTIONS, Section};
 use tidegate_engine::problem::{Problem, Problems};
 
-/// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     Error,
@@ -112,7 +111,7 @@ fn is_about_key(problem: &Problem) -> bool {
     problem.wrong().starts_with("is not a field of") || problem.wrong() == "stands here more than once"
 }
 
-/// What may have been meant.
+/// A suggestion: what may have been meant.
 fn help(problem: &Problem, node: &Node, sections: &[&'static Section]) -> Option<String> {
     let wrong = problem.wrong();
     let last = problem.path().rsplit(['.']).next().unwrap_or_default();

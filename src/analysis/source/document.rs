@@ -11,7 +11,6 @@ use tidegate_engine::config::Node;
 pub struct Document {
     /// The file, as it was named.
     pub file: String,
-    /// Its text.
     pub text: Rc<str>,
     /// What carries the config: `EnvoyFilter tidegate`; nothing where the file is one.
     pub carrier: String,
@@ -20,7 +19,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// What stands in a file by itself.
+    /// A config that is a file of its own.
     pub fn new(file: &str, text: &Rc<str>, wire: Vec<u8>, places: Places) -> Self {
         Self { file: file.to_owned(), text: Rc::clone(text), carrier: String::new(), wire, places }
     }
@@ -50,7 +49,7 @@ impl Document {
     }
 }
 
-/// Why the text of a file gives no config.
+/// Why no config can be read from a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadError {
     /// The text cannot be read as what it is; with the lines that could not be read.
@@ -73,7 +72,6 @@ pub fn wire(node: &Node) -> Vec<u8> {
     serde_json::to_vec(node).unwrap_or_default()
 }
 
-/// A tree as JSON.
 pub fn json(node: &Node) -> serde_json::Value {
     serde_json::to_value(node).unwrap_or_default()
 }

@@ -41,7 +41,7 @@ impl Loaded {
     }
 }
 
-/// A document that is no config, and why.
+/// A document that has errors.
 #[derive(Debug)]
 pub struct Refused {
     pub document: Document,

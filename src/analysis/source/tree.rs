@@ -20,7 +20,6 @@ pub struct Tree {
     pub span: Range<usize>,
 }
 
-/// What stands there.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// Anything that has nothing inside.
@@ -144,7 +143,6 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// Reads one value.
 struct Read;
 
 impl<'de> Visitor<'de> for Read {

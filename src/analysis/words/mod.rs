@@ -35,7 +35,7 @@ fn list(head: &str, parts: &[Condition]) -> String {
     }
 }
 
-/// What a condition looks at.
+/// The part of a request that a condition tests.
 pub fn subject(subject: &Subject) -> String {
     match subject {
         Subject::Header(name) => format!("header {name}"),
@@ -71,12 +71,12 @@ pub fn operator(operator: &Operator) -> String {
     }
 }
 
-/// Values in quotes, as many as are shown.
+/// Values in quotes; a long list is cut.
 pub fn values<'v>(values: impl ExactSizeIterator<Item = &'v [u8]>) -> String {
     some(values.map(bytes))
 }
 
-/// Which part of a request is none of what a flag matches.
+/// The part of a request that does not match a flag.
 pub fn unmatched(flag: &Flag, request: &Request<'_>) -> &'static str {
     match &flag.matches {
         matches if !matches.takes_method(request.method()) => "method",
@@ -111,12 +111,12 @@ pub fn rule(rule: &Rule) -> String {
     format!("{}{exposure}: {}", when(rule.when.as_ref()), serve(&rule.serve))
 }
 
-/// Whom a rule looks at.
+/// The condition of a rule.
 pub fn when(when: Option<&Condition>) -> String {
     when.map_or_else(|| "everybody".to_owned(), |when| format!("when {}", condition(when)))
 }
 
-/// How many are taken in.
+/// The share of a rule, as a number or as steps.
 pub fn exposure(exposure: &Exposure) -> String {
     match exposure {
         Exposure::Fixed(share) => share.to_string(),
@@ -124,13 +124,12 @@ pub fn exposure(exposure: &Exposure) -> String {
     }
 }
 
-/// A step of a ramp.
 pub fn step(step: &Step) -> String {
     let waits = if step.requires { "" } else { ", whatever the guard says" };
     format!("{} from {}{waits}", step.share, time::text(step.at))
 }
 
-/// What is served, with the weights where it is drawn.
+/// What a rule serves, with the weights of a split.
 pub fn serve(serve: &Serve) -> String {
     match serve {
         Serve::One(variant) => variant.to_string(),
@@ -167,7 +166,7 @@ fn source(source: &Source) -> String {
     from + tidy
 }
 
-/// An answer in the upstream's place.
+/// A reply that the proxy gives instead of the upstream.
 pub fn reply(reply: &Reply) -> String {
     let body = reply.body.as_deref().map_or_else(String::new, |body| format!(" {}", Quoted(body)));
     let kind = reply.content_type.as_ref().map_or_else(String::new, |kind| format!(" as {kind}"));
@@ -175,7 +174,7 @@ pub fn reply(reply: &Reply) -> String {
     format!("{}{body}{kind}{}", reply.status, headers.collect::<String>())
 }
 
-/// What a variant takes at most.
+/// The limits of a variant.
 pub fn throttle(limit: &Throttle) -> String {
     // Kept for a thousand seconds: those of a minute may be no whole number a second.
     let rate = limit.rate.map(|rate| match (rate.checked_rem(1_000), rate.checked_div(1_000)) {
@@ -205,7 +204,7 @@ pub fn metrics(metrics: Metrics) -> &'static str {
     }
 }
 
-/// Who may look into a proxy.
+/// How a proxy can be inspected.
 pub fn inspect(inspect: &Inspect) -> String {
     let header = inspect.header.as_ref().map(|header| {
         let page = if inspect.page { ", and the page" } else { "" };
@@ -215,7 +214,6 @@ pub fn inspect(inspect: &Inspect) -> String {
     header.into_iter().chain(port).collect::<Vec<_>>().join(", ")
 }
 
-/// The word of a stage.
 pub fn stage(stage: Stage) -> &'static str {
     match stage {
         Stage::Experimental => "experimental",

@@ -124,7 +124,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     Ok(found)
 }
 
-/// Looks for added keys in the past of the old file. Whether there are some whose past cannot be known.
+/// Looks for added keys in the history of the old file; true if there are some and it has no known history.
 fn call_reused_keys(args: &Args, difference: &mut Difference) -> Result<bool, CliError> {
     let mut added = difference.comparison.flags.iter_mut().filter(|flag| flag.fate == Fate::Added).peekable();
     if added.peek().is_none() {
@@ -141,7 +141,7 @@ fn call_reused_keys(args: &Args, difference: &mut Difference) -> Result<bool, Cl
     Ok(false)
 }
 
-/// What a pipeline stops for.
+/// A finding that makes the command exit with 1.
 struct Finding {
     code: &'static str,
     flag: Option<String>,

@@ -177,9 +177,9 @@ fn side(loaded: &Loaded) -> Side<'_> {
 /// A commit, and what it did.
 struct Entry<'h> {
     revision: &'h Revision,
-    /// Why its config is none.
+    /// Why its config is broken.
     broken: Option<String>,
-    /// What it was held against, where its parent's config is none.
+    /// The commit it was compared with, if its parent's config is broken.
     held_against: Option<&'h Revision>,
     /// Nothing where it is broken, or the file is gone.
     difference: Option<Difference>,

@@ -138,14 +138,12 @@ fn choose(plan: &Plan, sender: &mut Sender, ids: &Identities, each: u32) -> Vec<
     chosen
 }
 
-/// What came back.
 struct Answer {
     status: u16,
     /// What was decided there, by flag; nothing where the answer does not say.
     decided: Option<BTreeMap<String, String>>,
 }
 
-/// Sends a request as it is.
 fn send(target: &Target, agent: &Agent, spec: &RequestSpec) -> Result<Answer, ureq::Error> {
     let part = |name: &str| spec.header(name).unwrap_or_default();
     let uri = [target.origin.as_bytes(), part(":path")].concat();
@@ -210,7 +208,7 @@ struct Served {
     statuses: BTreeSet<u16>,
     /// In microseconds.
     latencies: Vec<u64>,
-    /// How many requests got no good answer.
+    /// How many requests failed.
     failed: usize,
 }
 
@@ -224,11 +222,11 @@ struct Times {
 /// What was seen of all.
 struct Report<'a> {
     args: &'a Args,
-    /// Whether the config lets us see what was decided.
+    /// Whether the config has an inspection key.
     inspects: bool,
     requests: usize,
     served: BTreeMap<(String, String), Served>,
-    /// Flags that depend on what the proxy knows and we do not.
+    /// Flags that depend on what only the proxy knows.
     blind: BTreeMap<String, &'static str>,
     /// The flags that say which upstream answers; all, where none does.
     routing: Vec<String>,
@@ -257,7 +255,6 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Takes in an answer.
     fn answer(&mut self, id: &str, expected: &Expected, answer: &Answer, took: Duration) {
         self.requests += 1;
         match &answer.decided {
@@ -320,7 +317,6 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// The rows of what was decided.
     fn rows(&mut self, decided: &BTreeMap<String, String>) -> impl Iterator<Item = &mut Served> {
         for (key, said) in decided.iter().filter(|(key, _)| *key != CUT) {
             self.served.entry((key.clone(), variant(said).to_owned())).or_default();
@@ -423,7 +419,6 @@ impl<'a> Report<'a> {
     }
 }
 
-/// What is decided there and here.
 fn differ(here: Option<&String>, there: Option<&String>) -> String {
     let (here, there) = (in_words(here), in_words(there));
     if here == there {
@@ -457,7 +452,7 @@ fn millis(micros: u64) -> String {
     format!("{}.{} ms", micros.div_euclid(1_000), micros.rem_euclid(1_000).div_euclid(100))
 }
 
-/// What of the proxy's knowledge a flag depends on, where it was not said.
+/// What only the proxy knows, was not given, and a flag depends on.
 fn unknown(config: &config::Config, flag: &config::Flag, base: &RequestSpec) -> Option<&'static str> {
     let sources = flag.identity.as_ref().unwrap_or(&config.identity);
     let mut found = BTreeSet::new();

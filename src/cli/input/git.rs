@@ -134,7 +134,7 @@ impl History {
         Ok(Self { revisions, texts })
     }
 
-    /// The commits that a revision does not have, for `--since`.
+    /// The commits after a revision, for `--since`.
     pub(crate) fn since(file: &str, revision: &str) -> Result<Vec<String>, CliError> {
         let folder = Path::new(file).parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));

@@ -23,7 +23,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Reads a URL; one that is none is told with this example.
+    /// Reads a URL; the example is for the error.
     pub(crate) fn parse(url: &str, example: &str) -> Result<Self, CliError> {
         let parsed = url.parse::<Uri>().ok();
         let parts = parsed.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?, uri)));
@@ -44,7 +44,7 @@ pub(crate) fn span(text: &str) -> Result<Span, String> {
     Span::parse(text).ok().filter(|span| span.millis() > 0).ok_or_else(|| due.to_owned())
 }
 
-/// One that sends what it is given, and nothing of its own.
+/// A client that adds no headers of its own, uses no proxy and follows no redirect.
 pub(crate) fn agent(wait: Duration, insecure: bool) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)

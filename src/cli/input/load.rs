@@ -12,7 +12,7 @@ pub(crate) fn load(path: &str, screen: &mut Screen) -> Result<Loaded, CliError> 
     compile(one(path)?, screen)
 }
 
-/// The one config of a file, whatever it is worth.
+/// The one config of a file, not compiled yet.
 pub(crate) fn one(path: &str) -> Result<Document, CliError> {
     only(path, files::read(path)?)
 }

@@ -52,7 +52,7 @@ pub(crate) fn within(file: &str, text: &str) -> Result<Vec<Document>, ReadError>
     Ok(found)
 }
 
-/// Whether a document is something that may carry a config, and is none itself.
+/// Whether a document is a manifest that may contain a config.
 fn is_manifest(tree: &Tree) -> bool {
     const FIELDS: [&str; 8] = [
         "apiVersion",
@@ -97,7 +97,7 @@ fn search(text: &str, tree: &Tree, found: &mut impl FnMut(Vec<u8>, Places)) {
     }
 }
 
-/// Whether a plugin is this filter, by its names or by the look of its config: there may be other plugins beside it.
+/// Whether a plugin is this filter, by its names or its config: there may be other plugins beside it.
 fn is_ours(plugin: &Tree, config: &Tree) -> bool {
     let named = |field: &str| plugin.field(field).and_then(Tree::text).is_some_and(|name| name.contains("tidegate"));
     let looks = match config.text() {

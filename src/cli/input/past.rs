@@ -22,7 +22,7 @@ impl<'h> KeyHistory<'h> {
         Self { history, file, known: BTreeMap::new() }
     }
 
-    /// When a key was last removed, at or behind this place of the history, in words; `None` if it never was there.
+    /// When a key was last removed, at this place of the history or earlier, in words; `None` if it never existed.
     pub(crate) fn removed(&mut self, key: &str, from: usize) -> Option<String> {
         let history = self.history;
         let gone = |keys: &mut Self, revision: &Revision| {

@@ -4,7 +4,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use tidegate_analysis::request::progress::Progress;
 
-/// A bar; none is drawn where nobody watches.
 pub(crate) struct Bar(ProgressBar);
 
 impl Bar {

@@ -89,7 +89,6 @@ impl Screen {
         write!(io::stdout().lock(), "{begin}\n{text}")
     }
 
-    /// Closes the list.
     pub(crate) fn end(&mut self) -> io::Result<()> {
         writeln!(self.out, "\n]")
     }
@@ -108,7 +107,6 @@ impl Screen {
         out.flush()
     }
 
-    /// Writes a table.
     pub(crate) fn table(&mut self, table: &Rows) -> io::Result<()> {
         let text = table.to_string();
         for line in text.lines() {
@@ -117,12 +115,12 @@ impl Screen {
         Ok(())
     }
 
-    /// Says something that is not the answer: to people, beside the output.
+    /// Writes a note for people to the standard error.
     pub(crate) fn note(&mut self, text: impl Display) -> io::Result<()> {
         writeln!(self.err, "{text}")
     }
 
-    /// Says why nothing could be done.
+    /// Writes an error to the standard error.
     pub(crate) fn complain(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.err, "{} {text}", paint(BAD, "error:"))
     }

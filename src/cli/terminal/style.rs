@@ -4,15 +4,15 @@ use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
 
-/// What is fine.
+/// For success.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
-/// What is not.
+/// For errors.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
-/// What may not be meant.
+/// For warnings.
 pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
-/// What a reader looks for.
+/// For what a reader looks for.
 pub(crate) const MAIN: Style = Style::new().bold();
-/// What a reader may pass over.
+/// For what a reader may skip.
 pub(crate) const FAINT: Style = Style::new().dimmed();
 
 /// Text in a style, for streams that take colors out where they are not wanted.

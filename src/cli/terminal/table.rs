@@ -34,7 +34,6 @@ impl Rows {
         Self(table)
     }
 
-    /// Adds a row.
     pub(crate) fn add<'t>(&mut self, cells: impl IntoIterator<Item = impl Into<Cow<'t, str>>>) {
         let cells: Vec<String> = cells.into_iter().map(|cell| cell.into().into_owned()).collect();
         self.0.add_row(cells);

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     stdout: bool,
 }
 
-/// What has become of a file.
+/// The result for one file.
 enum Done {
     /// What stands in it, and what should.
     Formed { old: String, new: String },
@@ -243,7 +243,7 @@ fn show(screen: &mut Screen, diff: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts text in the place of a file: all of it, or nothing.
+/// Replaces a file in one step: all of it, or nothing.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     // A link stays one: what it leads to is written.
     let file = fs::canonicalize(file)?;

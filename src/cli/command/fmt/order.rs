@@ -30,7 +30,6 @@ pub(crate) enum Truth {
     Unknown,
 }
 
-/// The whole config.
 pub(crate) const ROOT: Layout = Layout::Fields(&CONFIG);
 
 impl Layout {

@@ -18,7 +18,6 @@ pub(crate) struct Remark {
     pub(crate) blank: bool,
 }
 
-/// A file.
 #[derive(Clone, Debug)]
 pub(crate) struct Sheet {
     /// What is said of the file as a whole, at its top.
@@ -56,7 +55,6 @@ pub(crate) struct Entry {
     value_start: usize,
 }
 
-/// What stands there.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     /// A value, and its text as the author wrote it.
@@ -78,11 +76,9 @@ type Refused<T> = Result<T, Refusal>;
 /// How a comment stands in its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stand {
-    /// Alone.
     Alone,
     /// Behind the dash of a list, and nothing else.
     Dash,
-    /// Behind something.
     Behind,
 }
 

@@ -294,7 +294,6 @@ fn reads_as(text: &str, in_flow: bool, is_key: bool) -> bool {
     }
 }
 
-/// Text in double quotes.
 fn double(text: &str) -> String {
     use std::fmt::Write as _;
     let mut quoted = String::from("\"");

@@ -33,7 +33,6 @@ pub(crate) fn run(_: &Args, screen: &mut Screen) -> Result<Found, CliError> {
 /// The schemas that others name, by their names.
 type Definitions = BTreeMap<String, Value>;
 
-/// The whole schema.
 fn schema() -> Value {
     let mut definitions = Definitions::new();
     for section in SECTIONS.iter().filter(|section| !std::ptr::eq(**section, &raw const CONFIG)) {

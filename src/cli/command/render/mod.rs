@@ -345,7 +345,6 @@ fn put(node: &mut Node, path: &[&str], value: Node) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Takes a field away.
 fn remove(node: &mut Node, path: &[&str]) -> Result<(), CliError> {
     let Some((last, parents)) = path.split_last() else { return Ok(()) };
     if let Node::Map(entries) = at(node, parents)? {

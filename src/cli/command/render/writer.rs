@@ -10,7 +10,6 @@ use tidegate_engine::config::Node;
 /// How wide a line of JSON may be before what is in it gets lines of its own.
 const WIDTH: usize = 100;
 
-/// A tree as YAML.
 pub(crate) fn yaml(node: &Node) -> Result<String, String> {
     let options = serde_saphyr::ser_options! { prefer_block_scalars: true, compact_list_indent: false };
     let mut text = String::new();

@@ -104,7 +104,6 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     Ok(Found::Nothing)
 }
 
-/// What came of it.
 struct Simulated<'s> {
     plan: &'s Plan,
     ids: &'s Identities,

@@ -17,12 +17,10 @@ use tidegate_analysis::words::number::thousands;
 use tidegate_analysis::words::time::moment;
 use tidegate_engine::value::time::Timestamp;
 
-/// The size of a panel.
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 280;
 /// Where a legend is full.
 const FULL: i32 = 860;
-/// Room for the head.
 const HEAD: u32 = 64;
 
 /// Room for the name of a flag, and its legend.
@@ -43,7 +41,6 @@ const COLORS: [RGBColor; 6] = [
     RGBColor(230, 159, 0),
 ];
 
-/// The picture of a course.
 pub(crate) fn svg(course: &Course) -> Result<String, String> {
     let mut text = String::new();
     let panels = u32::try_from(course.ramps.len()).unwrap_or(u32::MAX).max(1);

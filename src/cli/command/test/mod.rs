@@ -113,7 +113,6 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     Ok(found)
 }
 
-/// Runs a case.
 fn check(suite: &Suite, case: &Case) -> Option<Failure> {
     let loaded = &suite.loaded;
     let differences = case.differences(&case.natively(&loaded.plan));

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use super::stats::{Config, Counts, FlagId, Gauges, Stats, Times, What};
 use tidegate_engine::value::time::Timestamp;
 
-/// All proxies over time.
 #[derive(Debug)]
 pub(crate) struct Course {
     window: Duration,
@@ -25,7 +24,6 @@ pub(crate) struct Course {
     at: Timestamp,
 }
 
-/// One proxy.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) url: String,
@@ -47,14 +45,23 @@ pub(crate) struct Event {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Of the standing of a flag.
-    Standing { flag: String, from: u64, to: u64 },
+    Standing {
+        flag: String,
+        from: u64,
+        to: u64,
+    },
     /// A flag was rolled back, and is not any more.
-    RolledBack { flag: String },
-    /// Of the revision in force.
-    Revision { from: String, to: String },
+    RolledBack {
+        flag: String,
+    },
+    Revision {
+        from: String,
+        to: String,
+    },
     /// A push was not good.
-    Refused { problems: u64 },
+    Refused {
+        problems: u64,
+    },
     /// There is no answer any more.
     Silent(String),
     /// There is one again.
@@ -201,7 +208,6 @@ fn is_wanted(wanted: &[String], flag: &str) -> bool {
 }
 
 impl Change {
-    /// The flag that it is about.
     fn flag(&self) -> Option<&str> {
         match self {
             Self::Standing { flag, .. } | Self::RolledBack { flag } => Some(flag),

@@ -25,7 +25,6 @@ const LONGEST: u64 = 64 * 1024 * 1024;
 /// The admin interface of an Envoy.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// As it was typed.
     pub(crate) url: String,
     page: String,
 }
@@ -37,7 +36,7 @@ impl Source {
         Ok(Self { url: url.to_owned(), page: format!("{origin}{path}{PAGE}") })
     }
 
-    /// What is said there now, or why that cannot be told.
+    /// Its statistics now, or why there are none.
     pub(crate) fn ask(&self, agent: &Agent, wait: Duration) -> Result<Stats, String> {
         let mut response = agent.get(&self.page).call().map_err(|error| why(&error, wait))?;
         let status = response.status().as_u16();
@@ -90,7 +89,6 @@ struct Bin {
     count: u64,
 }
 
-/// A flag of one plugin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FlagId {
     pub(crate) plugin: String,
@@ -109,7 +107,6 @@ pub(crate) enum What {
     RolledBack,
 }
 
-/// Counts, by what they count.
 pub(crate) type Counts = BTreeMap<(FlagId, What), u64>;
 
 /// How often answers took so many milliseconds, which are good to two digits.
@@ -118,7 +115,6 @@ pub(crate) type Times = BTreeMap<u64, u64>;
 /// What one Envoy says.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
-    /// By plugin.
     pub(crate) configs: BTreeMap<String, Config>,
     pub(crate) flags: BTreeMap<FlagId, Gauges>,
     pub(crate) counts: Counts,
@@ -128,7 +124,6 @@ pub(crate) struct Stats {
     pub(crate) all: BTreeMap<(FlagId, String), Times>,
 }
 
-/// The config of one plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Config {
     /// Those in force: one, but for the moment in which it changes.
@@ -156,7 +151,6 @@ pub(crate) struct Ramp {
 }
 
 impl Stats {
-    /// What a page says.
     fn of(page: &Page) -> Self {
         let mut stats = Self::default();
         for entry in &page.stats {

@@ -192,7 +192,6 @@ fn style(code: u64) -> anstyle::Style {
     }
 }
 
-/// An event in one line.
 pub(crate) fn event(event: &Event, several: bool) -> String {
     let plugin = event.plugin.as_deref().map(of_plugin).unwrap_or_default();
     let what = match &event.change {
