@@ -1,6 +1,6 @@
-//! Turns a config and a request into what becomes of it, rule by rule, and why.
+//! Turns a config and a request into what is decided, rule by rule, and why.
 //!
-//! It is what the evaluator did, told by a witness that stood by. Never decides anything by itself.
+//! A witness notes what the evaluator does. Never decides anything itself.
 
 use std::collections::BTreeMap;
 use std::fmt;

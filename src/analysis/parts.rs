@@ -1,7 +1,5 @@
-//! The parts of a config that questions are about: what a flag has, written or not; the segments that it asks; the config
-//! with some of its flags only.
-//!
-//! Never judges any of it.
+//! Takes configs apart: what a flag has, with the defaults filled in; the segments that it uses; the config with only
+//! some of its flags.
 
 use std::collections::BTreeMap;
 

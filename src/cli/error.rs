@@ -1,4 +1,4 @@
-//! How a command ends: with a finding, without one, or before its work is done.
+//! How a command ends: with a finding, without one, or early.
 
 use tidegate_analysis::source::ReadError;
 

@@ -1,8 +1,8 @@
-//! Turns a config into requests of which each pair of variants of two flags has at least one, as far as there is any.
+//! Finds requests that show each pair of variants of two flags at least once, as far as there are any.
 //!
-//! Greedy: for the first pair that no request shows, ways are sought that lead there, with what shows most other pairs
-//! beside it; then whatever turned out to be shown by others goes. What a request shows is what the engine decided.
-//! The same at every run. Not found does not mean impossible.
+//! Greedy: for the first pair that no request shows yet, it looks for a request that shows it and as many other new
+//! pairs as possible; requests that turn out to be unnecessary are dropped at the end. What a request shows is what
+//! the engine decided. The result is the same at every run. Not found does not mean impossible.
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,9 @@
-//! Turns a case file into requests with expectations, and holds what became of a request against what was expected.
+//! Turns a case file into requests with expectations, and compares what became of a request with what was expected.
 //!
-//! A case file is YAML or JSON: a config, inside or named, and cases of a request and what is expected of it. Text in
-//! requests and expectations is Latin-1: `"\xFF"` is the byte 255. Without `at`, a case happens in 1970, before every
-//! ramp. A config that stands inside needs no version, and one without a key for inspection gets one, which every
-//! request then carries. [`cover`] finds the requests of a matrix, with the help of [`recipe`]. Never knows what a
-//! decision should be.
+//! A case file is YAML or JSON: a config, inline or by name, and cases with a request and what is expected of it. Text
+//! in requests and expectations is Latin-1: `"\xFF"` is the byte 255. Without `at`, a case happens in 1970, before
+//! every ramp. An inline config needs no version, and gets an inspection key if it has none; every request carries the
+//! key. [`cover`] finds the requests of a matrix, with the help of [`recipe`]. Never knows what a decision should be.
 
 pub mod cover;
 pub mod read;

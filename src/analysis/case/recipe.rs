@@ -1,7 +1,7 @@
-//! Turns conditions into what a request must have for them to be true, or not to be.
+//! Turns conditions into what a request needs for them to be true, or false.
 //!
-//! The values are taken from the config itself: those that its tests name, and those next to them. A way that is given
-//! here may still not lead there, because of other rules in front: whoever takes it looks at what is decided.
+//! The values come from the config: those that its tests name, and values next to them. A request made this way may
+//! still be taken by an earlier rule: callers check the decision.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,7 @@
-//! Turns two lists of rules into pairs: rules have no names, and one that was put in front of the others must not make
-//! all of them look new.
+//! Pairs the rules of two lists: rules have no names, and a new rule in front must not make all others look new.
 //!
-//! The pairs that are alike the most, in order; what is left over and stands on both sides has been moved. Never says
-//! what differs inside of a pair.
+//! Pairs the most similar rules, in order; a rule that is left over on both sides was moved. Never says what differs
+//! inside a pair.
 
 use tidegate_engine::config::Rule;
 

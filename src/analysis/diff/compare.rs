@@ -1,7 +1,7 @@
-//! Turns two configs into what changed between them, flag by flag, in words, with what is dangerous about it.
+//! Turns two configs into what changed between them, flag by flag, in words.
 //!
-//! Compares what was written, not how it was laid out: order in a file, quotes and comments are no change. Knows
-//! nothing of people; [`super::moves`] counts those. Never says whether a change is right.
+//! Compares what was written, not how it was laid out: order in a file, quotes and comments are no change. Never
+//! counts users: [`super::moves`] does. Never says whether a change is right.
 
 use std::collections::{BTreeMap, BTreeSet};
 

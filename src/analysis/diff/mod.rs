@@ -1,5 +1,5 @@
-//! What differs between two configs: [`compare`] finds what [`change`]d, with rules paired by [`align`]; [`moves`] counts
-//! who moves; [`callout`] warns of what is dangerous about it.
+//! What differs between two configs: [`compare`] finds each [`change`], with rules paired by [`align`]; [`moves`]
+//! counts the users that move; [`callout`] warns of dangerous changes.
 
 pub mod align;
 pub mod callout;

@@ -1,8 +1,8 @@
-//! Counts who moves from one config to another: each identity is decided by both, and the two answers are compared.
+//! Counts which users move from one config to another: both decide for each identity, and the results are compared.
 //!
-//! Only flags that may decide otherwise are asked, each with a request that it takes. Who was not decided counts as at
-//! the default, which is what a flag serves without a rule: a new flag moves those whom its rules take to something else.
-//! Never guesses: what is not in the sample is not counted.
+//! Only flags whose decisions may differ are decided, each with a request that matches it. A user without a decision
+//! counts as one with the default, which a flag serves when no rule takes the request: so a new flag moves the users
+//! that its rules serve something else. Never extrapolates from the sample.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,7 @@
-//! Turns a config and a day into the debt that its flags have run up: what should be gone, can do nothing, or has
-//! nobody who answers for it.
+//! Finds the debt of a config's flags on a day: flags that should be removed, have no effect, or have no owner.
 //!
-//! Each kind of debt has a word that stays. What cannot be known from a config, such as when a flag was killed, is
-//! never guessed: the latest date that stands in the flag is taken, and where there is none, that is said.
+//! Each kind of debt has a stable code. What a config cannot show, such as when a flag was killed, is not guessed: the
+//! latest date in the flag is used, and if there is none, the finding says so.
 
 use super::exposure::{everybody, times};
 use super::{Finding, logic};

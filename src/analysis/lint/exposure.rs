@@ -1,7 +1,7 @@
-//! Turns a flag and a time into how many people it gives something else than its baseline.
+//! Computes the share of users that a flag serves another variant than its baseline at a time.
 //!
-//! What counts is everybody: whom a condition picks out is meant to be picked out, and is no share of anything. Reads
-//! no clock, and knows nothing of guards: a ramp is taken to go as it was written.
+//! Rules with a condition do not count: they pick their users on purpose. Reads no clock, and ignores guards: a ramp
+//! is assumed to go as it was written.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
-//! What was found about a config that runs: a word for it, the place, and a sentence. Made by [`super::debt`] and by
-//! the judges of [`super::policy`].
+//! A finding about a config that is valid: a code, a place and a sentence. Made by [`super::debt`] and by
+//! [`crate::policy`].
 //!
-//! Never about what keeps a config from running: that is a problem, and the engine's.
+//! Errors that make a config invalid are problems, and come from the engine.
 
 use crate::source::{Diagnostic, Document, Severity, diagnostic};
 use tidegate_engine::problem::FieldPath;

@@ -1,8 +1,8 @@
-//! Turns conditions into what can be said of them before any request: that they are never true, or always, or true
-//! whenever another is.
+//! Says what is certain about conditions before any request: that one is never true, always true, or true whenever
+//! another one is.
 //!
-//! Says so only where it is certain: a condition that is too long to be looked through, or asks what cannot be compared
-//! here, is taken for one that may be true. Never sees a request.
+//! A condition that has too many ways to be true, or tests that cannot be compared here, counts as one that may be
+//! true. Never sees a request.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What can be said of a config before any request: [`debt`] finds what flags have run up, [`logic`] what a condition can
-//! never be, [`exposure`] how many get something else than the baseline. A [`finding`] is what the judges hand on.
+//! What can be said of a valid config before any request: [`debt`] finds flags that are due for removal, [`logic`]
+//! conditions that can never hold, [`exposure`] the share of users away from the baseline. Each is a [`finding`].
 
 pub mod debt;
 pub mod exposure;

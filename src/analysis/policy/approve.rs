@@ -1,6 +1,6 @@
-//! Turns a policy and configs into lines of a CODEOWNERS file: who must approve a change of which file.
+//! Turns a policy and configs into lines of a CODEOWNERS file: who must approve changes of which file.
 //!
-//! CODEOWNERS knows files, not flags: a file of flags gets the approvers of all owners in it. Never writes a file.
+//! CODEOWNERS works by file, not by flag: a file gets the approvers of all owners of its flags. Never writes a file.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
-//! Turns a time into whether it lies in a freeze, once or each week.
+//! Says whether a time is inside a freeze, once or each week.
 //!
-//! Offsets are fixed: rules of summer time are not known here. Reads no clock.
+//! Offsets are fixed: daylight saving time is not known here. Reads no clock.
 
 use core::fmt;
 

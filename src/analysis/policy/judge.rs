@@ -1,6 +1,6 @@
-//! Turns a policy and a config, or a config and the one before it, into what breaks the policy.
+//! Finds what breaks a policy in a config, or in a change from one config to another.
 //!
-//! What lies in the past is not judged: it cannot be changed. Time is an argument. Never looks at a file.
+//! Steps in the past are not judged: they cannot be changed. Time is an argument. Never reads a file.
 
 use std::collections::BTreeSet;
 

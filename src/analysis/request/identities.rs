@@ -1,7 +1,7 @@
-//! Makes requests of identities: one that is sampled or read from a file, in every place where a config looks for one.
+//! Sends one request as many users: puts an identity into every place where a config looks for one.
 //!
-//! The identities that are sampled are `user-0`, `user-1` and so on: the same at every run, so that what is shown can
-//! be shown again. Never draws by chance.
+//! Generated identities are `user-0`, `user-1` and so on, the same at every run, so that results can be reproduced.
+//! Nothing is random.
 
 use std::borrow::Cow;
 use std::sync::Arc;

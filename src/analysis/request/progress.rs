@@ -1,4 +1,4 @@
-//! Tells whoever waits how far a long run is. Never draws anything.
+//! Tells a host how far a long run is. Never draws anything.
 
 /// Is told how much of the work is done, from any thread.
 pub trait Progress: Sync {

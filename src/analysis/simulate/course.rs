@@ -1,7 +1,7 @@
-//! Turns the ramps of a config and identities into a course: how many get which variant from when on.
+//! Turns ramps and identities into a course: how many users get which variant from which time on.
 //!
-//! Between two steps nothing changes, so that each ramp is asked at its own steps and at no other time: the course is
-//! exact, and as fine as the config. Never asks about a flag without a ramp.
+//! Nothing changes between two steps, so each ramp is decided at its own steps only: the course is exact. Flags
+//! without a ramp are not decided.
 
 use std::collections::BTreeMap;
 

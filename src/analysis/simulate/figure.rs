@@ -1,5 +1,5 @@
-//! Turns counts into figures: shares with the interval in which they are sure to lie, and what chance would make of two
-//! flags. The one place of the command where numbers are not whole. Never counts anything.
+//! Turns counts into figures: shares with their confidence intervals, and how far two flags are from being
+//! independent. The only place of the analysis that uses floating point. Never counts anything.
 #![allow(clippy::float_arithmetic, reason = "figures are for people: no decision hangs on them")]
 
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
-//! Turns a plan and identities into counts: how many get which variant of which flag, for what reason, and how many
-//! get something new of two flags at once.
+//! Counts how many identities get which variant of which flag for what reason, and how many get another variant than
+//! the baseline of two flags at once.
 //!
-//! Each identity is asked about by the evaluator of the proxy. Sums do not depend on who adds them up: the number of
-//! threads changes nothing. Never keeps an identity.
+//! The evaluator of the proxy decides for each identity. The number of threads does not change the sums. Never keeps
+//! an identity.
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 

@@ -1,4 +1,4 @@
-//! Turns problems into messages that know the lines they are about, and what may have been meant.
+//! Turns problems into messages with their place in the file and a suggestion.
 //!
 //! Never finds a problem itself, and never words one: the engine does both, here as in the proxy. Never draws one.
 

@@ -1,4 +1,4 @@
-//! A config in the bytes in which a proxy would get it, with the file that it stands in.
+//! A config in the bytes that a proxy would get, with the file that it comes from.
 
 use std::fmt;
 use std::rc::Rc;

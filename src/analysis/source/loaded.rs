@@ -1,6 +1,6 @@
-//! Turns a document into a config that can be asked, or into what is wrong with it.
+//! Compiles a document, or says what is wrong with it.
 //!
-//! Never lets a config with errors pass: what a proxy would refuse can be checked, not asked.
+//! Never lets a config with errors pass: what a proxy would refuse can be checked, and decides nothing.
 
 use super::Document;
 use super::diagnostic::{self, Diagnostic, Severity};

@@ -1,5 +1,5 @@
-//! Configs as text: [`tree`] knows where each value stands, [`document`] has the bytes that a proxy would get, [`loaded`]
-//! compiles them, and [`diagnostic`] says what is wrong at which place.
+//! Configs as text: [`tree`] knows the place of each value, [`document`] has the bytes that a proxy would get,
+//! [`loaded`] compiles them, and [`diagnostic`] says what is wrong where.
 
 pub mod diagnostic;
 pub mod document;

@@ -1,7 +1,7 @@
-//! Turns YAML, and so JSON, into values that know where they stand in the file.
+//! Turns YAML, and so JSON, into values that know their place in the file.
 //!
-//! The values are read as Kubernetes reads them: `on`, `NO` and the like are booleans. What becomes a config is a
-//! [`Node`] like any other; the places stay here, for messages. Never decides what a value means.
+//! Values are read as Kubernetes reads them: `on`, `NO` and the like are booleans. A config is made of plain
+//! [`Node`]s; the places are for messages. Never decides what a value means.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,6 +1,6 @@
-//! Turns what a config says into words: conditions, tests, shares, times, as a sender would read them aloud.
+//! Turns what a config says into words: conditions, tests, shares, as a person would read them aloud.
 //!
-//! The words are those of the config, so that what is read can be found there. Never shows a whole list that is long.
+//! The words are those of the config, so that a reader finds them there. Long lists are cut.
 
 pub mod number;
 pub mod time;

@@ -1,7 +1,6 @@
-//! `tidegate diff`: what changed between two configs, in words, and which users it moves.
+//! `tidegate diff`: what changed between two configs, in words, and which users move.
 //!
-//! A plain change is none to complain of. What is called out is, and so is whatever moves more users than may be moved.
-//! Never applies a change.
+//! A plain change is no finding. Warnings are, and flags that move more users than allowed. Never applies a change.
 
 use serde_json::{Value, json};
 

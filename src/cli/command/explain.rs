@@ -1,4 +1,4 @@
-//! `tidegate explain`: what becomes of one request, rule by rule, and why.
+//! `tidegate explain`: what is decided for one request, rule by rule, and why.
 //!
 //! Shows what [`tidegate_analysis::explain`] found.
 

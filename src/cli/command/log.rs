@@ -1,8 +1,7 @@
-//! `tidegate log`: who changed which flag when, commit by commit, in words, with who was moved by it.
+//! `tidegate log`: who changed which flag when, commit by commit, in words, and which users moved.
 //!
-//! Each commit is held against its parent, as things stood when it was made. What is called out is no finding here:
-//! the past cannot be put right. A revision whose config is broken is said to be, and gone on from. Never changes a
-//! repository.
+//! Each commit is compared with its parent, at the time of the commit. Warnings are no findings here: the past cannot
+//! be changed. A commit with a broken config is named and skipped. Never changes a repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 

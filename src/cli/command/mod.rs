@@ -1,5 +1,5 @@
-//! The commands, one file or folder each; those that judge configs stand in [`check`], what the command says of itself
-//! in [`reference`].
+//! The commands, one file or folder each; those that check configs are in [`check`], those about the command itself in
+//! [`reference`].
 
 mod check;
 mod diff;

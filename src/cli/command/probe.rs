@@ -1,8 +1,8 @@
-//! `tidegate probe`: made-up users, some for each variant, against a running proxy.
+//! `tidegate probe`: sends generated users, some for each variant, to a running proxy.
 //!
-//! What was decided there is read from the inspection header, and held against what the engine here says of the same
-//! request: a proxy with another config, without the filter, or with a flag that was taken back is seen by that. Never
-//! shows an identity but those that it has made up, and never what came back but its status and its decisions.
+//! Decisions are read from the inspection header and compared with what the engine decides here for the same request:
+//! that shows a proxy with another config, without the filter, or with a flag that was rolled back. Never shows other
+//! identities than generated ones, and of a response only its status and its decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

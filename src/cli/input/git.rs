@@ -1,7 +1,7 @@
-//! Turns the past of a file into texts and their authors, by asking git.
+//! Reads the history of a file from git: its texts and their authors.
 //!
-//! Reads what is committed, in the words of git's own plumbing; whoever has no git configuration gets the same. Never
-//! writes to a repository, and never reads a config.
+//! Uses git's plumbing, so that the user's configuration changes nothing. Never writes to a repository, and never
+//! reads a config.
 
 use std::collections::BTreeMap;
 use std::fs;

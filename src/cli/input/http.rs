@@ -1,7 +1,6 @@
-//! Turns what a command asks of a running proxy into requests, and what goes wrong with them into one line.
+//! An HTTP client for running proxies, with errors in one line.
 //!
-//! Nothing of the machine's own goes along: no proxy of its settings, no header that was not asked for. Never follows
-//! where an answer leads.
+//! Uses no proxy of the environment, adds no headers, and follows no redirects.
 
 use std::io::ErrorKind;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Turns a file into a config that can be asked, or shows why it is none.
+//! Turns a file into a compiled config, or shows its errors.
 //!
-//! Never lets a config with errors pass: what a proxy would refuse can be checked, not asked.
+//! Never lets a config with errors pass: what a proxy would refuse can be checked, and decides nothing.
 
 use super::files;
 use crate::error::CliError;

@@ -1,9 +1,8 @@
-//! Finds the configs in the text of a file: the file itself, or what stands inside the manifests that carry one to a
-//! proxy.
+//! Finds the configs in the text of a file: the file itself, or configs inside manifests.
 //!
 //! Knows `pluginConfig` of a `WasmPlugin` or `TrafficExtension`, and the `configuration` of a Wasm filter in an
-//! `EnvoyFilter`, in an Envoy bootstrap, in a discovery file or by itself. What it hands on are the bytes that a proxy would get,
-//! and where each field stands in the file. Never judges a config.
+//! `EnvoyFilter`, in an Envoy bootstrap, in a discovery file or by itself. Hands on the bytes that a proxy would get,
+//! and the place of each field in the file. Never judges a config.
 
 use std::ops::Range;
 use std::rc::Rc;

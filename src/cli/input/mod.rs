@@ -1,6 +1,6 @@
-//! What commands work on: [`files`], with the configs in [`manifest`]s; [`git`] and what a file had in the [`past`];
-//! a [`request`], the users of a [`sample`], a [`time`], said in options; proxies, over [`http`]. [`load`] makes configs
-//! of files, ready to be asked.
+//! What commands work on: [`files`], with configs in [`manifest`]s; [`git`], and the [`past`] of a file; a
+//! [`request`], the users of a [`sample`] and a [`time`] from options; proxies, over [`http`]. [`load`] compiles
+//! configs.
 
 pub(crate) mod files;
 pub(crate) mod git;

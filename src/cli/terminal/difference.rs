@@ -1,5 +1,4 @@
-//! Shows the difference of two configs, for `diff` and for each commit of `log`: what changed, who moves, what is called
-//! out.
+//! Shows the difference of two configs, for `diff` and for each commit of `log`: changes, moved users, warnings.
 //!
 //! Never reads a file, and never says whether a change may pass: the command does.
 

@@ -1,5 +1,5 @@
-//! What people see: the [`screen`] with its [`style`]s, a [`table`], a [`diagnostic`] with its lines, a [`difference`] of
-//! configs, a block that changes [`live`], the [`progress`] of a long run.
+//! What people see: the [`screen`] with its [`style`]s, a [`table`], a [`diagnostic`] with its lines, a [`difference`]
+//! of configs, a block that is redrawn [`live`], the [`progress`] of a long run.
 
 pub(crate) mod diagnostic;
 pub(crate) mod difference;

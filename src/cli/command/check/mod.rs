@@ -1,4 +1,4 @@
-//! Commands that judge configs: [`validate`] and [`report`], and the [`policy`] that they judge by.
+//! Commands that check configs: [`validate`] and [`report`], and the [`policy`] that they check against.
 
 pub(crate) mod policy;
 pub(crate) mod report;

@@ -1,4 +1,4 @@
-//! `tidegate policy`: checks a policy file, and writes CODEOWNERS by it; loads a policy for other commands.
+//! `tidegate policy`: checks a policy file, and writes CODEOWNERS from it; loads a policy for other commands.
 //!
 //! Never judges a config: [`tidegate_analysis::policy`] does.
 

@@ -1,6 +1,6 @@
-//! `tidegate report`: the debt that flags have run up, for a terminal, a program, or an issue.
+//! `tidegate report`: the debt of flags, for a terminal, a program or an issue.
 //!
-//! Shows what [`tidegate_analysis::lint::debt`] finds. Never changes a config, and never says what becomes of a request.
+//! Shows what [`tidegate_analysis::lint::debt`] finds. Never changes a config.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! `tidegate validate`: every problem of every config at once, with the lines that it is in.
+//! `tidegate validate`: every problem of every config at once, with its line.
 //!
-//! Stricter than a proxy in one thing: a field that is not known is an error, because here it is a mistake. Never
-//! changes a file.
+//! Stricter than a proxy in one thing: an unknown field is an error, because here it is a mistake. Never changes a
+//! file.
 
 use serde_json::json;
 

@@ -1,7 +1,7 @@
-//! `tidegate fmt`: turns a config into its one canonical form, comments included.
+//! `tidegate fmt`: brings a config into its canonical form, comments included.
 //!
-//! What is written must be read as what was there, value for value, and its plan must have the same fingerprint;
-//! else the file stays as it is. Never formats a config that a proxy would refuse, and never a manifest.
+//! The result must read as the same values and have the same fingerprint; otherwise the file stays as it is. Never
+//! formats a config that a proxy would refuse, and never a manifest.
 
 mod order;
 mod read;

@@ -1,4 +1,4 @@
-//! What the command says of itself and of configs: [`completions`] for shells, pages of [`man`], the [`schema`] for editors.
+//! About the command and its format: [`completions`] for shells, pages of [`man`], the [`schema`] for editors.
 
 pub(crate) mod completions;
 pub(crate) mod man;

@@ -1,7 +1,7 @@
-//! `tidegate render`: a config inside of the manifest that brings it to a proxy, ready to be applied.
+//! `tidegate render`: writes the manifest that brings a config to a proxy, ready to be applied.
 //!
-//! The manifests are those of `envoy/`, which are tested in proxies: only what was asked for is written over. A config
-//! with mistakes gets none. Never sends anything anywhere.
+//! Manifests are those of `envoy/`, which are tested in proxies, with only the requested fields replaced. A config
+//! with errors is not rendered. Never sends anything anywhere.
 
 mod writer;
 

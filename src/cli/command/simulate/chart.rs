@@ -1,6 +1,6 @@
-//! Turns a course into a chart of characters, and a span of time into ticks that people count in.
+//! Turns a course into a chart of characters, and a span of time into round ticks.
 //!
-//! One small chart a variant: nothing lies on anything else, and nothing hangs on color. Eighths of a character make
+//! One small chart per variant, so that nothing overlaps and nothing depends on color. Eighths of a character make
 //! small shares visible. Never wider than a terminal.
 #![allow(clippy::float_arithmetic, reason = "a picture: no decision hangs on it")]
 

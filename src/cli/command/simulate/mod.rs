@@ -1,6 +1,6 @@
-//! `tidegate simulate`: who gets what, counted over many identities, and how it changes while ramps go on.
+//! `tidegate simulate`: counts who gets what over many identities, now and while ramps go on.
 //!
-//! Everybody is asked about by the evaluator of the proxy, with the guards content. Never decides anything by itself.
+//! The evaluator of the proxy decides, with guards that are satisfied. Never decides anything itself.
 
 mod chart;
 mod picture;

@@ -1,7 +1,6 @@
-//! Turns a course into a picture, as SVG: one panel a flag, one line a variant, with what its share may be around it.
+//! Turns a course into an SVG: one panel per flag, one line per variant, with its confidence interval around it.
 //!
-//! Made to be put into a page or an issue: a light ground, colors that the color-blind tell apart, and a legend. Never
-//! asks who gets what.
+//! Made for a page or an issue: a light background, colors that color-blind readers can tell apart, and a legend.
 #![allow(clippy::float_arithmetic, reason = "a picture: no decision hangs on it")]
 
 use core::ops::Range;

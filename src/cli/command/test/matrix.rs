@@ -1,7 +1,6 @@
 //! `tidegate test --matrix`: requests that show each pair of variants of two flags at least once, ready to be sent.
 //!
-//! As JSON they are a file of cases, which the same command runs. Never leaves out in silence what no request was
-//! found for.
+//! As JSON they are a case file, which the same command runs. Pairs for which no request was found are listed, too.
 
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,7 @@
-//! `tidegate test`: holds a config to what its users expect of it, as data.
+//! `tidegate test`: checks a config against cases, which are data.
 //!
-//! A case that fails is shown as the expected against the found, with what the rules of the flag made of the request.
-//! Never asks a proxy: the engine decides here as it does there.
+//! A failed case shows what was expected and what was found, with what the rules of the flag did. Never asks a proxy:
+//! the engine decides here as it does there.
 
 mod matrix;
 

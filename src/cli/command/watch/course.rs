@@ -1,7 +1,7 @@
-//! Turns looks at proxies, one after another, into what happened between them: counts over a window, and events.
+//! Turns looks at proxies, one after another, into counts over a window and events.
 //!
-//! Each proxy is compared with itself, so that one that starts anew, or is silent for a while, takes nothing away from
-//! the others. Never reads a clock.
+//! Each proxy is compared with itself, so that one that restarts, or is silent for a while, does not disturb the
+//! others. Never reads a clock.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};

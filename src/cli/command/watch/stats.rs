@@ -1,7 +1,7 @@
-//! Turns the statistics page of one Envoy's admin interface into what Tidegate says of itself there.
+//! Reads Tidegate's metrics from the statistics page of one Envoy's admin interface.
 //!
-//! Labels are read out of the names, which the page shows whole whether or not the Envoy has patterns for them. Never
-//! keeps what other filters count.
+//! Labels are read from the full names on the page, whether or not the Envoy extracts tags. Ignores what other filters
+//! count.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
