@@ -1,7 +1,7 @@
 //! The command `tidegate`: turns what was typed into calls of the engine and of the analysis, and what they say into
 //! tables and JSON.
 //!
-//! [`command`] has one file or folder a command, [`input`] reads files, git, options and proxies, [`terminal`] shows.
+//! [`mod@command`] has one file or folder a command, [`input`] reads files, git, options and proxies, [`terminal`] shows.
 //! Never holds a rule of its own: what is decided here is decided by the code that decides in the proxy.
 //!
 //! Exit codes: 0 fine, 1 something was found, 2 what was asked for cannot be done.

@@ -49,16 +49,16 @@ pub struct Case {
 #[derive(Debug, Default)]
 struct Expect {
     /// All flags that are decided.
-    decide: Option<(Range<usize>, Vec<Said>)>,
-    flags: Vec<Said>,
-    upstream: Vec<Said>,
-    response: Vec<Said>,
-    inspection: Option<Said>,
+    decide: Option<(Range<usize>, Vec<ExpectedValues>)>,
+    flags: Vec<ExpectedValues>,
+    upstream: Vec<ExpectedValues>,
+    response: Vec<ExpectedValues>,
+    inspection: Option<ExpectedValues>,
 }
 
 /// What is expected under one name: any number of values.
 #[derive(Debug)]
-struct Said {
+struct ExpectedValues {
     name: String,
     values: Vec<Vec<u8>>,
     span: Range<usize>,
@@ -169,7 +169,9 @@ impl Case {
     pub fn differences(&self, seen: &Seen) -> Vec<Mismatch> {
         let mut found = Vec::new();
         let Expect { decide, flags, upstream, response, inspection } = &self.expect;
-        let texts = |said: &Said| said.values.iter().map(|value| value.escape_ascii().to_string()).collect::<Vec<_>>();
+        let texts = |said: &ExpectedValues| {
+            said.values.iter().map(|value| value.escape_ascii().to_string()).collect::<Vec<_>>()
+        };
         let decided = |name: &str| {
             let words = seen.decided.iter().find(|(flag, _)| flag == name);
             words.map(|(_, words)| words.clone()).into_iter().collect::<Vec<_>>()

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use super::{Case, Expect, Said, Suite};
+use super::{Case, Expect, ExpectedValues, Suite};
 use crate::request::RequestSpec;
 use crate::source::diagnostic::nearest;
 use crate::source::tree::{Key, Places, Tree, Value};
@@ -323,13 +323,13 @@ impl Reader<'_> {
         }
         if let Some(text) = tree.field("inspection") {
             let values = self.bytes(text, &at.key("inspection")).into_iter().collect();
-            expect.inspection = Some(Said { name: INSPECTION.to_owned(), values, span: text.span.clone() });
+            expect.inspection = Some(ExpectedValues { name: INSPECTION.to_owned(), values, span: text.span.clone() });
         }
         Some(expect)
     }
 
     /// What is expected of flags: `variant`, `variant reason`, or nothing where the flag is not decided.
-    fn decided(&mut self, tree: &Tree, at: &FieldPath<'_>, loaded: Option<&Loaded>) -> Vec<Said> {
+    fn decided(&mut self, tree: &Tree, at: &FieldPath<'_>, loaded: Option<&Loaded>) -> Vec<ExpectedValues> {
         let mut list = Vec::new();
         for (key, value) in self.entries(tree, at).unwrap_or_default() {
             let at = at.key(&key.name);
@@ -346,7 +346,7 @@ impl Reader<'_> {
                 self.check(key, text.as_deref(), value, &at, &loaded.plan);
             }
             let values = text.map(String::into_bytes).into_iter().collect();
-            list.push(Said { name: key.name.to_string(), values, span: key.span.start..value.span.end });
+            list.push(ExpectedValues { name: key.name.to_string(), values, span: key.span.start..value.span.end });
         }
         list
     }
@@ -376,7 +376,7 @@ impl Reader<'_> {
     }
 
     /// What is expected of headers: a value, several, or nothing where there is to be none.
-    fn headers(&mut self, tree: &Tree, at: &FieldPath<'_>) -> Vec<Said> {
+    fn headers(&mut self, tree: &Tree, at: &FieldPath<'_>) -> Vec<ExpectedValues> {
         let mut list = Vec::new();
         for (key, value) in self.entries(tree, at).unwrap_or_default() {
             let at = at.key(&key.name);
@@ -388,7 +388,7 @@ impl Reader<'_> {
                 }
                 Value::Scalar(_) | Value::Map(_) => self.bytes(value, &at).into_iter().collect(),
             };
-            list.push(Said { name: key.name.to_string(), values, span: key.span.start..value.span.end });
+            list.push(ExpectedValues { name: key.name.to_string(), values, span: key.span.start..value.span.end });
         }
         list
     }

@@ -1,6 +1,6 @@
 //! Turns a policy file into a [`Policy`], with all that is wrong gathered, as a config is read.
 //!
-//! Each value is parsed here, once. Never looks at a config: [`super::judge`] does.
+//! Each value is parsed here, once. Never looks at a config: [`mod@super::judge`] does.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What the configs of an organisation must keep: [`format`] reads a policy, [`freeze`] knows when nothing may change,
-//! [`judge`] finds what breaks it, and [`approve`] says who approves which file.
+//! What the configs of an organisation must keep: [`mod@format`] reads a policy, [`freeze`] knows when nothing may change,
+//! [`mod@judge`] finds what breaks it, and [`approve`] says who approves which file.
 //!
 //! Never enforces anything in a proxy: a policy is for those who write configs.
 

@@ -1,5 +1,5 @@
 //! The commands, one file or folder each; those that check configs are in [`check`], those about the command itself in
-//! [`reference`].
+//! [`mod@reference`].
 
 mod check;
 mod diff;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::stats::{Config, Counts, FlagId, Gauges, Stats, Times, What};
+use super::stats::{Config, CountOf, Counts, FlagId, Gauges, Stats, Times};
 use tidegate_engine::value::time::Timestamp;
 
 #[derive(Debug)]
@@ -238,17 +238,17 @@ impl<'c> Flag<'c> {
         }
     }
 
-    fn count(&mut self, what: &'c What, more: u64) {
+    fn count(&mut self, what: &'c CountOf, more: u64) {
         let count = match what {
-            What::Decided(variant, reason) => {
+            CountOf::Decided(variant, reason) => {
                 self.variants.entry(variant).or_default().reasons.entry(reason).or_default()
             }
-            What::Answered(variant, class) => {
+            CountOf::Answered(variant, class) => {
                 self.variants.entry(variant).or_default().classes.entry(class).or_default()
             }
-            What::Throttled => &mut self.throttled,
-            What::Rescued => &mut self.rescued,
-            What::RolledBack => &mut self.rollbacks,
+            CountOf::Throttled => &mut self.throttled,
+            CountOf::Rescued => &mut self.rescued,
+            CountOf::RolledBack => &mut self.rollbacks,
         };
         *count += more;
     }
@@ -316,7 +316,7 @@ fn changes(before: &Stats, now: &Stats, tell: &mut impl FnMut(Option<&String>, C
     }
     for (id, new) in &now.flags {
         let old = before.flags.get(id).and_then(|old| old.standing);
-        let rollbacks = |stats: &Stats| stats.counts.get(&(id.clone(), What::RolledBack)).copied().unwrap_or(0);
+        let rollbacks = |stats: &Stats| stats.counts.get(&(id.clone(), CountOf::RolledBack)).copied().unwrap_or(0);
         let flag = id.key.clone();
         match (old, new.standing) {
             (Some(from), Some(to)) if from != to => tell(Some(&id.plugin), Change::Standing { flag, from, to }),
@@ -339,7 +339,7 @@ mod tests {
 
     /// A proxy that has decided so often.
     fn said(decisions: u64) -> Stats {
-        let what = What::Decided("on".to_owned(), "split".to_owned());
+        let what = CountOf::Decided("on".to_owned(), "split".to_owned());
         Stats { counts: Counts::from([((id(), what), decisions)]), ..Stats::default() }
     }
 

@@ -97,7 +97,7 @@ pub(crate) struct FlagId {
 
 /// What is counted of a flag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum What {
+pub(crate) enum CountOf {
     /// Decisions for a variant, by their reason.
     Decided(String, String),
     /// Answers of a variant, by their class.
@@ -107,7 +107,7 @@ pub(crate) enum What {
     RolledBack,
 }
 
-pub(crate) type Counts = BTreeMap<(FlagId, What), u64>;
+pub(crate) type Counts = BTreeMap<(FlagId, CountOf), u64>;
 
 /// How often answers took so many milliseconds, which are good to two digits.
 pub(crate) type Times = BTreeMap<u64, u64>;
@@ -222,11 +222,11 @@ impl Stats {
                 }
                 return;
             }
-            [] if is(&catalogue::ROLLBACKS) => What::RolledBack,
-            [] if is(&catalogue::THROTTLED) => What::Throttled,
-            [] if is(&catalogue::RESCUED) => What::Rescued,
-            [variant, reason] if is(&catalogue::DECISIONS) => What::Decided(variant.to_owned(), reason.to_owned()),
-            [variant, class] if is(&catalogue::RESPONSES) => What::Answered(variant.to_owned(), class.to_owned()),
+            [] if is(&catalogue::ROLLBACKS) => CountOf::RolledBack,
+            [] if is(&catalogue::THROTTLED) => CountOf::Throttled,
+            [] if is(&catalogue::RESCUED) => CountOf::Rescued,
+            [variant, reason] if is(&catalogue::DECISIONS) => CountOf::Decided(variant.to_owned(), reason.to_owned()),
+            [variant, class] if is(&catalogue::RESPONSES) => CountOf::Answered(variant.to_owned(), class.to_owned()),
             _ => return,
         };
         self.counts.insert((id, what), value);
@@ -285,7 +285,7 @@ mod tests {
         assert!(stats.configs["edge_1"].refused);
         assert_eq!(stats.flags[&id("checkout")].standing, Some(3));
         assert_eq!(stats.flags[&id("nav")].rules[&2], Ramp { exposure: 50_000, step: Some(3) });
-        let decided = What::Decided("on".to_owned(), "split".to_owned());
+        let decided = CountOf::Decided("on".to_owned(), "split".to_owned());
         assert_eq!(stats.counts, Counts::from([((id("nav"), decided), 7)]));
         let place = (id("nav"), "on".to_owned());
         assert_eq!((&stats.all[&place], &stats.recent[&place]), (&Times::from([(0, 5), (120, 2)]), &Times::new()));
