@@ -49,18 +49,27 @@ fn parse_one(lines: &[&[u8]]) -> Result<RequestSpec, String> {
     };
     let mut spec = RequestSpec::of(method, host, path);
     for line in lines.take_while(|line| !line.trim_ascii().is_empty()) {
-        let wrong = || format!("'{}' is not a header, such as x-user-id: ana", shown(line));
-        let colon = line.iter().position(|byte| *byte == b':').ok_or_else(wrong)?;
-        let (name, value) = line.split_at_checked(colon).unwrap_or_default();
-        let name = core::str::from_utf8(name.trim_ascii()).ok().filter(|name| !name.is_empty()).ok_or_else(wrong)?;
-        let value = value.strip_prefix(b":").unwrap_or_default().trim_ascii().to_vec();
-        if !name.eq_ignore_ascii_case("host") {
-            spec.headers.push((name.to_ascii_lowercase(), value));
+        let (name, value) =
+            header(line).ok_or_else(|| format!("'{}' is not a header, such as x-user-id: ana", shown(line)))?;
+        if name != "host" {
+            spec.headers.push((name, value));
         } else if whole.is_none() {
             spec.replace(":authority", value);
         }
     }
     Ok(spec)
+}
+
+/// Reads a header from its line. Each line by itself, so that a wrong one can be shown.
+fn header(line: &[u8]) -> Option<(String, Vec<u8>)> {
+    let block = [line, b"\r\n\r\n"].concat();
+    let mut found = [httparse::EMPTY_HEADER];
+    match httparse::parse_headers(&block, &mut found) {
+        Ok(httparse::Status::Complete((_, [header]))) => {
+            Some((header.name.to_ascii_lowercase(), header.value.trim_ascii().to_vec()))
+        }
+        Ok(_) | Err(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -107,6 +116,7 @@ mod tests {
         let wrong = |text: &str| parse(text.as_bytes()).unwrap_err();
         assert_eq!(wrong("GET"), "'GET' is not a request line, such as GET /path HTTP/1.1");
         assert_eq!(wrong("GET /\nhello\n"), "'hello' is not a header, such as x-user-id: ana");
+        assert_eq!(wrong("GET /\nx y: z\n"), "'x y: z' is not a header, such as x-user-id: ana");
         assert_eq!(wrong("GET /\n###\nGET /\n: x\n"), "request 2: ': x' is not a header, such as x-user-id: ana");
         assert_eq!(wrong("\n"), "contains no request");
         assert_eq!(wrong("###\n# nothing\n"), "contains no request");
