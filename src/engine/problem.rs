@@ -1,10 +1,12 @@
 //! Gathers what is wrong with a config: every message in the program about a config is made here.
 //!
-//! A problem has the path of the field, what is wrong, and what was found. All of them are gathered before
-//! anything is reported; a config with an error yields no plan. Never holds anything of a request.
+//! A problem has the path of the field, the rule that is broken, what was found, and the names that would have been
+//! possible, as data; it becomes words here and nowhere else, and no program reads the words back. All of them are
+//! gathered before anything is reported; a config with an error yields no plan. Never holds anything of a request.
 
 use core::fmt::{self, Write as _};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The way from the root of a config to one of its fields: `flags.checkout.rules[2].percent`.
 ///
@@ -62,14 +64,16 @@ fn plain(key: &str) -> bool {
     !key.is_empty() && key.len() <= 64 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
+/// How many characters of a text a message shows.
+const SHOWN: usize = 60;
+
 /// Text in quotes, escaped and cut to a length that fits a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'t>(pub &'t str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 60;
-        let cut = self.0.char_indices().nth(MOST).map_or(self.0.len(), |(at, _)| at);
+        let cut = self.0.char_indices().nth(SHOWN).map_or(self.0.len(), |(at, _)| at);
         let (shown, rest) = self.0.split_at_checked(cut).unwrap_or((self.0, ""));
         let dots = if rest.is_empty() { "" } else { "..." };
         f.write_str("\"")?;
@@ -86,25 +90,147 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// A rule that a value broke, in words that follow the path: `must be from 0 to 100`.
+/// The names that would have been possible. Many problems share one list.
+pub type Known = Arc<[Cow<'static, str>]>;
+
+/// A list of names that somebody knows.
+#[inline(never)]
+pub fn known(names: &mut dyn Iterator<Item = Cow<'static, str>>) -> Known {
+    names.collect()
+}
+
+/// A rule that a value broke. What a program asks for is data; all else is the words that follow the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong(Cow<'static, str>);
+pub enum Wrong {
+    /// The bytes cannot be read; the words end with the place.
+    Syntax {
+        words: String,
+        line: usize,
+        column: usize,
+    },
+    /// A map has a field that maps of this kind do not have.
+    UnknownField {
+        section: &'static str,
+        known: Known,
+    },
+    /// There is nothing of this name.
+    UnknownName {
+        what: &'static str,
+        known: Known,
+    },
+    /// The value is none of a few words.
+    UnknownWord {
+        known: Known,
+    },
+    /// A map has the same key a second time.
+    Repeated,
+    Other(Cow<'static, str>),
+}
 
 impl From<&'static str> for Wrong {
-    fn from(text: &'static str) -> Self {
-        Self(Cow::Borrowed(text))
+    fn from(words: &'static str) -> Self {
+        Self::Other(Cow::Borrowed(words))
     }
 }
 
 impl From<String> for Wrong {
-    fn from(text: String) -> Self {
-        Self(Cow::Owned(text))
+    fn from(words: String) -> Self {
+        Self::Other(Cow::Owned(words))
+    }
+}
+
+impl From<fmt::Arguments<'_>> for Wrong {
+    fn from(words: fmt::Arguments<'_>) -> Self {
+        words.to_string().into()
+    }
+}
+
+impl Wrong {
+    /// The names that would have been possible, where there is a list of them.
+    #[must_use]
+    pub fn known(&self) -> &[Cow<'static, str>] {
+        match self {
+            Self::UnknownField { known, .. } | Self::UnknownName { known, .. } | Self::UnknownWord { known } => known,
+            Self::Syntax { .. } | Self::Repeated | Self::Other(_) => &[],
+        }
+    }
+
+    /// In words, with what was found in place of the value that the rule asks for.
+    fn write(&self, found: Option<&Found>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax { words, .. } => f.write_str(words)?,
+            Self::UnknownField { section, .. } => {
+                // A title begins with a capital letter, which it does not have in a sentence. The path has the name.
+                let (first, rest) = section.split_at_checked(1).unwrap_or_default();
+                return write!(f, "is not a field of {}{rest}", first.to_ascii_lowercase());
+            }
+            Self::UnknownName { what, known } => {
+                write!(f, "is not {what} (")?;
+                write_known(known, f)?;
+                return match found {
+                    Some(found) => write!(f, "; found {found})"),
+                    None => f.write_str(")"),
+                };
+            }
+            Self::UnknownWord { known } => {
+                f.write_str("must be one of ")?;
+                for (place, word) in known.iter().enumerate() {
+                    write!(f, "{}{}", if place == 0 { "" } else { ", " }, Quoted(word))?;
+                }
+            }
+            Self::Repeated => f.write_str("stands here more than once")?,
+            Self::Other(words) => f.write_str(words)?,
+        }
+        match found {
+            Some(found) => write!(f, " (found {found})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first names, and how many more there are.
+fn write_known(known: &[Cow<'static, str>], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    const MOST: usize = 10;
+    let Some((first, rest)) = known.split_first() else { return f.write_str("there are none") };
+    write!(f, "known: {first}")?;
+    for name in rest.iter().take(MOST.saturating_sub(1)) {
+        write!(f, ", {name}")?;
+    }
+    match known.len().saturating_sub(MOST) {
+        0 => Ok(()),
+        more => write!(f, " and {more} more"),
     }
 }
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.write(None, f)
+    }
+}
+
+/// What was found in place of what is due, cut to what a message shows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    Text(Box<str>),
+    /// Anything else, in words: `a list of 3`.
+    Other(Cow<'static, str>),
+}
+
+impl Found {
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        // One more than is shown, so that it shows that there is more.
+        let end = text.char_indices().nth(SHOWN.saturating_add(1)).map_or(text.len(), |(end, _)| end);
+        Self::Text(text.get(..end).unwrap_or(text).into())
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => Quoted(text).fmt(f),
+            Self::Other(words) => f.write_str(words),
+        }
     }
 }
 
@@ -112,7 +238,8 @@ impl fmt::Display for Wrong {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     path: String,
-    wrong: String,
+    wrong: Wrong,
+    found: Option<Found>,
 }
 
 impl Problem {
@@ -122,16 +249,35 @@ impl Problem {
         &self.path
     }
 
-    /// What is wrong with it.
+    /// The rule that is broken.
     #[must_use]
-    pub fn wrong(&self) -> &str {
+    pub fn wrong(&self) -> &Wrong {
         &self.wrong
+    }
+
+    /// What stands there instead; of a field that is not known, its name.
+    #[must_use]
+    pub fn found(&self) -> Option<&Found> {
+        self.found.as_ref()
+    }
+
+    /// What is wrong, in words that follow the path.
+    #[must_use]
+    pub fn message(&self) -> String {
+        struct Message<'p>(&'p Problem);
+        impl fmt::Display for Message<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.wrong.write(self.0.found.as_ref(), f)
+            }
+        }
+        Message(self).to_string()
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.wrong)
+        write!(f, "{}: ", self.path)?;
+        self.wrong.write(self.found.as_ref(), f)
     }
 }
 
@@ -157,28 +303,45 @@ struct Kind {
 impl Kind {
     const MOST: usize = 5_000;
 
-    fn note(&mut self, at: &FieldPath<'_>, wrong: &dyn fmt::Display) {
+    /// Counts one more; whether it is among those that are kept.
+    fn count(&mut self) -> bool {
         self.count = self.count.saturating_add(1);
-        if self.count <= Self::MOST {
-            self.first.push(Problem { path: at.to_string(), wrong: wrong.to_string() });
-        }
+        self.count <= Self::MOST
+    }
+
+    #[inline(never)]
+    fn keep(&mut self, at: &FieldPath<'_>, wrong: Wrong, found: Option<Found>) {
+        self.first.push(Problem { path: at.to_string(), wrong, found });
     }
 }
 
 impl Problems {
     /// Notes an error: this config will not run.
-    pub fn error(&mut self, at: &FieldPath<'_>, wrong: impl fmt::Display) {
-        self.errors.note(at, &wrong);
+    pub fn error(&mut self, at: &FieldPath<'_>, wrong: impl Into<Wrong>) {
+        if self.errors.count() {
+            self.errors.keep(at, wrong.into(), None);
+        }
+    }
+
+    /// Notes an error, with what was found in place of what is due.
+    pub fn error_found(&mut self, at: &FieldPath<'_>, wrong: impl Into<Wrong>, found: impl FnOnce() -> Found) {
+        if self.errors.count() {
+            self.errors.keep(at, wrong.into(), Some(found()));
+        }
     }
 
     /// Notes a field that this version does not know.
-    pub fn unknown(&mut self, at: &FieldPath<'_>, wrong: impl fmt::Display) {
-        self.unknown.note(at, &wrong);
+    pub fn unknown(&mut self, at: &FieldPath<'_>, key: &str, wrong: impl FnOnce() -> Wrong) {
+        if self.unknown.count() {
+            self.unknown.keep(&at.key(key), wrong(), Some(Found::text(key)));
+        }
     }
 
     /// Notes what will run but may not be meant.
-    pub fn warning(&mut self, at: &FieldPath<'_>, wrong: impl fmt::Display) {
-        self.warnings.note(at, &wrong);
+    pub fn warning(&mut self, at: &FieldPath<'_>, wrong: impl Into<Wrong>) {
+        if self.warnings.count() {
+            self.warnings.keep(at, wrong.into(), None);
+        }
     }
 
     /// What keeps the config from running; of very many, the first five thousand.
@@ -250,6 +413,22 @@ mod tests {
     fn found_text_is_escaped_and_cut() {
         assert_eq!(Quoted("a\r\n\"b\"").to_string(), "\"a\\r\\n\\\"b\\\"\"");
         assert_eq!(Quoted(&"é".repeat(80)).to_string(), format!("\"{}...\"", "é".repeat(60)));
+    }
+
+    #[test]
+    fn a_problem_keeps_what_it_says_as_data() {
+        let mut problems = Problems::default();
+        let known = known(&mut (0..12).map(|n| format!("s{n}").into()));
+        let wrong = Wrong::UnknownName { what: "a segment", known };
+        problems.error_found(&FieldPath::ROOT.key("segment"), wrong, || Found::text("sO"));
+        problems.error(&FieldPath::ROOT.key("a"), Wrong::UnknownName { what: "a segment", known: Known::default() });
+        problems.error_found(&FieldPath::ROOT.key("b"), "must be text", || Found::text(&"é".repeat(80)));
+        let [one, none, long] = problems.errors() else { panic!("{problems}") };
+        let names = "s0, s1, s2, s3, s4, s5, s6, s7, s8, s9 and 2 more";
+        assert_eq!(one.to_string(), format!("segment: is not a segment (known: {names}; found \"sO\")"));
+        assert_eq!((one.wrong().known().len(), one.found()), (12, Some(&Found::Text("sO".into()))));
+        assert_eq!(none.message(), "is not a segment (there are none)");
+        assert_eq!(long.message(), format!("must be text (found \"{}...\")", "é".repeat(60)));
     }
 
     #[test]

@@ -333,7 +333,7 @@ fn reference(section: &Section) -> String {
     };
     for field in section.fields {
         let without = if absence { format!("| {} ", field.without) } else { String::new() };
-        let row = format!("| `{}` | {} {without}| {} |\n", field.name, field.takes, field.about);
+        let row = format!("| `{}` | {} {without}| {} |\n", field.name, field.takes(), field.about);
         text += &row.replace("|  |", "| |");
     }
     if std::ptr::eq(section, SECTIONS[SECTIONS.len() - 1]) { text + "\n" } else { text }

@@ -2,6 +2,7 @@
 
 mod cases;
 mod guards;
+mod kept;
 mod laws;
 mod plan;
 mod timelines;

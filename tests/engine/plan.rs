@@ -1,7 +1,11 @@
 //! Asks the engine directly for what its doors only show in parts: cookies, plans that only strip, fingerprints.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops")]
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+use tidegate_engine::config::reference::SECTIONS;
+use tidegate_engine::config::shape::Shape;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::decide::{Decisions, Reason, decide};
 use tidegate_engine::output::effect::{Effect, OnResponse, on_request};
@@ -130,4 +134,27 @@ fn each_reason_has_its_word_in_both_worlds() {
             ("rescued", "error"),
         ]
     );
+}
+
+#[test]
+fn the_words_of_the_reference_are_those_that_are_read() {
+    let config = flags(&json!({"a": {
+        "type": "?", "stage": "?", "metrics": "?", "guard": {"errors": {"max": 1}, "action": "?"},
+        "rules": [{"steps": [{"at": "2026-01-01T00:00:00Z", "percent": 5, "requires": "?"}], "serve": "on"}],
+    }}));
+    let (_, problems) = Plan::from_bytes(config.to_string().as_bytes());
+    let read: BTreeMap<&str, Vec<&str>> = problems
+        .errors()
+        .iter()
+        .map(|problem| {
+            let known = problem.wrong().known().iter().map(|word| &**word).collect();
+            (problem.path().rsplit('.').next().unwrap(), known)
+        })
+        .collect();
+    let fields = SECTIONS.iter().flat_map(|section| section.fields);
+    let told = fields.filter_map(|field| match field.shape {
+        Shape::Words(words) => Some((field.name, words.to_vec())),
+        _ => None,
+    });
+    assert_eq!(read, told.collect());
 }

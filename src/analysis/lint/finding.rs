@@ -16,6 +16,8 @@ pub struct Finding {
     pub flag: Option<String>,
     /// The rule of the flag that it is about, by its place.
     pub rule: Option<usize>,
+    /// The part of the config, such as a segment, by its name.
+    pub part: Option<String>,
     /// The field, in the words of a problem.
     pub path: String,
     /// The message; it follows the path in a sentence.
@@ -30,13 +32,33 @@ impl Finding {
     /// Something about a flag as a whole.
     pub fn of_flag(severity: Severity, code: &'static str, key: &str, message: String) -> Self {
         let path = FieldPath::ROOT.key("flags").key(key).to_string();
-        Self { severity, code, flag: Some(key.to_owned()), rule: None, path, message, help: None, about_key: true }
+        Self {
+            severity,
+            code,
+            flag: Some(key.to_owned()),
+            rule: None,
+            part: None,
+            path,
+            message,
+            help: None,
+            about_key: true,
+        }
     }
 
     /// Something about a field of a flag, such as `expires`.
     pub fn of_field(severity: Severity, code: &'static str, key: &str, field: &str, message: String) -> Self {
         let path = format!("{}.{field}", FieldPath::ROOT.key("flags").key(key));
-        Self { severity, code, flag: Some(key.to_owned()), rule: None, path, message, help: None, about_key: false }
+        Self {
+            severity,
+            code,
+            flag: Some(key.to_owned()),
+            rule: None,
+            part: None,
+            path,
+            message,
+            help: None,
+            about_key: false,
+        }
     }
 
     /// Something about a rule of a flag, or a field of it, such as `percent`.
@@ -56,7 +78,17 @@ impl Finding {
     /// Something about a part of the config that has a name, such as a segment.
     pub fn of_part(severity: Severity, code: &'static str, part: &str, name: &str, message: String) -> Self {
         let path = FieldPath::ROOT.key(part).key(name).to_string();
-        Self { severity, code, flag: None, rule: None, path, message, help: None, about_key: true }
+        Self {
+            severity,
+            code,
+            flag: None,
+            rule: None,
+            part: Some(name.to_owned()),
+            path,
+            message,
+            help: None,
+            about_key: true,
+        }
     }
 
     /// The same, with what may have been meant.

@@ -272,7 +272,7 @@ impl<T> ByType<T> {
 
 fn by_type<T>(
     field: &Field<'_>,
-    section: &Section,
+    section: &'static Section,
     problems: &mut Problems,
     read: impl Fn(&Field<'_>, &mut Problems) -> Option<T>,
 ) -> ByType<T> {

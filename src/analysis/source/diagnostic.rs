@@ -8,9 +8,7 @@ use std::ops::Range;
 use serde_json::{Value, json};
 
 use super::Document;
-use tidegate_engine::config::Node;
-use tidegate_engine::config::reference::{SECTIONS, Section};
-use tidegate_engine::problem::{Problem, Problems};
+use tidegate_engine::problem::{Found, Problem, Problems, Wrong};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -43,10 +41,8 @@ pub struct Diagnostic {
     pub span: Option<Range<usize>>,
 }
 
-/// What the engine found, errors first; a field that is not known is an error where the check is strict. Names of fields
-/// are suggested out of these sections, too.
-pub fn all(document: &Document, problems: &Problems, strict: bool, sections: &[&'static Section]) -> Vec<Diagnostic> {
-    let node = serde_json::from_slice::<Node>(&document.wire).unwrap_or(Node::Null);
+/// What the engine found, errors first; a field that is not known is an error where the check is strict.
+pub fn all(document: &Document, problems: &Problems, strict: bool) -> Vec<Diagnostic> {
     let stranger = if strict { Severity::Error } else { Severity::Warning };
     let kinds = [
         (Severity::Error, problems.errors()),
@@ -58,18 +54,16 @@ pub fn all(document: &Document, problems: &Problems, strict: bool, sections: &[&
         severity,
         code: None,
         path: problem.path().to_owned(),
-        message: problem.wrong().to_owned(),
-        help: help(problem, &node, sections),
+        message: problem.message(),
+        help: help(problem),
         span: place(document, problem),
     })
     .collect()
 }
 
-/// The place that a reader of JSON has told in words: `... at line 3 column 14`.
+/// The place at which a reader of JSON gave up.
 fn told(document: &Document, problem: &Problem) -> Option<Range<usize>> {
-    let (_, place) = problem.wrong().rsplit_once(" at line ")?;
-    let (line, column) = place.split_once(" column ")?;
-    let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);
+    let Wrong::Syntax { line, column, .. } = *problem.wrong() else { return None };
     // What stands inside of YAML is told by its own lines, which are none of the file.
     if !document.carrier.is_empty() || !document.wire.eq(document.text.as_bytes()) {
         return None;
@@ -81,12 +75,7 @@ fn told(document: &Document, problem: &Problem) -> Option<Range<usize>> {
 
 /// Where the field of a problem stands, or the nearest one around it.
 fn place(document: &Document, problem: &Problem) -> Option<Range<usize>> {
-    if problem.path() == "config"
-        && let Some(place) = told(document, problem)
-    {
-        return Some(place);
-    }
-    nearest_place(document, problem.path(), is_about_key(problem))
+    told(document, problem).or_else(|| nearest_place(document, problem.path(), is_about_key(problem)))
 }
 
 /// Where a field stands, or the nearest one around it: its key, or its value where that fits a line.
@@ -108,57 +97,14 @@ pub fn nearest_place(document: &Document, wanted: &str, key: bool) -> Option<Ran
 }
 
 fn is_about_key(problem: &Problem) -> bool {
-    problem.wrong().starts_with("is not a field of") || problem.wrong() == "stands here more than once"
+    matches!(problem.wrong(), Wrong::UnknownField { .. } | Wrong::Repeated)
 }
 
-/// A suggestion: what may have been meant.
-fn help(problem: &Problem, node: &Node, sections: &[&'static Section]) -> Option<String> {
-    let wrong = problem.wrong();
-    let last = problem.path().rsplit(['.']).next().unwrap_or_default();
-    let known = SECTIONS.iter().chain(sections);
-    if let Some(section) = known.copied().find(|section| section.stranger() == wrong) {
-        return nearest(last, section.names()).map(|name| format!("did you mean {name}?"));
-    }
-    let found = wrong.split("found \"").nth(1).and_then(|rest| rest.split('"').next())?;
-    let root = |name: &str| field(node, name);
-    if wrong.starts_with("is not a segment") {
-        let names = root("segments").into_iter().flat_map(keys);
-        return nearest(found, names).map(|name| format!("did you mean {name}?"));
-    }
-    if wrong.starts_with("is not a variant of this flag") {
-        let key = problem.path().strip_prefix("flags.")?.split('.').next()?;
-        let variants = field(field(root("flags")?, key)?, "variants")?;
-        let Node::List(items) = variants else { return None };
-        let names = items.iter().filter_map(|item| match item {
-            Node::Text(name) => Some(&**name),
-            other => match field(other, "name") {
-                Some(Node::Text(name)) => Some(&**name),
-                _ => None,
-            },
-        });
-        return nearest(found, names).map(|name| format!("did you mean {name}?"));
-    }
-    if wrong.starts_with("must be one of ") {
-        let words = wrong.split(" (found").next().unwrap_or_default();
-        let names = words.split('"').skip(1).step_by(2);
-        return nearest(found, names).map(|name| format!("did you mean {name}?"));
-    }
-    None
-}
-
-fn field<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
-    match node {
-        Node::Map(entries) => entries.iter().find(|(key, _)| &**key == name).map(|(_, value)| value),
-        _ => None,
-    }
-}
-
-fn keys(node: &Node) -> impl Iterator<Item = &str> {
-    let entries = match node {
-        Node::Map(entries) => entries.as_slice(),
-        _ => &[],
-    };
-    entries.iter().map(|(key, _)| &**key)
+/// What may have been meant.
+fn help(problem: &Problem) -> Option<String> {
+    let Some(Found::Text(found)) = problem.found() else { return None };
+    let name = nearest(found, problem.wrong().known().iter().map(|name| &**name))?;
+    Some(format!("did you mean {name}?"))
 }
 
 /// The name that is nearest to what was written, if one is near.

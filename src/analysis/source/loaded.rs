@@ -23,7 +23,7 @@ impl Loaded {
         let mut problems = Problems::default();
         let config = Config::from_bytes(&document.wire, &mut problems);
         let compiled = tidegate_proxy::compile(&config, &mut problems);
-        let mut errors = diagnostic::all(&document, &problems, strict, &[]);
+        let mut errors = diagnostic::all(&document, &problems, strict);
         errors.retain(|one| one.severity == Severity::Error);
         match compiled {
             Compiled::Ready(plan) if errors.is_empty() => Ok(Self { document, config, plan }),

@@ -22,7 +22,7 @@ const PARTS: Limit = Limit::new(100, "conditions");
 const VALUES: Limit = Limit::new(10_000, "values");
 
 /// When a rule or segment is true.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// All of them are.
     All(Vec<Condition>),
@@ -37,7 +37,7 @@ pub enum Condition {
 }
 
 /// What a condition looks at.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// A request header.
     Header(HeaderName),
@@ -68,7 +68,7 @@ pub enum Subject {
 }
 
 /// What must be true of the subject's value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operator {
     /// It is these bytes.
     Equals(Box<[u8]>),
@@ -93,14 +93,14 @@ pub enum Operator {
 }
 
 /// A comparison with a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Comparison {
-    relation: Relation,
-    than: Decimal,
+    pub(super) relation: Relation,
+    pub(super) than: Decimal,
 }
 
 /// How two numbers must stand to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
     /// `=`
     Equal,

@@ -10,7 +10,7 @@ use super::identity::{self, Source};
 use super::read::{Field, Limit, word};
 use super::reference::{FLAG, MATCH, ROUTE, RULE, SPLIT, STEP, VARIANT};
 use crate::problem::Problems;
-use crate::value::name::{HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
+use crate::value::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
 use crate::value::share::{MAX_WEIGHT, Ppm};
 use crate::value::time::{Span, Timestamp};
 
@@ -66,7 +66,14 @@ pub struct Flag {
 }
 
 impl Flag {
+    /// The header that tells the variant of the flag with this key.
+    #[must_use]
+    pub fn header(&self, key: &FlagKey) -> OwnedHeader {
+        self.header.clone().unwrap_or_else(|| OwnedHeader::of_flag(key))
+    }
+
     /// Whether it is looked after while it is in force: it routes, or something is known of its variants' answers.
+    #[must_use]
     pub fn is_watched(&self) -> bool {
         let limited = self.variants.iter().any(|variant| variant.limit.is_some());
         self.route.is_some() || self.guard.is_some() || self.rescue.is_some() || limited
@@ -74,7 +81,7 @@ impl Flag {
 }
 
 /// What is counted of a flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metrics {
     /// Decisions, answers and times.
     All,
@@ -109,7 +116,7 @@ pub enum Stage {
 }
 
 /// The requests that a flag decides; an empty list takes all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Match {
     /// Hosts.
     pub hosts: Vec<HostPattern>,
@@ -120,7 +127,7 @@ pub struct Match {
 }
 
 /// One outcome.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// Its name.
     pub name: VariantName,
@@ -135,7 +142,7 @@ pub struct Variant {
 }
 
 /// When, how many, what.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Which requests it looks at.
     pub when: Option<Condition>,
@@ -153,7 +160,7 @@ impl Rule {
 }
 
 /// A share, or one that follows the clock.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exposure {
     /// Always this.
     Fixed(Ppm),
@@ -190,7 +197,7 @@ impl Exposure {
 }
 
 /// A step of a ramp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// When it begins.
     pub at: Timestamp,
@@ -201,7 +208,7 @@ pub struct Step {
 }
 
 /// What a rule serves.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Serve {
     /// One variant.
     One(VariantName),
@@ -210,7 +217,7 @@ pub enum Serve {
 }
 
 /// A variant's part in a draw.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// The variant.
     pub variant: VariantName,

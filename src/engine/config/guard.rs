@@ -19,7 +19,7 @@ const LONGEST: Span = Span::from_millis(600_000);
 const BODY_MAX: usize = 4_096;
 
 /// The limits that variants must keep.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
     /// The longest window that is looked at.
     pub window: Span,
@@ -38,7 +38,7 @@ pub struct Guard {
 }
 
 /// How many answers may be failures; at least one of the two is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errors {
     /// The share that may fail.
     pub max: Option<Ppm>,
@@ -47,7 +47,7 @@ pub struct Errors {
 }
 
 /// How many answers may be slow; at least one of the two limits is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latency {
     /// The share that may be slower: 1 % for percentile 99.
     pub slower: Ppm,
@@ -58,7 +58,7 @@ pub struct Latency {
 }
 
 /// What counts as failed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failures {
     /// Every status from 500 on.
     pub server_errors: bool,
@@ -77,7 +77,7 @@ impl Default for Failures {
 }
 
 /// What happens when a limit is broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Everybody gets the baseline.
     Rollback,
@@ -88,7 +88,7 @@ pub enum Action {
 }
 
 /// What a variant takes at most; at least one of the two is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttle {
     /// Requests in a thousand seconds, rounded down: 50,000 for `50/s`, 5,000 for `300/m`.
     pub rate: Option<u64>,
@@ -97,7 +97,7 @@ pub struct Throttle {
 }
 
 /// An answer in the upstream's place.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The status.
     pub status: u16,

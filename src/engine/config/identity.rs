@@ -13,7 +13,7 @@ const SOURCES: Limit = Limit::new(16, "sources");
 const CLAIM_DEPTH: Limit = Limit::new(8, "names");
 
 /// Where an identity may come from, and how it is tidied before it is hashed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
     /// Where it comes from.
     pub kind: SourceKind,
@@ -24,7 +24,7 @@ pub struct Source {
 }
 
 /// The kinds of sources.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SourceKind {
     /// A verified claim.
     Claim(ClaimPath),
@@ -69,7 +69,7 @@ impl SourceKind {
 }
 
 /// A generated identity: its cookie, and for how long that is kept.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generate {
     /// The cookie's name.
     pub cookie: ParameterName,
@@ -78,7 +78,7 @@ pub struct Generate {
 }
 
 /// The way to a claim in a token's payload: one name, or several for a claim inside a claim.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClaimPath(pub Box<[Box<str>]>);
 
 impl ClaimPath {

@@ -4,6 +4,7 @@
 //! them. Never looks at a request, and never stops at the first problem.
 
 mod condition;
+mod encode;
 mod flag;
 mod guard;
 mod identity;
@@ -19,7 +20,7 @@ pub use guard::{Action, Errors, Failures, Guard, Latency, Reply, Throttle};
 pub use identity::{ClaimPath, Generate, Source, SourceKind};
 pub use node::Node;
 
-use crate::problem::{FieldPath, Problems};
+use crate::problem::{FieldPath, Problems, Wrong};
 use crate::value::name::{FlagKey, HeaderValue, OwnedHeader, Prose, SegmentName};
 use read::{Field, Limit};
 use reference::{CONFIG, INSPECT, TELEMETRY};
@@ -51,7 +52,7 @@ pub struct Config {
 }
 
 /// Where others get to see the decisions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Telemetry {
     /// In the filter state, all of them, for access logs.
     pub access_log: bool,
@@ -62,7 +63,7 @@ pub struct Telemetry {
 }
 
 /// Who may look into the proxy.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspect {
     /// The request header that asks.
     pub header: Option<OwnedHeader>,
@@ -115,7 +116,7 @@ impl Config {
                 if let Some(node) = structpb::read(bytes).filter(|_| !bytes.is_empty()) {
                     return Self::from_node(&node, problems);
                 }
-                let form = if bytes.is_empty() {
+                let words = if bytes.is_empty() {
                     "is empty".to_owned()
                 } else if bytes.first() == Some(&0x0a) && core::str::from_utf8(bytes).is_err() {
                     // Whatever begins like a protobuf message and is not text was no `Struct` either.
@@ -129,7 +130,11 @@ impl Config {
                 } else {
                     format!("is not JSON: {error}")
                 };
-                problems.error(&FieldPath::ROOT, form);
+                let wrong = match error.line() {
+                    0 => words.into(),
+                    line => Wrong::Syntax { words, line, column: error.column() },
+                };
+                problems.error(&FieldPath::ROOT, wrong);
                 Self::default()
             }
         }

@@ -7,7 +7,7 @@ use core::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::problem::Quoted;
+use crate::problem::Found;
 
 /// How deep lists and maps may nest.
 pub(super) const DEPTH: usize = 16;
@@ -36,10 +36,21 @@ impl Node {
         Self::Number(shortest(value).into())
     }
 
-    /// What a person calls this value in a message.
+    /// What a message says of this value: never the inside of a list or map.
     #[must_use]
-    pub fn found(&self) -> Found<'_> {
-        Found(self)
+    pub fn found(&self) -> Found {
+        Found::Other(match self {
+            Self::Text(text) => return Found::text(text),
+            Self::Null => "null".into(),
+            Self::Bool(true) => "true".into(),
+            Self::Bool(false) => "false".into(),
+            Self::Number(text) if text.starts_with("0x") => "a number of more than 15 digits".into(),
+            Self::Number(text) => text.clone().into_string().into(),
+            Self::List(items) if items.is_empty() => "an empty list".into(),
+            Self::List(items) => format!("a list of {}", items.len()).into(),
+            Self::Map(entries) if entries.is_empty() => "an empty map".into(),
+            Self::Map(_) => "a map".into(),
+        })
     }
 }
 
@@ -70,26 +81,6 @@ fn shortest(value: f64) -> String {
         unit *= 10.0;
     }
     format!("0x{:016x}", value.to_bits())
-}
-
-/// Shows a value in a message: short, escaped, never the inside of a list or map.
-#[derive(Clone, Copy, Debug)]
-pub struct Found<'n>(&'n Node);
-
-impl fmt::Display for Found<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Node::Null => f.write_str("null"),
-            Node::Bool(value) => write!(f, "{value}"),
-            Node::Number(text) if text.starts_with("0x") => f.write_str("a number of more than 15 digits"),
-            Node::Number(text) => f.write_str(text),
-            Node::Text(text) => Quoted(text).fmt(f),
-            Node::List(items) if items.is_empty() => f.write_str("an empty list"),
-            Node::List(items) => write!(f, "a list of {}", items.len()),
-            Node::Map(entries) if entries.is_empty() => f.write_str("an empty map"),
-            Node::Map(_) => f.write_str("a map"),
-        }
-    }
 }
 
 impl<'de> Deserialize<'de> for Node {

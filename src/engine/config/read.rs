@@ -3,12 +3,12 @@
 //! A reader goes on after a problem, so that one look at a config finds all of them. `None` means that a problem
 //! was noted; the caller leaves that part out. Never decides what a config means.
 
-use core::fmt;
 use core::ops::RangeInclusive;
+use std::borrow::Cow;
 
 use super::node::Node;
 use super::reference::Section;
-use crate::problem::{FieldPath, Problems, Quoted, Wrong};
+use crate::problem::{FieldPath, Problems, Wrong, known};
 use crate::value::decimal::Decimal;
 use crate::value::order;
 use crate::value::share::Ppm;
@@ -22,13 +22,14 @@ pub struct Field<'n> {
 }
 
 impl<'n> Field<'n> {
+    #[must_use]
     pub fn new(node: &'n Node, at: FieldPath<'n>) -> Self {
         Self { node, at }
     }
 
     /// Notes that this value breaks a rule.
-    pub fn wrong(&self, problems: &mut Problems, wrong: impl fmt::Display) {
-        problems.error(&self.at, format_args!("{wrong} (found {})", self.node.found()));
+    pub fn wrong(&self, problems: &mut Problems, wrong: impl Into<Wrong>) {
+        problems.error_found(&self.at, wrong, || self.node.found());
     }
 
     /// Text; a number is its decimal text.
@@ -176,7 +177,7 @@ impl<'n> Field<'n> {
             if let [_, (_, again), ..] = same
                 && let Some((key, _)) = entries.get(*again)
             {
-                problems.error(&self.at.key(key), "stands here more than once");
+                problems.error(&self.at.key(key), Wrong::Repeated);
             }
         }
         Some(entries)
@@ -193,11 +194,11 @@ impl<'n> Field<'n> {
     }
 
     /// A map with the fields of a section; a field that the section does not know is noted.
-    pub fn object(&self, section: &Section, problems: &mut Problems) -> Option<Object<'n>> {
+    pub fn object(&self, section: &'static Section, problems: &mut Problems) -> Option<Object<'n>> {
         let entries = self.entries(problems)?;
         for (key, _) in in_order(entries) {
-            if !section.knows(key) {
-                problems.unknown(&self.at.key(key), section.stranger());
+            if section.field(key).is_none() {
+                problems.unknown(&self.at, key, || section.unknown_field());
             }
         }
         Some(Object { at: self.at, entries })
@@ -219,6 +220,7 @@ pub struct Object<'n> {
 
 impl Object<'_> {
     /// The field of this name, where there is one.
+    #[must_use]
     pub fn field<'o>(&'o self, name: &'o str) -> Option<Field<'o>> {
         let (_, node) = self.entries.iter().find(|(key, _)| **key == *name)?;
         Some(Field::new(node, self.at.key(name)))
@@ -254,6 +256,7 @@ pub struct Limit {
 }
 
 impl Limit {
+    #[must_use]
     pub const fn new(most: usize, what: &'static str) -> Self {
         Self { most, what }
     }
@@ -271,18 +274,23 @@ impl Limit {
 }
 
 /// How many steps of 10^-`places` a number has, where they are whole and in the range.
+#[must_use]
 pub fn steps(text: &str, places: u32, range: RangeInclusive<u32>) -> Option<u32> {
     let number = u32::try_from(Decimal::parse(text.as_bytes())?.scaled(places)?).ok();
     number.filter(|number| range.contains(number))
 }
 
 /// One of a closed list of words.
-pub fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
+///
+/// # Errors
+///
+/// Names the words, when it is none of them.
+pub fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Wrong> {
     let found = words.iter().find(|(word, _)| *word == text);
-    found.map(|(_, value)| *value).ok_or_else(|| none_of(&mut words.iter().map(|(word, _)| *word)))
+    found.map(|(_, value)| *value).ok_or_else(|| unknown_word(&mut words.iter().map(|(word, _)| (*word).into())))
 }
 
-fn none_of(words: &mut dyn Iterator<Item = &str>) -> Wrong {
-    let known: Vec<String> = words.map(|word| Quoted(word).to_string()).collect();
-    format!("must be one of {}", known.join(", ")).into()
+// Not part of `word`, of which there is one for each type.
+fn unknown_word(words: &mut dyn Iterator<Item = Cow<'static, str>>) -> Wrong {
+    Wrong::UnknownWord { known: known(words) }
 }

@@ -3,6 +3,10 @@
 //! A [`Shape`] is what a field takes in a form that a program can read; the schema for editors is made of it. It is
 //! never narrower than the reader, whose own types say the same more exactly and never ask it.
 
+use std::borrow::Cow;
+
+use crate::problem::{Wrong, known};
+
 /// One kind of map in a config.
 #[derive(Debug)]
 pub struct Section {
@@ -20,9 +24,9 @@ pub struct Entry {
     /// What it takes, for programs.
     #[cfg(not(target_arch = "wasm32"))]
     pub shape: Shape,
-    /// What it takes, for people.
+    /// What it takes, for people; nothing where its shape says that better.
     #[cfg(not(target_arch = "wasm32"))]
-    pub takes: &'static str,
+    takes: &'static str,
     /// What happens without it.
     #[cfg(not(target_arch = "wasm32"))]
     pub without: &'static str,
@@ -37,18 +41,28 @@ impl Section {
         self.fields.iter().map(|entry| entry.name)
     }
 
-    /// What is wrong with a field that it does not know.
+    /// What is wrong with a field that it does not have.
     #[must_use]
-    pub fn stranger(&self) -> String {
-        let lower = self.title.get(..1).unwrap_or_default().to_ascii_lowercase();
-        let rest = self.title.get(1..).unwrap_or_default();
-        format!("is not a field of {lower}{rest}")
+    pub fn unknown_field(&self) -> Wrong {
+        Wrong::UnknownField { section: self.title, known: known(&mut self.names().map(Cow::Borrowed)) }
     }
 
-    /// Whether a field of this name is known.
+    /// The field of this name.
     #[must_use]
-    pub fn knows(&self, name: &str) -> bool {
-        self.fields.iter().any(|entry| entry.name == name)
+    pub fn field(&self, name: &str) -> Option<&'static Entry> {
+        self.fields.iter().find(|entry| entry.name == name)
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Entry {
+    /// What it takes, for people.
+    #[must_use]
+    pub fn takes(&self) -> Cow<'static, str> {
+        let Shape::Words(words) = self.shape else { return self.takes.into() };
+        let (last, words) = words.split_last().unwrap_or((&"", &[]));
+        let words = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        format!("{words} or `{last}`").into()
     }
 }
 
@@ -58,6 +72,7 @@ pub(super) const fn entry(name: &'static str, _: Shape, _: &'static str, _: &'st
 }
 
 #[cfg(not(target_arch = "wasm32"))]
+#[must_use]
 pub const fn entry(
     name: &'static str,
     shape: Shape,
@@ -82,8 +97,8 @@ pub enum Shape {
     Boolean,
     /// `true`.
     True,
-    /// One of the words that stand as code in what the field takes.
-    Words,
+    /// One of these words.
+    Words(&'static [&'static str]),
     /// Text for people.
     Prose,
     /// Text for people that says something.

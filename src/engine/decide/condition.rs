@@ -80,6 +80,7 @@ impl<'p, 'r> Conditions<'p, 'r> {
 }
 
 /// Whether a value passes an operator.
+#[must_use]
 pub fn test(operator: &Operator, value: Option<&[u8]>) -> bool {
     let Some(value) = value else { return *operator == Operator::Exists(false) };
     match operator {
@@ -106,6 +107,7 @@ pub fn test(operator: &Operator, value: Option<&[u8]>) -> bool {
 
 /// `*` stands for any bytes, `?` for one. Goes back only to the last star, so that no pattern is slow: at most
 /// pattern times value steps.
+#[must_use]
 pub fn glob(pattern: &[u8], value: &[u8]) -> bool {
     let (mut at, mut in_pattern) = (0_usize, 0_usize);
     let mut star: Option<(usize, usize)> = None;

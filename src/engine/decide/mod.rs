@@ -47,6 +47,7 @@ impl<'p> Decision<'p> {
     }
 
     /// The place of the flag in the plan.
+    #[must_use]
     pub fn place(&self) -> usize {
         self.place
     }
@@ -70,16 +71,19 @@ impl<'p> Decision<'p> {
     }
 
     /// The variant that is served, by its place.
+    #[must_use]
     pub fn served(&self) -> VariantId {
         self.served
     }
 
     /// The variant that would have been served, had there been room for one more.
+    #[must_use]
     pub fn wanted(&self) -> VariantId {
         self.wanted
     }
 
     /// The part that the request plays in comparisons.
+    #[must_use]
     pub fn draws(&self) -> Draws {
         self.draws
     }
@@ -119,6 +123,7 @@ impl<'p> Decisions<'p> {
     }
 
     /// Where identities came from.
+    #[must_use]
     pub fn sources(&self) -> Sources {
         self.sources
     }

@@ -1,7 +1,7 @@
 //! Why a variant was served, in our words and in `OpenFeature`'s.
 
 /// Why a variant was served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// Nothing about the request could have changed it.
     Static,

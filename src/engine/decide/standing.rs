@@ -5,7 +5,7 @@
 pub const JUDGED: usize = 8;
 
 /// What the guard of a flag lets happen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// The rules decide.
     #[default]

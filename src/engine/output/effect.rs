@@ -186,6 +186,7 @@ impl OnResponse {
 }
 
 /// Whether the request carries the inspection key.
+#[must_use]
 pub fn asks(plan: &Plan, request: &Request<'_>) -> bool {
     let (Some(inspect), Some(slot)) = (&plan.inspect, plan.inspect_slot) else { return false };
     let Some(sent) = request.value(slot).one() else { return false };

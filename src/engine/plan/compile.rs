@@ -3,12 +3,14 @@
 //! Runs over a config with problems too, to find all of them; what cannot be resolved gets a stand-in, and the
 //! problem that was noted keeps the plan from being used. Never looks at a request.
 
+use std::sync::Arc;
+
 use super::inputs::{Input, Interner};
 use super::reply::Reply;
 use super::watch::{GUARDS, Watch};
 use super::{Condition, Flag, Index, Match, Plan, Property, Rule, Serve, Source, Subject, Variant, VariantId};
 use crate::config::{self, Config, Exposure, Flag as FlagConfig, Metrics, SourceKind};
-use crate::problem::{FieldPath, Problems, Quoted};
+use crate::problem::{FieldPath, Found, Known, Problems, Wrong, known};
 use crate::value::hash::Salt;
 use crate::value::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, VariantName, item};
 use crate::value::order;
@@ -25,7 +27,7 @@ const CHAIN: usize = 16;
 
 pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
     let root = FieldPath::ROOT;
-    let mut compiler = Compiler { config, inputs: Interner::default(), identities: Vec::new() };
+    let mut compiler = Compiler { config, inputs: Interner::default(), identities: Vec::new(), known_segments: None };
     compiler.identity(&config.identity);
     let segments = compiler.segments(&root.key("segments"), problems);
     let at = root.key("flags");
@@ -58,6 +60,7 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
         inputs: compiler.inputs.finish(&owned, config.telemetry.baggage),
         owned: owned.into(),
         revision: config.revision.clone(),
+        fingerprint: 0,
     }
 }
 
@@ -65,6 +68,7 @@ struct Compiler<'c> {
     config: &'c Config,
     inputs: Interner,
     identities: Vec<Box<[Source]>>,
+    known_segments: Option<Known>,
 }
 
 impl Compiler<'_> {
@@ -130,8 +134,10 @@ impl Compiler<'_> {
             config::Condition::Segment(name) => {
                 let place = self.config.segment_place(name);
                 if place.is_none() {
-                    let known = self.config.segments.iter().map(|(name, _)| name.as_str());
-                    problems.error(&at.key("segment"), unknown("a segment", name.as_str(), known));
+                    let mut names = self.config.segments.iter().map(|(name, _)| name.to_string().into());
+                    let known = Arc::clone(self.known_segments.get_or_insert_with(|| known(&mut names)));
+                    let wrong = Wrong::UnknownName { what: "a segment", known };
+                    problems.error_found(&at.key("segment"), wrong, || Found::text(name.as_str()));
                 }
                 Condition::Segment(place.unwrap_or_default())
             }
@@ -158,9 +164,9 @@ impl Compiler<'_> {
     }
 
     fn flag(&mut self, key: &FlagKey, flag: &FlagConfig, at: &FieldPath<'_>, problems: &mut Problems) -> Flag {
-        let header = flag.header.clone().unwrap_or_else(|| OwnedHeader::of_flag(key));
+        let header = flag.header(key);
         let variants = variants(key, flag, &header, at, problems);
-        let names = Names { variants: &variants };
+        let mut names = Names { variants: &variants, known: None };
         let baseline = match &flag.baseline {
             Some(name) => names.find(name, &at.key("baseline"), problems),
             None if flag.variants.is_empty() => VariantId(1),
@@ -281,7 +287,7 @@ impl Compiler<'_> {
 fn watches(config: &Config, flags: &mut [Flag], at: &FieldPath<'_>, problems: &mut Problems) -> Box<[Watch]> {
     let mut watches: Vec<Watch> = Vec::new();
     for (place, (flag, (key, written))) in flags.iter_mut().zip(&config.flags).enumerate() {
-        if let Some(watch) = Watch::new(config, key, written, flag, &at.key(key.as_str()), problems) {
+        if let Some(watch) = Watch::new(written, flag, &at.key(key.as_str()), problems) {
             flag.watch = u16::try_from(watches.len()).ok();
             watches.push(Watch { flag: place, ..watch });
         }
@@ -355,19 +361,22 @@ fn member(key: &FlagKey, switch: bool, name: &VariantName, value: &HeaderValue) 
 /// Looks variants up by name.
 struct Names<'v> {
     variants: &'v [Variant],
+    known: Option<Known>,
 }
 
 impl Names<'_> {
-    fn find(&self, name: &VariantName, at: &FieldPath<'_>, problems: &mut Problems) -> VariantId {
+    fn find(&mut self, name: &VariantName, at: &FieldPath<'_>, problems: &mut Problems) -> VariantId {
         let place = (0..).zip(self.variants).find(|(_, variant)| variant.name == *name);
         if place.is_none() {
-            let known = self.variants.iter().map(|variant| variant.name.as_str());
-            problems.error(at, unknown("a variant of this flag", name.as_str(), known));
+            let mut names = self.variants.iter().map(|variant| variant.name.to_string().into());
+            let known = Arc::clone(self.known.get_or_insert_with(|| known(&mut names)));
+            let wrong = Wrong::UnknownName { what: "a variant of this flag", known };
+            problems.error_found(at, wrong, || Found::text(name.as_str()));
         }
         VariantId(place.map_or(0, |(place, _)| place))
     }
 
-    fn serve(&self, serve: &config::Serve, at: &FieldPath<'_>, problems: &mut Problems) -> Serve {
+    fn serve(&mut self, serve: &config::Serve, at: &FieldPath<'_>, problems: &mut Problems) -> Serve {
         let splits = match serve {
             config::Serve::One(name) => return Serve::One(self.find(name, at, problems)),
             config::Serve::Split(splits) => splits,
@@ -445,12 +454,4 @@ fn depth(place: usize, config: &Config, depths: &mut [Depth], at: &FieldPath<'_>
         *depth = Depth::Known(deepest);
     }
     deepest
-}
-
-fn unknown<'k>(what: &str, name: &str, mut known: impl ExactSizeIterator<Item = &'k str>) -> String {
-    const MOST: usize = 10;
-    let shown: Vec<&str> = known.by_ref().take(MOST).collect();
-    let more = if known.len() > 0 { format!(" and {} more", known.len()) } else { String::new() };
-    let known = if shown.is_empty() { "there are none".into() } else { format!("known: {}{more}", shown.join(", ")) };
-    format!("is not {what} ({known}; found {})", Quoted(name))
 }

@@ -4,8 +4,6 @@
 //! request has to try. Of hosts and paths the one that fewer flags share is taken. Whether a flag really matches
 //! is then asked of the flag itself. Never says yes or no: only who is worth asking.
 
-use core::hash::{Hash, Hasher};
-
 use super::Match;
 use crate::value::order;
 
@@ -21,11 +19,6 @@ pub struct Index {
     /// The longest number of labels and segments that are worth looking up.
     labels: usize,
     segments: usize,
-}
-
-impl Hash for Index {
-    /// Adds nothing: all of it is made of the flags, and its places have another size on each platform.
-    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// Sorted keys with the flags that stand under each.
@@ -123,21 +116,25 @@ impl Match {
     }
 
     /// Whether a request is one that the flag decides.
+    #[must_use]
     pub fn takes(&self, method: &[u8], host: &[u8], path: &[u8]) -> bool {
         self.takes_method(method) && self.takes_host(host) && self.takes_path(path)
     }
 
     /// Whether the method is one of the flag's.
+    #[must_use]
     pub fn takes_method(&self, method: &[u8]) -> bool {
         self.methods.is_empty() || self.methods.iter().any(|known| known.as_str().as_bytes() == method)
     }
 
     /// Whether the host is.
+    #[must_use]
     pub fn takes_host(&self, host: &[u8]) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.takes(host))
     }
 
     /// Whether the path is.
+    #[must_use]
     pub fn takes_path(&self, path: &[u8]) -> bool {
         self.paths.is_empty() || self.paths.iter().any(|prefix| prefix.takes(path))
     }

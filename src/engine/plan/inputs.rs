@@ -3,15 +3,17 @@
 //! Each distinct input has a slot; conditions and identities speak of slots. Headers are found by one look-up a
 //! header of the request, which also tells whether the name belongs to the filter. Never fetches anything.
 
-use core::hash::{Hash, Hasher};
+use core::hash::Hasher;
+
 use fnv::FnvHasher;
 
 use crate::config::ClaimPath;
 use crate::output::baggage::BAGGAGE;
+use crate::value::encode::{Encode, Encoder};
 use crate::value::name::{HeaderName, OwnedHeader, ParameterName};
 
 /// The place of an input's value in a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(u16);
 
 impl Slot {
@@ -23,7 +25,7 @@ impl Slot {
 }
 
 /// What only the host can tell about a request.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Property {
     /// A claim that was verified before this filter.
     Claim(ClaimPath),
@@ -36,7 +38,7 @@ pub enum Property {
 }
 
 /// What a plan needs of a request.
-#[derive(Debug, Default, Hash)]
+#[derive(Debug, Default)]
 pub struct Inputs {
     headers: HeaderTable,
     pub cookies: Box<[(ParameterName, Slot)]>,
@@ -107,7 +109,7 @@ impl Inputs {
 }
 
 /// The part that a request header plays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// It belongs to the filter: whatever a client sent under it is removed.
     Owned,
@@ -130,13 +132,6 @@ struct HeaderTable {
     lengths: u128,
     /// Whether every name that a flag would have by itself is owned, whatever the flags are.
     all_flags: bool,
-}
-
-impl Hash for HeaderTable {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // The rest is made of the entries.
-        self.entries.hash(state);
-    }
 }
 
 impl HeaderTable {
@@ -210,7 +205,7 @@ pub(super) struct Interner {
 }
 
 /// One input, by what it is.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Input {
     Header(HeaderName),
     Cookie(ParameterName),
@@ -218,6 +213,22 @@ pub(super) enum Input {
     Property(Property),
     TokenClaim(ClaimPath),
     Device,
+}
+
+impl Encode for Input {
+    fn encode(&self, out: &mut Encoder) {
+        match self {
+            Self::Header(name) => out.choice(0, name),
+            Self::Cookie(name) => out.choice(1, name),
+            Self::Query(name) => out.choice(2, name),
+            Self::TokenClaim(path) => out.choice(3, path),
+            Self::Property(Property::Claim(path)) => out.choice(4, path),
+            Self::Property(Property::Peer) => out.number(5),
+            Self::Property(Property::Address) => out.number(6),
+            Self::Property(Property::Proxy) => out.number(7),
+            Self::Device => out.number(8),
+        }
+    }
 }
 
 impl Interner {
@@ -231,9 +242,9 @@ impl Interner {
         for name in made_of {
             self.known_header(name);
         }
-        let mut hasher = FnvHasher::default();
-        input.hash(&mut hasher);
-        let hash = hasher.finish();
+        let mut written = Encoder::new("");
+        input.encode(&mut written);
+        let hash = written.finish();
         let first = self.hashes.partition_point(|(known, _)| *known < hash);
         let same = self.hashes.iter().skip(first).take_while(|(known, _)| *known == hash);
         for (_, slot) in same {

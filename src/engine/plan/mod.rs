@@ -5,13 +5,11 @@
 //! immutable, and lists the inputs that it needs. Never looks at a request.
 
 mod compile;
+mod fingerprint;
 mod index;
 mod inputs;
-mod print;
 mod reply;
 mod watch;
-
-use core::hash::{Hash, Hasher};
 
 pub use compile::DICTIONARY;
 pub use index::Index;
@@ -48,7 +46,7 @@ impl Compiled {
 }
 
 /// A config, compiled.
-#[derive(Debug, Default, Hash)]
+#[derive(Debug, Default)]
 pub struct Plan {
     pub flags: Box<[Flag]>,
     pub segments: Box<[Condition]>,
@@ -70,6 +68,7 @@ pub struct Plan {
     inputs: Inputs,
     owned: Box<[OwnedHeader]>,
     revision: Option<Prose>,
+    fingerprint: u64,
 }
 
 impl Plan {
@@ -84,14 +83,19 @@ impl Plan {
 
     /// Compiles a config that was read with these problems, and adds those that only its whole shows.
     pub fn compile(config: &Config, problems: &mut Problems) -> Compiled {
-        let plan = compile::plan(config, problems);
-        if problems.errors().is_empty() { Compiled::Ready(plan) } else { Compiled::Broken(Self::inert(plan.owned)) }
+        let mut plan = compile::plan(config, problems);
+        if !problems.errors().is_empty() {
+            return Compiled::Broken(Self::inert(plan.owned));
+        }
+        fingerprint::seal(config, &mut plan);
+        Compiled::Ready(plan)
     }
 
     /// A plan that decides nothing, and still keeps clients from forging decisions: the headers of a config that
     /// could only half be read, and every name that a flag would have by itself.
     fn inert(owned: Box<[OwnedHeader]>) -> Self {
-        Self { inputs: Inputs::inert(&owned), owned, ..Self::default() }
+        let fingerprint = fingerprint::of_headers(&owned);
+        Self { inputs: Inputs::inert(&owned), owned, fingerprint, ..Self::default() }
     }
 
     /// The author's name for the config.
@@ -103,9 +107,7 @@ impl Plan {
     /// A number that is equal for equal plans, on every platform, and for a config written in any order.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let mut print = print::Fingerprint::default();
-        self.hash(&mut print);
-        print.finish()
+        self.fingerprint
     }
 
     /// What must be fetched for a request.
@@ -146,7 +148,7 @@ impl Plan {
 }
 
 /// A flag, compiled.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub struct Flag {
     pub key: FlagKey,
     pub matches: Match,
@@ -187,11 +189,11 @@ impl Flag {
 }
 
 /// The place of a variant in its flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VariantId(pub u8);
 
 /// A variant, with all that it writes.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub struct Variant {
     pub name: VariantName,
     pub value: HeaderValue,
@@ -218,7 +220,7 @@ impl Variant {
 }
 
 /// The requests of a flag; an empty list takes all.
-#[derive(Debug, Default, Hash)]
+#[derive(Debug, Default)]
 pub struct Match {
     pub hosts: Box<[HostPattern]>,
     pub paths: Box<[PathPrefix]>,
@@ -226,7 +228,7 @@ pub struct Match {
 }
 
 /// A rule, compiled.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub struct Rule {
     pub when: Option<Condition>,
     pub exposure: Exposure,
@@ -269,7 +271,7 @@ impl Rule {
 }
 
 /// What a rule serves.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub enum Serve {
     One(VariantId),
     /// The upper bound of each variant's range in `0..total`, ascending.
@@ -280,7 +282,7 @@ pub enum Serve {
 }
 
 /// A condition whose names are resolved.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub enum Condition {
     All(Box<[Condition]>),
     Any(Box<[Condition]>),
@@ -291,7 +293,7 @@ pub enum Condition {
 }
 
 /// Where a condition finds its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     Method,
     Host,
@@ -301,7 +303,7 @@ pub enum Subject {
 }
 
 /// A source of identity, and where its value is found.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     pub slot: Slot,
     pub kind: SourceKind,

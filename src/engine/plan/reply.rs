@@ -3,12 +3,11 @@
 //! All forms are written when the config is read. A gRPC call is answered by Envoy in gRPC's own form, from the status
 //! and the text. Never looks at a request.
 
-use core::fmt::Write;
-
 use crate::config;
+use crate::value::json;
 
 /// An answer, ready to be sent.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub struct Reply {
     /// The status.
     pub status: u32,
@@ -25,13 +24,8 @@ impl Reply {
         let config::Reply { status, body, content_type, headers } = reply;
         let header = |(name, value): &(_, _)| -> (Box<str>, Box<str>) { (text(name), text(value)) };
         let (mut json, mut html) = (String::new(), String::new());
+        json::write(body.as_deref().unwrap_or_default(), &mut json);
         for c in body.iter().flat_map(|body| body.chars()) {
-            // Writing to a string cannot fail.
-            let _ = match c {
-                '"' | '\\' => write!(json, "\\{c}"),
-                c if c < ' ' => write!(json, "\\u{:04x}", u32::from(c)),
-                c => write!(json, "{c}"),
-            };
             match c {
                 '<' => html.push_str("&lt;"),
                 '&' => html.push_str("&amp;"),
@@ -40,7 +34,7 @@ impl Reply {
         }
         let forms: Box<[_]> = match (body, content_type) {
             (Some(_), None) => Box::new([
-                ("json", "application/problem+json", format!("{{\"status\":{status},\"detail\":\"{json}\"}}\n").into()),
+                ("json", "application/problem+json", format!("{{\"status\":{status},\"detail\":{json}}}\n").into()),
                 (
                     "text/html",
                     "text/html; charset=utf-8",

@@ -2,14 +2,10 @@
 //!
 //! A rule that draws can be judged, because its draw leaves a fair sample at the baseline. Never counts anything.
 
-use core::hash::{Hash, Hasher};
-
-use super::print::Fingerprint;
 use super::{Flag, Rule, Serve, VariantId};
-use crate::config::{self, Condition, Config, Exposure, Guard, Step, Throttle};
+use crate::config::{self, Exposure, Guard, Step, Throttle};
 use crate::decide::standing::JUDGED;
 use crate::problem::{FieldPath, Problems};
-use crate::value::name::FlagKey;
 use crate::value::share::Ppm;
 use crate::value::time::Span;
 
@@ -20,11 +16,12 @@ const COMPARISONS: usize = 16;
 pub(super) const GUARDS: usize = 100;
 
 /// What is watched of one flag.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub struct Watch {
     /// The place of the flag in the plan.
     pub flag: usize,
-    /// Under which name its ledger is kept: the key, and a number that changes with whatever the flag serves.
+    /// Under which name its ledger is kept: the flag's key, and a number that changes with whatever the flag serves.
+    /// Empty until the config is known to have no error.
     pub key: Box<str>,
     pub baseline: VariantId,
     pub guard: Option<Guard>,
@@ -37,11 +34,12 @@ pub struct Watch {
 }
 
 /// The place of a rule that is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judged(usize);
 
 impl Judged {
     /// The rule among those of its flag, counted from 1.
+    #[must_use]
     pub fn number(self) -> u8 {
         u8::try_from(self.0.saturating_add(1)).unwrap_or(u8::MAX)
     }
@@ -52,6 +50,7 @@ impl Judged {
     }
 
     /// One of them.
+    #[must_use]
     pub fn step(self, flag: &Flag, step: Option<u8>) -> Option<&Step> {
         self.steps(flag).get(usize::from(step?))
     }
@@ -59,6 +58,7 @@ impl Judged {
 
 impl Watch {
     /// From how many microseconds on an answer is slow, as far as that is written.
+    #[must_use]
     pub fn slow(&self) -> Option<u32> {
         let max = self.guard.as_ref()?.latency?.max?;
         Some(u32::try_from(max.millis().saturating_mul(1_000)).unwrap_or(u32::MAX))
@@ -71,8 +71,6 @@ impl Watch {
 
     /// What has to be watched of a flag, and which of its rules are judged; `None` if nothing.
     pub(super) fn new(
-        config: &Config,
-        key: &FlagKey,
         written: &config::Flag,
         flag: &mut Flag,
         at: &FieldPath<'_>,
@@ -110,7 +108,7 @@ impl Watch {
         }
         Some(Self {
             flag: 0,
-            key: format!("guard/{key}/{:016x}", generation(config, key, written)).into(),
+            key: Box::default(),
             baseline: flag.baseline,
             guard: written.guard.clone(),
             judged: judged.into(),
@@ -136,34 +134,4 @@ fn compared(rule: &Rule, baseline: VariantId) -> Vec<VariantId> {
             variants
         }
     }
-}
-
-/// A number that changes with whatever a flag serves, and with nothing else of the config.
-fn generation(config: &Config, key: &FlagKey, flag: &config::Flag) -> u64 {
-    let mut print = Fingerprint::default();
-    let identity = flag.identity.as_ref().unwrap_or(&config.identity);
-    let config::Flag { matches, route, header, variants, baseline, default, salt, rules, guard, .. } = flag;
-    (key, identity, matches, route, header, variants, baseline, default, salt, rules, guard).hash(&mut print);
-    let mut segments = vec![false; config.segments.len()];
-    let mut open: Vec<&Condition> = rules.iter().filter_map(|rule| rule.when.as_ref()).collect();
-    while let Some(condition) = open.pop() {
-        match condition {
-            Condition::All(parts) | Condition::Any(parts) => open.extend(parts),
-            Condition::Not(part) => open.push(part),
-            Condition::Test(..) => {}
-            Condition::Segment(name) => {
-                if let Some(place) = config.segment_place(name)
-                    && let (Some(seen @ false), Some((_, inner))) =
-                        (segments.get_mut(place), config.segments.get(place))
-                {
-                    *seen = true;
-                    open.push(inner);
-                }
-            }
-        }
-    }
-    for ((name, condition), _) in config.segments.iter().zip(segments).filter(|(_, seen)| *seen) {
-        (name, condition).hash(&mut print);
-    }
-    print.finish()
 }

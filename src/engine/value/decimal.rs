@@ -11,7 +11,7 @@ const PLACES: usize = 12;
 const WHOLE: usize = 24;
 
 /// A decimal number with up to 24 digits before the point and 12 behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Decimal(i128);
 
 impl Decimal {
@@ -41,6 +41,12 @@ impl Decimal {
             return None;
         }
         Some(Self(if negative { value.checked_neg()? } else { value }))
+    }
+
+    /// This number times 10^12.
+    #[must_use]
+    pub fn units(self) -> i128 {
+        self.0
     }
 
     /// The numbers next to this one, below and above: there is none between.

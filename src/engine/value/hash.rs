@@ -12,7 +12,7 @@ use core::hash::Hasher;
 use fnv::FnvHasher;
 
 /// What makes the draws of one flag independent of another's: FNV-1a, prepared up to the identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Salt(u64);
 
 impl Salt {
@@ -24,6 +24,12 @@ impl Salt {
         // The border: without it the salt "ab" with "c" and the salt "a" with "bc" would be one draw.
         state.write(&[0]);
         Self(state.finish())
+    }
+
+    /// The hash of what stands before the identity.
+    #[must_use]
+    pub fn state(self) -> u64 {
+        self.0
     }
 
     /// Where `identity` stands under this salt.
@@ -56,6 +62,31 @@ impl Point {
     #[must_use]
     pub fn bits(self) -> u64 {
         self.0
+    }
+}
+
+/// The same hash over bytes that come in parts.
+#[derive(Debug)]
+pub struct Stream(u64);
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self(FnvHasher::default().finish())
+    }
+}
+
+impl Stream {
+    /// Goes on with these bytes.
+    pub fn write(&mut self, bytes: &[u8]) {
+        let mut state = FnvHasher::with_key(self.0);
+        state.write(bytes);
+        self.0 = state.finish();
+    }
+
+    /// The hash of all bytes so far.
+    #[must_use]
+    pub fn finish(self) -> u64 {
+        mix(self.0)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The values that everything else is made of: parsed once, then proofs.
 
 pub mod decimal;
+pub mod encode;
 pub mod hash;
+pub mod json;
 pub mod name;
 pub mod order;
 pub mod share;

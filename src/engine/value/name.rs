@@ -5,6 +5,7 @@
 
 use core::fmt;
 
+use super::encode::{Encode, Encoder};
 use crate::problem::{Quoted, Wrong};
 
 /// The longest name of a flag, variant or segment.
@@ -16,7 +17,7 @@ const WRITTEN_MAX: usize = 256;
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub struct $name(Box<str>);
 
         impl $name {
@@ -24,6 +25,12 @@ macro_rules! names {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl Encode for $name {
+            fn encode(&self, out: &mut Encoder) {
+                out.bytes(self.as_str().as_bytes());
             }
         }
 
@@ -300,6 +307,10 @@ impl Prose {
 }
 
 /// Text of at most so many bytes, without control characters but for these.
+///
+/// # Errors
+///
+/// Says which character or length is wrong.
 pub fn readable(text: &str, most: usize, but: &[char]) -> Result<(), Wrong> {
     short(text, most)?;
     found(text.chars().find(|c| c.is_control() && !but.contains(c)))

@@ -8,7 +8,7 @@ use crate::problem::Wrong;
 use crate::value::decimal::Decimal;
 
 /// A share in parts per million, 0 to 1,000,000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ppm(u32);
 
 impl Ppm {

@@ -4,6 +4,8 @@
 
 use core::fmt::{Display, Write};
 
+use tidegate_engine::value::json;
+
 /// JSON that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Json(String);
@@ -34,16 +36,7 @@ impl Json {
     /// Text.
     pub(super) fn text(&mut self, text: &str) {
         self.border();
-        self.0.push('"');
-        for c in text.chars() {
-            // Writing to a string cannot fail. `<` would let a page end its script.
-            let _ = match c {
-                '"' | '\\' => write!(self.0, "\\{c}"),
-                c if c < ' ' || c == '<' || c == '\u{7f}' => write!(self.0, "\\u{:04x}", u32::from(c)),
-                c => write!(self.0, "{c}"),
-            };
-        }
-        self.0.push('"');
+        json::write(text, &mut self.0);
     }
 
     /// A number or a boolean; `null` if there is none.

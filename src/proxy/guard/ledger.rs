@@ -440,3 +440,42 @@ fn take(bytes: &mut &[u8]) -> Option<u32> {
     }
     None
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used, reason = "a test stops")]
+mod tests {
+    use super::*;
+    use tidegate_engine::plan::Plan;
+
+    /// A ledger after a quarter of a second, as it is kept. Frozen: another form of ledgers gets another number.
+    const KEPT: &str = "\
+        01000000d48bcea2010000fad48bcea201000000350c000100000000000000\
+        0105ac0200700100bb040100680504010047ac0200b3050504010047ac020093030504010047\
+        ac020093030504010047ac020093030504010047ac020093030504010047ac02009303050401\
+        0047ac020093030504010047ac020093030504010047ac020093030504010047ac02000a";
+
+    #[test]
+    fn what_is_kept_is_frozen_and_read_back() {
+        let config = br#"{"version": 1, "identity": [{"header": "x-user"}], "flags": {"checkout": {
+            "variants": ["v1", "v2"], "baseline": "v1", "rules": [{"serve": "v2", "steps": [
+                {"at": "2027-01-01T00:00:00Z", "percent": 5}, {"at": "2027-01-02T00:00:00Z", "percent": 50}]}],
+            "guard": {"errors": {"max": "5%"}, "latency": {"percentile": 99, "max": "800ms"}}}}}"#;
+        let plan = Plan::from_bytes(config).0.ready().unwrap();
+        let (watch, begins) = (&plan.watches()[0], Timestamp::from_millis(1_798_761_600_000));
+        let flag = plan.flag_of(watch).unwrap();
+        let mut tally = Tally::new(watch);
+        *tally.cells[0].group(true, 3).unwrap() = Count { requests: 5, failed: 4, slow: 1 };
+        *tally.cells[0].group(false, 12).unwrap() = Count { requests: 300, failed: 0, slow: 0 };
+        tally.times.add(5_000);
+        let mut ledger = Ledger::new(watch, flag, begins);
+        ledger.add(watch, &tally);
+        ledger.pass(watch, flag, Timestamp::from_millis(begins.millis() + UNIT));
+        let bytes = ledger.to_bytes();
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex.concat(), KEPT);
+        let mut read = Ledger::from_bytes(&bytes, watch, flag).unwrap();
+        assert_eq!(read, ledger);
+        assert_eq!(read.to_bytes(), bytes);
+        assert_eq!(stand(&bytes), Some(ledger.stand()));
+    }
+}

@@ -188,21 +188,25 @@ impl Series {
     }
 
     /// Where identities of this kind of source are counted; the kind behind the last one is nobody.
+    #[must_use]
     pub fn source(kind: usize) -> usize {
         usize::from(SOURCES).saturating_add(kind)
     }
 
     /// Where forged headers are counted.
+    #[must_use]
     pub fn forged() -> usize {
         usize::from(FORGED)
     }
 
     /// Where what the host would not do is counted.
+    #[must_use]
     pub fn host() -> usize {
         usize::from(HOST)
     }
 
     /// Where what could not be told to other workers is counted.
+    #[must_use]
     pub fn store() -> usize {
         usize::from(STORE)
     }

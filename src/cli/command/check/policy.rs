@@ -14,6 +14,7 @@ use tidegate_analysis::policy::{Policy, SECTIONS};
 use tidegate_analysis::source::{Diagnostic, Document, Severity, diagnostic};
 use tidegate_analysis::words::number::count;
 use tidegate_engine::config::Node;
+use tidegate_engine::config::shape::NEEDED;
 use tidegate_engine::problem::Problems;
 
 /// Check a policy for names, stages, steps, freezes and owners, or write CODEOWNERS from it
@@ -61,10 +62,10 @@ fn reference() -> String {
         for field in section.fields {
             let without = match field.without {
                 "" => String::new(),
-                needed if needed.starts_with('*') => "; required".to_owned(),
+                NEEDED => "; required".to_owned(),
                 without => format!("; without it, {without}"),
             };
-            let line = format!("\n  {:<14} {} ({}{without})", field.name, field.about, field.takes);
+            let line = format!("\n  {:<14} {} ({}{without})", field.name, field.about, field.takes());
             text.push_str(&line);
         }
     }
@@ -96,7 +97,7 @@ fn read(path: &str) -> Result<(Document, Policy, Vec<Diagnostic>), CliError> {
         .map_err(|error| CliError::Broken(format!("{}: is {error}", document.file)))?;
     let mut problems = Problems::default();
     let policy = Policy::read(&node, &mut problems);
-    let mut list = diagnostic::all(&document, &problems, true, &SECTIONS);
+    let mut list = diagnostic::all(&document, &problems, true);
     for one in list.iter_mut().filter(|one| one.path == "config") {
         "policy".clone_into(&mut one.path);
     }

@@ -166,13 +166,10 @@ impl Reported<'_> {
 
 /// What was found, with the part of the flag that it is about in front.
 fn sentence(finding: &Finding) -> String {
-    match (finding.rule, &finding.flag) {
+    match (finding.rule, &finding.part) {
         (Some(place), _) => format!("rule {} {}", place + 1, finding.message),
-        (None, Some(_)) => finding.message.clone(),
-        (None, None) => {
-            let name = finding.path.rsplit('.').next().unwrap_or_default();
-            format!("segment {name} {}", finding.message)
-        }
+        (None, Some(name)) => format!("segment {name} {}", finding.message),
+        (None, None) => finding.message.clone(),
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
             let mut problems = Problems::default();
             let config = Config::from_bytes(&document.wire, &mut problems);
             let ready = tidegate_proxy::compile(&config, &mut problems).ready().is_some();
-            let mut list = diagnostic::all(&document, &problems, true, &[]);
+            let mut list = diagnostic::all(&document, &problems, true);
             if let Some(policy) = policy.as_ref().filter(|_| ready) {
                 let broken = policies::judge(policy, &config, today);
                 list.extend(broken.iter().map(|finding| finding.diagnostic(&document)));

@@ -19,13 +19,14 @@ use crate::error::{CliError, Found};
 use crate::input::{files, load, manifest};
 use crate::terminal::Screen;
 use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, paint};
-use order::{Layout, ROOT};
+use order::ROOT;
 use read::Sheet;
 use tidegate_analysis::source::Document;
 use tidegate_analysis::source::document;
 use tidegate_analysis::source::tree::Tree;
 use tidegate_analysis::words::number::count;
 use tidegate_engine::config::Node;
+use tidegate_engine::config::shape::Shape;
 
 /// Format configs in their canonical form; comments and decisions stay the same
 ///
@@ -191,7 +192,7 @@ fn yaml_form(document: &Document) -> Result<String, CliError> {
 
 fn json_form(document: &Document) -> Result<String, CliError> {
     let node = node(document);
-    let text = serde_json::to_string_pretty(&Ordered { node: &node, layout: ROOT });
+    let text = serde_json::to_string_pretty(&Ordered { node: &node, shape: ROOT });
     let text = text.map_err(|error| CliError::Broken(format!("{}: {error}", document.file)))?;
     Ok(format!("{text}\n"))
 }
@@ -199,19 +200,19 @@ fn json_form(document: &Document) -> Result<String, CliError> {
 /// A value that is written with its fields in order.
 struct Ordered<'n> {
     node: &'n Node,
-    layout: Layout,
+    shape: Shape,
 }
 
 impl Serialize for Ordered<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.node {
-            Node::List(items) => serializer.collect_seq(items.iter().map(|node| Self { node, layout: self.layout })),
+            Node::List(items) => serializer.collect_seq(items.iter().map(|node| Self { node, shape: self.shape })),
             Node::Map(entries) => {
                 let mut entries: Vec<_> = entries.iter().collect();
-                entries.sort_by_key(|(key, _)| self.layout.place(key));
+                entries.sort_by_key(|(key, _)| order::place(self.shape, key));
                 let mut map = serializer.serialize_map(Some(entries.len()))?;
                 for (key, node) in entries {
-                    map.serialize_entry(&**key, &Self { node, layout: self.layout.inside(key) })?;
+                    map.serialize_entry(&**key, &Self { node, shape: order::inside(self.shape, key) })?;
                 }
                 map.end()
             }

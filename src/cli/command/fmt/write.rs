@@ -3,10 +3,12 @@
 //! What was in brackets stays so where it fits into a line; all else has lines of its own, two spaces deeper than what
 //! it belongs to. Quotes stand where some reader of YAML would see something else than text. Never changes a value.
 
-use super::order::{Layout, ROOT, Truth};
+use super::order::{ROOT, Truth, inside, place, truth};
 use super::read::{Container, Entry, Remark, Sheet, Value};
+use crate::terminal::writer;
 use tidegate_analysis::source::tree::{Tree, Value as Read};
 use tidegate_engine::config::Node;
+use tidegate_engine::config::shape::Shape;
 
 /// How far a line in brackets may reach.
 const WIDTH: usize = 100;
@@ -21,32 +23,20 @@ pub(crate) fn text(sheet: &Sheet) -> String {
         page.blank();
         page.is_fresh = true;
     }
-    page.container(&sheet.root, Place { layout: ROOT, truth: Truth::Unknown }, 0, false);
+    page.container(&sheet.root, ROOT, 0, false);
     page.text
 }
 
-/// What is known of a place from the reference.
-#[derive(Clone, Copy)]
-struct Place {
-    layout: Layout,
-    truth: Truth,
-}
-
-impl Place {
-    fn of(self, is_map: bool, entry: &Entry) -> Self {
-        if is_map {
-            Self { layout: self.layout.inside(&entry.key), truth: self.layout.truth(&entry.key) }
-        } else {
-            self
-        }
-    }
+/// What stands in an entry of what has this shape.
+fn of(shape: Shape, is_map: bool, entry: &Entry) -> Shape {
+    if is_map { inside(shape, &entry.key) } else { shape }
 }
 
 /// The entries in the order of the reference.
-fn sorted(container: &Container, place: Place) -> Vec<&Entry> {
+fn sorted(container: &Container, shape: Shape) -> Vec<&Entry> {
     let mut entries: Vec<&Entry> = container.entries.iter().collect();
     if container.is_map {
-        entries.sort_by_key(|entry| place.layout.place(&entry.key));
+        entries.sort_by_key(|entry| place(shape, &entry.key));
     }
     entries
 }
@@ -89,13 +79,13 @@ impl Page {
     }
 
     /// A list or map in lines; the first one may have been begun, by the dash of a list.
-    fn container(&mut self, container: &Container, place: Place, columns: usize, is_begun: bool) {
+    fn container(&mut self, container: &Container, shape: Shape, columns: usize, is_begun: bool) {
         self.is_fresh = true;
         let mut is_begun = is_begun;
-        for entry in sorted(container, place) {
-            let inside = place.of(container.is_map, entry);
+        for entry in sorted(container, shape) {
+            let within = of(shape, container.is_map, entry);
             if !is_begun {
-                self.before(entry, container.is_map, inside, columns);
+                self.before(entry, container.is_map, within, columns);
                 self.indent(columns);
             }
             is_begun = false;
@@ -105,7 +95,7 @@ impl Page {
             } else {
                 self.text.push('-');
             }
-            self.value(entry, container.is_map, inside, columns);
+            self.value(entry, container.is_map, within, columns);
         }
         for remark in &container.tail {
             self.remark(remark, columns);
@@ -113,40 +103,40 @@ impl Page {
     }
 
     /// The comments above an entry, and above what begins on its line.
-    fn before(&mut self, entry: &Entry, is_map: bool, place: Place, columns: usize) {
+    fn before(&mut self, entry: &Entry, is_map: bool, shape: Shape, columns: usize) {
         for remark in &entry.before {
             self.remark(remark, columns);
         }
         if entry.blank {
             self.blank();
         }
-        self.begun(entry, is_map, place, columns);
+        self.begun(entry, is_map, shape, columns);
     }
 
     /// The comments above what begins on the line of an item.
-    fn begun(&mut self, entry: &Entry, is_map: bool, place: Place, columns: usize) {
+    fn begun(&mut self, entry: &Entry, is_map: bool, shape: Shape, columns: usize) {
         let Value::Inside(child) = &entry.value else { return };
-        if is_map || Self::in_brackets(entry, is_map, place, columns).is_some() {
+        if is_map || Self::in_brackets(entry, is_map, shape, columns).is_some() {
             return;
         }
         if let Some(behind) = &entry.behind {
             self.remark(&Remark { text: behind.clone(), blank: false }, columns);
         }
-        if let Some(first) = sorted(child, place).first() {
+        if let Some(first) = sorted(child, shape).first() {
             for remark in &first.before {
                 self.remark(remark, columns);
             }
-            self.begun(first, child.is_map, place.of(child.is_map, first), columns);
+            self.begun(first, child.is_map, of(shape, child.is_map, first), columns);
         }
     }
 
-    fn value(&mut self, entry: &Entry, is_map: bool, place: Place, columns: usize) {
+    fn value(&mut self, entry: &Entry, is_map: bool, shape: Shape, columns: usize) {
         let deeper = columns + 2;
         let behind = entry.behind.as_ref();
         match &entry.value {
             Value::Scalar(node, raw) => {
                 self.text.push(' ');
-                self.text.push_str(&scalar(node, raw, place.truth, false));
+                self.text.push_str(&scalar(node, raw, truth(shape), false));
                 self.end(behind);
             }
             Value::Lines(header, lines) => {
@@ -162,23 +152,23 @@ impl Page {
                 }
             }
             Value::Inside(child) => {
-                if let Some(text) = Self::in_brackets(entry, is_map, place, columns) {
+                if let Some(text) = Self::in_brackets(entry, is_map, shape, columns) {
                     self.text.push(' ');
                     self.text.push_str(&text);
                     self.end(behind);
                 } else if is_map {
                     self.end(behind);
-                    self.container(child, place, deeper, false);
+                    self.container(child, shape, deeper, false);
                 } else {
                     self.text.push(' ');
-                    self.container(child, place, deeper, true);
+                    self.container(child, shape, deeper, true);
                 }
             }
         }
     }
 
     /// What stands inside of an entry in one line, if it was in brackets and fits.
-    fn in_brackets(entry: &Entry, is_map: bool, place: Place, columns: usize) -> Option<String> {
+    fn in_brackets(entry: &Entry, is_map: bool, shape: Shape, columns: usize) -> Option<String> {
         let Value::Inside(child) = &entry.value else { return None };
         if child.entries.is_empty() {
             return Some(if child.is_map { "{}" } else { "[]" }.to_owned());
@@ -186,26 +176,26 @@ impl Page {
         if !child.is_flow || child.has_remarks() {
             return None;
         }
-        let text = flow(child, place);
+        let text = flow(child, shape);
         let before = if is_map {
             columns.saturating_add(quoted(&entry.key, false, true).chars().count()).saturating_add(2)
         } else {
-            columns.saturating_add(2)
+            columns + 2
         };
-        (before + text.chars().count() <= WIDTH).then_some(text)
+        (before.saturating_add(text.chars().count()) <= WIDTH).then_some(text)
     }
 }
 
 /// A list or map in brackets.
-fn flow(container: &Container, place: Place) -> String {
+fn flow(container: &Container, shape: Shape) -> String {
     let mut parts = Vec::new();
-    for entry in sorted(container, place) {
-        let inside = place.of(container.is_map, entry);
+    for entry in sorted(container, shape) {
+        let within = of(shape, container.is_map, entry);
         let value = match &entry.value {
-            Value::Scalar(node, raw) => scalar(node, raw, inside.truth, true),
-            Value::Inside(child) => flow(child, inside),
+            Value::Scalar(node, raw) => scalar(node, raw, truth(within), true),
+            Value::Inside(child) => flow(child, within),
             // Between brackets there are none.
-            Value::Lines(_, lines) => double(&lines.join("\n")),
+            Value::Lines(_, lines) => writer::quoted(&lines.join("\n")),
         };
         parts.push(if container.is_map { format!("{}: {value}", quoted(&entry.key, true, true)) } else { value });
     }
@@ -230,7 +220,7 @@ fn scalar(node: &Node, raw: &str, truth: Truth, in_flow: bool) -> String {
 
 /// Text, in quotes where it needs them.
 fn quoted(text: &str, in_flow: bool, is_key: bool) -> String {
-    if is_odd(text) || !reads_as(text, in_flow, is_key) { double(text) } else { text.to_owned() }
+    if is_odd(text) || !reads_as(text, in_flow, is_key) { writer::quoted(text) } else { text.to_owned() }
 }
 
 /// Whether some reader of YAML may take bare text for something else, though ours may not.
@@ -252,7 +242,7 @@ fn is_odd(text: &str) -> bool {
         || is_sixties
         || is_date(text)
         || text.starts_with(['@', '`', '%'])
-        || text.chars().any(is_unseen)
+        || text.chars().any(writer::is_unseen)
 }
 
 /// Whether text begins as a date does: `2027-03-01`, of which YAML may make a time.
@@ -261,11 +251,6 @@ fn is_date(text: &str) -> bool {
     let mut parts = text.splitn(3, '-');
     let mut all = |most: usize| parts.next().is_some_and(|part| digits(part) == part.len() && part.len() <= most);
     all(4) && all(2) && parts.next().is_some_and(|part| digits(part) > 0)
-}
-
-/// Whether a character is not seen, or ends a line for some.
-fn is_unseen(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 /// Whether the reader of configs takes bare text for what it is, where it is to stand.
@@ -292,24 +277,4 @@ fn reads_as(text: &str, in_flow: bool, is_key: bool) -> bool {
         },
         Read::Scalar(_) => false,
     }
-}
-
-fn double(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            c if is_unseen(c) => {
-                // Text takes whatever is written to it.
-                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

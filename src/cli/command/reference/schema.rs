@@ -137,27 +137,27 @@ fn condition(definitions: &mut Definitions) -> Map<String, Value> {
 }
 
 fn field(entry: &Entry, definitions: &mut Definitions) -> Value {
-    let mut value = shape(entry.shape, entry.takes, definitions);
+    let mut value = shape(entry.shape, definitions);
     let mut about = entry.about.to_owned();
     if !["", NEEDED].contains(&entry.without) {
         about = format!("{about} Without it: {}.", entry.without);
     }
     if let Some(map) = value.as_object_mut() {
-        map.insert("title".to_owned(), entry.takes.replace('`', "").into());
+        map.insert("title".to_owned(), entry.takes().replace('`', "").into());
         map.insert("description".to_owned(), about.into());
     }
     value
 }
 
-/// The schema of a shape; words are those that stand as code in what the field takes.
-fn shape(shape: Shape, takes: &str, definitions: &mut Definitions) -> Value {
-    let mut inner = |shape: &Shape| self::shape(*shape, takes, definitions);
+/// The schema of a shape.
+fn shape(shape: Shape, definitions: &mut Definitions) -> Value {
+    let mut inner = |shape: &Shape| self::shape(*shape, definitions);
     match shape {
         Shape::Any => json!(true),
         Shape::One => json!({"const": 1}),
         Shape::Boolean => json!({"type": "boolean"}),
         Shape::True => json!({"const": true}),
-        Shape::Words => json!({"enum": takes.split('`').skip(1).step_by(2).collect::<Vec<_>>()}),
+        Shape::Words(words) => json!({"enum": words}),
         Shape::Whole(least, most) => json!({
             "type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": r"^\+?[0-9]+(\.0+)?$",
         }),
@@ -226,7 +226,7 @@ fn scalar(shape: Shape) -> (&'static str, Value) {
         | Shape::One
         | Shape::Boolean
         | Shape::True
-        | Shape::Words
+        | Shape::Words(_)
         | Shape::Whole(..)
         | Shape::Test
         | Shape::Map(_)

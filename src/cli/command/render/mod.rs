@@ -3,13 +3,11 @@
 //! Manifests are those of `envoy/`, which are tested in proxies, with only the requested fields replaced. A config
 //! with errors is not rendered. Never sends anything anywhere.
 
-mod writer;
-
 use clap::{Subcommand, ValueEnum};
 
 use crate::error::{CliError, Found};
 use crate::input::load;
-use crate::terminal::{Screen, diagnostic as drawn};
+use crate::terminal::{Screen, diagnostic as drawn, writer};
 use tidegate_analysis::source::tree::Tree;
 use tidegate_analysis::source::{Document, diagnostic};
 use tidegate_engine::config::Node;
@@ -152,7 +150,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
 /// The plan of a config without errors, be they only fields that a proxy would pass over. Warnings stand beside.
 fn faultless(document: &Document, screen: &mut Screen) -> Result<Plan, CliError> {
     let (compiled, problems) = Plan::from_bytes(&document.wire);
-    let list = diagnostic::all(document, &problems, true, &[]);
+    let list = diagnostic::all(document, &problems, true);
     for one in &list {
         let text = drawn::render(document, one, screen.is_colored());
         screen.note(text)?;

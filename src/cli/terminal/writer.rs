@@ -74,13 +74,13 @@ fn flat(node: &Node) -> String {
     }
 }
 
-/// Text in quotes, without what some readers of YAML take for the end of a line.
-fn quoted(text: &str) -> String {
+/// Text in quotes, as JSON and YAML have it, without what some readers of YAML take for the end of a line.
+pub(crate) fn quoted(text: &str) -> String {
     // Text can always be written down.
     let whole = serde_json::to_string(text).unwrap_or_default();
     let mut quoted = String::with_capacity(whole.len());
     for c in whole.chars() {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') {
+        if is_unseen(c) {
             // None of them needs more than four digits.
             let _ = write!(quoted, "\\u{:04x}", u32::from(c));
         } else {
@@ -88,4 +88,9 @@ fn quoted(text: &str) -> String {
         }
     }
     quoted
+}
+
+/// Whether a character is not seen, or ends a line for some.
+pub(crate) fn is_unseen(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }

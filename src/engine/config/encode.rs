@@ -1,0 +1,145 @@
+//! Says how what a config holds is written, field by field: see [`crate::value::encode`].
+//!
+//! Types of other crates are written by what their own documentation promises: a network by the bytes of its address
+//! and the length of its prefix, a comparison of versions by its parts. Never follows their `Hash`.
+
+use ipnet::IpNet;
+use semver::{Comparator, Op, VersionReq};
+
+use super::{
+    Action, ClaimPath, Comparison, Errors, Exposure, Failures, Generate, Guard, Inspect, Latency, Match, Metrics,
+    Operator, Relation, Reply, Source, SourceKind, Step, Telemetry, Throttle, Variant,
+};
+use crate::value::encode::{Encode, Encoder};
+
+/// Writes the fields of a struct in their order, all of them.
+macro_rules! fields {
+    ($($name:ident { $($field:ident),* })*) => {$(
+        impl Encode for $name {
+            fn encode(&self, out: &mut Encoder) {
+                let Self { $($field),* } = self;
+                $($field.encode(out);)*
+            }
+        }
+    )*};
+}
+
+fields! {
+    Inspect { header, equals, page, port }
+    Telemetry { access_log, spans, baggage }
+    Match { hosts, paths, methods }
+    Variant { name, value, headers, limit, reply }
+    Step { at, share, requires }
+    Guard { window, errors, latency, failures, action, retry_after, rearm }
+    Errors { max, over_baseline }
+    Latency { slower, max, over_baseline }
+    Failures { server_errors, resets, grpc, codes }
+    Throttle { rate, in_flight }
+    Reply { status, body, content_type, headers }
+    Source { kind, lower, trim }
+    Generate { cookie, max_age }
+    Comparison { relation, than }
+}
+
+/// Writes the number of a word.
+macro_rules! words {
+    ($($name:ident { $($word:ident = $number:literal),* })*) => {$(
+        impl Encode for $name {
+            fn encode(&self, out: &mut Encoder) {
+                out.number(match self {
+                    $(Self::$word => $number,)*
+                });
+            }
+        }
+    )*};
+}
+
+words! {
+    Metrics { All = 0, Counts = 1, None = 2 }
+    Action { Rollback = 0, Hold = 1, Alert = 2 }
+    Relation { Equal = 0, Unequal = 1, Less = 2, AtMost = 3, More = 4, AtLeast = 5 }
+}
+
+impl Encode for Exposure {
+    fn encode(&self, out: &mut Encoder) {
+        match self {
+            Self::Fixed(share) => out.choice(0, share),
+            Self::Steps(steps) => out.choice(1, steps),
+        }
+    }
+}
+
+impl Encode for SourceKind {
+    fn encode(&self, out: &mut Encoder) {
+        match self {
+            Self::Claim(path) => out.choice(0, path),
+            Self::Header(name) => out.choice(1, name),
+            Self::Cookie(name) => out.choice(2, name),
+            Self::Query(name) => out.choice(3, name),
+            Self::Peer => out.number(4),
+            Self::Address => out.number(5),
+            Self::Proxy => out.number(6),
+            Self::UnverifiedClaim(path) => out.choice(7, path),
+            Self::Generate(generate) => out.choice(8, generate),
+        }
+    }
+}
+
+impl Encode for ClaimPath {
+    fn encode(&self, out: &mut Encoder) {
+        self.0.encode(out);
+    }
+}
+
+impl Encode for Operator {
+    fn encode(&self, out: &mut Encoder) {
+        match self {
+            Self::Equals(bytes) => out.choice(0, bytes),
+            Self::In(values) => out.choice(1, values),
+            Self::StartsWith(bytes) => out.choice(2, bytes),
+            Self::EndsWith(bytes) => out.choice(3, bytes),
+            Self::Contains(bytes) => out.choice(4, bytes),
+            Self::Exists(there) => out.choice(5, there),
+            Self::Cidr(networks) => out.choice(6, networks),
+            Self::Semver(versions) => out.choice(7, versions),
+            Self::Number(comparison) => out.choice(8, comparison),
+            Self::Glob(pattern) => out.choice(9, pattern),
+        }
+    }
+}
+
+impl Encode for IpNet {
+    fn encode(&self, out: &mut Encoder) {
+        // The network's own address: 10.1.2.3/8 takes in the same addresses as 10.0.0.0/8.
+        match self {
+            Self::V4(network) => out.bytes(&network.network().octets()),
+            Self::V6(network) => out.bytes(&network.network().octets()),
+        }
+        out.number(self.prefix_len().into());
+    }
+}
+
+impl Encode for VersionReq {
+    fn encode(&self, out: &mut Encoder) {
+        let Self { comparators } = self;
+        out.length(comparators.len());
+        for Comparator { op, major, minor, patch, pre } in comparators {
+            match op {
+                Op::Exact => out.number(0),
+                Op::Greater => out.number(1),
+                Op::GreaterEq => out.number(2),
+                Op::Less => out.number(3),
+                Op::LessEq => out.number(4),
+                Op::Tilde => out.number(5),
+                Op::Caret => out.number(6),
+                Op::Wildcard => out.number(7),
+                // The crate may learn of another one: its text says which.
+                _ => out.choice(255, self.to_string().as_str()),
+            }
+            major.encode(out);
+            minor.encode(out);
+            patch.encode(out);
+            pre.as_str().encode(out);
+        }
+    }
+}

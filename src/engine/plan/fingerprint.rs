@@ -1,0 +1,180 @@
+//! Turns a config without errors, and the plan that was made of it, into the numbers by which both are known again:
+//! the fingerprint of the whole, and the generation of each flag that is watched.
+//!
+//! Names are written as what they stand for, so that another name for a segment, another order of the keys, or a
+//! default that is written out makes no difference. Never asked for a request.
+
+use super::{Flag, Plan, Serve, VariantId};
+use crate::config::{self, Condition, Config, Source, Subject};
+use crate::value::encode::{Encode, Encoder};
+use crate::value::name::{FlagKey, OwnedHeader};
+
+/// What is written of a config, and in which version. Another version is another fingerprint for every config.
+const PLAN: &str = "plan/1";
+
+/// What is written of a flag. Another version forgets what guards know, rollbacks too.
+const FLAG: &str = "flag/1";
+
+const SEGMENT: &str = "segment/1";
+
+/// Gives a plan and its watched flags their numbers. For a config without errors: segments in a ring would never end.
+pub(super) fn seal(config: &Config, plan: &mut Plan) {
+    let mut known = Segments { config, digests: vec![None; config.segments.len()] };
+    // A segment is written where a rule asks it: one that nothing asks decides nothing.
+    let Config { revision, identity, segments: _, flags, dictionary, inspect, telemetry } = config;
+    let mut out = Encoder::new(PLAN);
+    revision.encode(&mut out);
+    identity.encode(&mut out);
+    dictionary.encode(&mut out);
+    inspect.encode(&mut out);
+    telemetry.encode(&mut out);
+    out.length(flags.len());
+    for ((key, written), flag) in flags.iter().zip(&plan.flags) {
+        known.flag(key, written, flag, &mut out);
+        // What changes how a flag is treated, and not what it serves.
+        written.kill.encode(&mut out);
+        written.rescue.encode(&mut out);
+        flag.metrics.encode(&mut out);
+    }
+    plan.fingerprint = out.finish();
+    for watch in &mut plan.watches {
+        let Some(((key, written), flag)) = flags.get(watch.flag).zip(plan.flags.get(watch.flag)) else { continue };
+        let mut out = Encoder::new(FLAG);
+        known.flag(key, written, flag, &mut out);
+        watch.key = format!("guard/{key}/{:016x}", out.finish()).into();
+    }
+}
+
+/// The fingerprint of a plan that only removes headers.
+pub(super) fn of_headers(owned: &[OwnedHeader]) -> u64 {
+    let mut out = Encoder::new(PLAN);
+    owned.encode(&mut out);
+    out.finish()
+}
+
+/// What segments say, as one number each: however often one is asked, it is read once.
+struct Segments<'c> {
+    config: &'c Config,
+    digests: Vec<Option<u64>>,
+}
+
+impl Segments<'_> {
+    /// What a flag serves, and to whom. Not what it is for, and nothing that only people read.
+    fn flag(&mut self, key: &FlagKey, written: &config::Flag, flag: &Flag, out: &mut Encoder) {
+        let config::Flag {
+            kind: _,
+            stage: _,
+            owner: _,
+            description: _,
+            created: _,
+            expires: _,
+            matches,
+            route,
+            rescue: _,
+            header: _,
+            variants,
+            baseline: _,
+            default: _,
+            kill: _,
+            salt: _,
+            identity,
+            rules,
+            guard,
+            metrics: _,
+        } = written;
+        let identity = identity.as_ref().unwrap_or(&self.config.identity);
+        key.encode(out);
+        identity.encode(out);
+        flag.salt.encode(out);
+        matches.encode(out);
+        route.encode(out);
+        written.header(key).encode(out);
+        variants.encode(out);
+        flag.baseline.encode(out);
+        flag.default.encode(out);
+        guard.encode(out);
+        out.length(rules.len());
+        for (written, rule) in rules.iter().zip(&flag.rules) {
+            let config::Rule { when, exposure, serve: _ } = written;
+            out.number(when.is_some().into());
+            if let Some(when) = when {
+                self.condition(when, identity, out);
+            }
+            exposure.encode(out);
+            rule.serve.encode(out);
+        }
+    }
+
+    /// A condition, where `identity` means these sources.
+    fn condition(&mut self, condition: &Condition, identity: &[Source], out: &mut Encoder) {
+        match condition {
+            Condition::All(parts) => self.conditions(0, parts, identity, out),
+            Condition::Any(parts) => self.conditions(1, parts, identity, out),
+            Condition::Not(part) => self.conditions(2, core::slice::from_ref(part), identity, out),
+            Condition::Segment(name) => {
+                let digest = self.config.segment_place(name).map(|place| self.digest(place));
+                out.choice(3, &digest);
+            }
+            Condition::Test(subject, operator) => {
+                out.number(4);
+                match subject {
+                    Subject::Header(name) => out.choice(0, name),
+                    Subject::Cookie(name) => out.choice(1, name),
+                    Subject::Query(name) => out.choice(2, name),
+                    Subject::Claim(path) => out.choice(3, path),
+                    Subject::UnverifiedClaim(path) => out.choice(4, path),
+                    Subject::Method => out.number(5),
+                    Subject::Host => out.number(6),
+                    Subject::Path => out.number(7),
+                    Subject::Peer => out.number(8),
+                    Subject::Address => out.number(9),
+                    Subject::Device => out.number(10),
+                    Subject::Proxy => out.number(11),
+                    Subject::Identity => out.choice(12, identity),
+                }
+                operator.encode(out);
+            }
+        }
+    }
+
+    fn conditions(&mut self, number: u64, parts: &[Condition], identity: &[Source], out: &mut Encoder) {
+        out.number(number);
+        out.length(parts.len());
+        for part in parts {
+            self.condition(part, identity, out);
+        }
+    }
+
+    fn digest(&mut self, place: usize) -> u64 {
+        if let Some(Some(digest)) = self.digests.get(place) {
+            return *digest;
+        }
+        let mut out = Encoder::new(SEGMENT);
+        let config = self.config;
+        if let Some((_, condition)) = config.segments.get(place) {
+            // Inside a segment, the identity is always the config's own.
+            self.condition(condition, &config.identity, &mut out);
+        }
+        let digest = out.finish();
+        if let Some(known) = self.digests.get_mut(place) {
+            *known = Some(digest);
+        }
+        digest
+    }
+}
+
+impl Encode for VariantId {
+    fn encode(&self, out: &mut Encoder) {
+        out.number(self.0.into());
+    }
+}
+
+impl Encode for Serve {
+    fn encode(&self, out: &mut Encoder) {
+        match self {
+            Self::One(variant) => out.choice(0, variant),
+            // The last bound is the total.
+            Self::Split { total: _, bounds } => out.choice(1, bounds),
+        }
+    }
+}
