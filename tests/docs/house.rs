@@ -137,7 +137,9 @@ fn no_files_need_each_other_in_a_circle() {
             if done.is_empty() {
                 break;
             }
-            done.iter().for_each(|own| drop(needs.remove(*own)));
+            for own in &done {
+                needs.remove(*own);
+            }
         }
         // Likewise whoever nobody needs.
         loop {
