@@ -1,7 +1,55 @@
-//! The command: hands what was typed to the library, and an exit code to the shell. Holds nothing else.
+//! The command `tidegate`: turns what was typed into calls of the engine and of the analysis, and what they say into
+//! tables and JSON.
+//!
+//! [`mod@command`] has one file or folder a command, [`input`] reads files, git, options and proxies, [`terminal`] shows.
+//! Never holds a rule of its own: what is decided here is decided by the code that decides in the proxy.
+//!
+//! Exit codes: 0 fine, 1 something was found, 2 what was asked for cannot be done.
+#![allow(clippy::doc_markdown, reason = "the docs of options are their help, which is shown as it is written")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "sums of what fits into memory; overflow is checked in every profile, and stops the command"
+)]
+
+mod command;
+mod error;
+mod input;
+mod terminal;
 
 use std::process::ExitCode;
 
+use clap::FromArgMatches;
+
+use command::{Typed, command};
+use error::{CliError, Found};
+use terminal::Screen;
+
 fn main() -> ExitCode {
-    tidegate_cli::main()
+    let typed = command().try_get_matches().and_then(|matches| Typed::from_arg_matches(&matches));
+    let typed = match typed {
+        Ok(typed) => typed,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let mut screen = Screen::new(typed.options);
+    match typed.command.run(&mut screen) {
+        Ok(Found::Nothing) => ExitCode::SUCCESS,
+        Ok(Found::Something) | Err(CliError::Problems) => ExitCode::from(1),
+        Err(CliError::Broken(text)) => {
+            let _ = screen.complain(&text);
+            ExitCode::from(1)
+        }
+        Err(CliError::Usage(text)) => {
+            let _ = screen.complain(&text);
+            ExitCode::from(2)
+        }
+        // A pipe that was closed is no fault of anybody's: `tidegate ... | head`.
+        Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(CliError::Output(error)) => {
+            let _ = screen.complain(&format!("cannot write the output: {error}"));
+            ExitCode::from(2)
+        }
+    }
 }

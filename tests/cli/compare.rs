@@ -57,9 +57,9 @@ fn the_past_is_told_as_it_was() {
         told.extend([format!("$ tidegate {typed}\n? {code}\n{out}{err}\n")]);
     }
     if std::env::var_os("TRYCMD").is_some_and(|how| how == "overwrite") {
-        fs::write(GOLDEN, &told).unwrap();
+        fs::write(kit::envoy::repository().join(GOLDEN), &told).unwrap();
     }
-    assert_eq!(told, fs::read_to_string(GOLDEN).unwrap());
+    assert_eq!(told, fs::read_to_string(kit::envoy::repository().join(GOLDEN)).unwrap());
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn ways(diff: &Value) -> Ways {
 
 #[test]
 fn the_counts_are_those_of_explaining_both_to_each_user() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = kit::envoy::repository();
     let (old, new) = ("tests/cli/configs/before.yaml", "tests/cli/configs/after.yaml");
     let mut naive = Ways::new();
     for user in 0..60 {

@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 /// How many requests are compared.
 const REQUESTS: usize = 10_000;
 
-const CONFIG: &str = "tests/explain/config.yaml";
+const CONFIG: &str = "tests/cli/explain/config.yaml";
 
 /// Chooses the verified claims of a request; Envoy takes it away before the filter runs.
 const CLAIMS: &str = "x-claims";

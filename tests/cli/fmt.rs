@@ -41,7 +41,8 @@ fn fingerprint(config: &Value) -> Option<u64> {
 fn configs() -> Vec<Value> {
     let mut found = Vec::new();
     for folder in ["tests/cli/configs", "tests/cases", "tests/timelines", "tests/fuzz", "tests/fuzz/seeds/config"] {
-        let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut paths: Vec<PathBuf> =
+            fs::read_dir(kit::envoy::repository().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
         for path in paths {
             if !path.extension().is_some_and(|end| end == "yaml" || end == "json") {
@@ -372,8 +373,10 @@ fn a_file_is_replaced_whole_and_keeps_its_mode() {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(kit::envoy::repository().join(folder))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }

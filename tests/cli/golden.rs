@@ -5,5 +5,7 @@
 
 #[test]
 fn every_word_is_golden() {
+    // The commands name their files from the root, where people type them.
+    std::env::set_current_dir(kit::envoy::repository()).expect("the root is there");
     trycmd::TestCases::new().case("tests/cli/*.trycmd");
 }

@@ -127,22 +127,21 @@ fn a_proxy_that_runs_another_config_differs() {
     assert_eq!(
         killed,
         [
-            "checkout: v1 (default) there, and v1 (killed) by the config",
-            "checkout: v2 (split) there, and v1 (killed) by the config",
+            "checkout: the proxy says v1 (default), the config v1 (killed)",
+            "checkout: the proxy says v2 (split), the config v1 (killed)",
         ]
     );
     let raised = with(|flags| flags["checkout"]["rules"][0]["percent"] = json!(100));
-    assert!(raised.contains(&"checkout: v1 (default) there, and v2 (static) by the config".to_owned()), "{raised:?}");
+    assert!(raised.contains(&"checkout: the proxy says v1 (default), the config v2 (static)".to_owned()), "{raised:?}");
     let salted = with(|flags| flags["search"]["salt"] = json!("next"));
-    let another =
-        "search: old (default) there and by the config, but by another draw: another salt, or another identity";
+    let another = "search: old (default) in both, but by another draw: the salt or the identity differs";
     assert!(salted.contains(&another.to_owned()) && salted.iter().all(|one| one.starts_with("search: ")), "{salted:?}");
     let added = with(|flags| flags["more"] = json!({}));
-    assert_eq!(added, ["more: not decided there, and off (static) by the config"]);
+    assert_eq!(added, ["more: the proxy says not decided, the config off (static)"]);
     let removed = with(|flags| {
         flags.as_object_mut().unwrap().remove("nav");
     });
-    assert_eq!(removed, ["nav: off (default) there, and not decided by the config"]);
+    assert_eq!(removed, ["nav: the proxy says off (default), the config not decided"]);
 }
 
 #[test]
@@ -150,7 +149,7 @@ fn a_proxy_without_the_filter_is_told() {
     let envoy = Scene::bare().start();
     let probed = probe(&envoy, &config(), &[]);
     assert_eq!(probed.code, 1);
-    assert!(probed.out.contains("there is no x-tidegate in the answer"), "{}", probed.out);
+    assert!(probed.out.contains("the response has no x-tidegate header"), "{}", probed.out);
 }
 
 #[test]
@@ -185,7 +184,7 @@ fn an_answer_of_the_proxy_itself_is_as_the_config_says() {
     assert_eq!(probed.code, 0, "{}", probed.out);
     let probed = probe(&envoy, &paused(429), &[]);
     assert_eq!(probed.code, 1);
-    assert!(probed.out.contains("answered with 503, where the config answers with 429 itself"), "{}", probed.out);
+    assert!(probed.out.contains("answered with 503, and the config itself answers with 429"), "{}", probed.out);
 }
 
 #[test]
@@ -213,7 +212,7 @@ fn who_does_not_answer_is_told_in_one_line() {
     let told = line(&url, &["--timeout", "200ms"]);
     assert_eq!(told, format!("error: cannot probe {url}: no answer within 200 ms\n"));
     drop(silent);
-    assert_eq!(line(&url, &[]), format!("error: cannot probe {url}: nobody listens there\n"));
+    assert_eq!(line(&url, &[]), format!("error: cannot probe {url}: connection refused\n"));
     let envoy = Scene::new(config().to_string()).start();
     let url = format!("https://127.0.0.1:{}/", envoy.port("ingress"));
     let told = line(&url, &[]);

@@ -312,18 +312,18 @@ fn who_says_nothing_of_tidegate_is_told_in_one_line() {
     let there = format!("http://{}", silent.local_addr().unwrap());
     assert_eq!(line(&there, &["--timeout", "200ms"]), "error: cannot watch URL: no answer within 200 ms\n");
     drop(silent);
-    assert_eq!(line(&there, &["--once"]), "error: cannot watch URL: nobody listens there\n");
+    assert_eq!(line(&there, &["--once"]), "error: cannot watch URL: connection refused\n");
 
     let bare = Scene::bare().start();
     let none = "error: cannot watch URL: this Envoy has no metrics of Tidegate: no filter is loaded, or its \
                 stats_config leaves out what begins with wasmcustom\n";
     assert_eq!(line(&url(&bare), &[]), none);
     let odd =
-        |status| format!("error: cannot watch URL: what answers is no admin interface of Envoy (status {status})\n");
+        |status| format!("error: cannot watch URL: this is not the admin interface of an Envoy (status {status})\n");
     assert_eq!(line(&format!("http://127.0.0.1:{}", bare.port("ingress")), &[]), odd(200));
     assert_eq!(line(&format!("{}/stats", url(&bare)), &[]), odd(404));
 
     let envoy = Scene::new(config("one").to_string()).start();
     let told = line(&url(&envoy), &["--flag", "new-nav", "--flag", "chekout"]);
-    assert_eq!(told, "error: nothing is counted of a flag 'chekout' there; did you mean 'checkout'?\n");
+    assert_eq!(told, "error: there are no metrics of a flag 'chekout'; did you mean 'checkout'?\n");
 }

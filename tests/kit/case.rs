@@ -8,7 +8,8 @@ use super::http::{Client, Request as HttpRequest};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tidegate_cli::case::{self as suite, Case, Seen};
+use tidegate_analysis::case::{self as suite, Case, Seen};
+use tidegate_analysis::source::{Document, ReadError};
 use tidegate_engine::plan::Plan;
 
 /// Where a filter finds verified claims.
@@ -52,8 +53,13 @@ pub fn suites() -> Vec<Suite> {
 impl Suite {
     fn read(file: &Path) -> Vec<Self> {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-        let read = suite::Suite::read(file.to_str().unwrap()).unwrap_or_else(|wrong| panic!("{wrong}"));
-        read.into_iter().map(|read| Self { name: name.clone(), read }).collect()
+        let text = fs::read_to_string(file).unwrap();
+        let read = suite::within(file.to_str().unwrap(), &text, &configs).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let problems = read.problems.iter();
+        let problems = problems.flat_map(|(document, list)| list.iter().map(|one| one.line(document).to_string()));
+        let wrong: Vec<String> = problems.chain(read.broken).collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        read.suites.into_iter().map(|read| Self { name: name.clone(), read }).collect()
     }
 
     /// The config as a proxy would get it.
@@ -70,6 +76,12 @@ impl Suite {
     pub fn cases(&self) -> impl Iterator<Item = Door<'_>> {
         self.read.cases.iter().map(|case| Door { name: format!("{}: {}", self.name, case.name), case })
     }
+}
+
+/// The config of a file that a case file names.
+fn configs(path: &str) -> Result<Vec<Document>, ReadError> {
+    let text = fs::read_to_string(path).map_err(|error| ReadError::Unfit(error.to_string()))?;
+    Ok(vec![Document::only(path, &text)?])
 }
 
 /// A case in front of the doors to the engine.

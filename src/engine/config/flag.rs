@@ -168,6 +168,34 @@ pub enum Exposure {
     Steps(Box<[Step]>),
 }
 
+impl Exposure {
+    /// How many steps have begun at this time.
+    #[must_use]
+    pub fn begun(&self, at: Timestamp) -> usize {
+        match self {
+            Self::Fixed(_) => 0,
+            Self::Steps(steps) => steps.partition_point(|step| step.at <= at),
+        }
+    }
+
+    /// The share once so many steps are taken.
+    #[must_use]
+    pub fn after(&self, taken: usize) -> Ppm {
+        match self {
+            Self::Fixed(share) => *share,
+            Self::Steps(steps) => {
+                taken.checked_sub(1).and_then(|last| steps.get(last)).map_or(Ppm::NONE, |step| step.share)
+            }
+        }
+    }
+
+    /// The share at this time, if no guard keeps a step from being taken.
+    #[must_use]
+    pub fn share_at(&self, at: Timestamp) -> Ppm {
+        self.after(self.begun(at))
+    }
+}
+
 /// A step of a ramp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {

@@ -103,10 +103,23 @@ impl Inspect {
 }
 
 impl Config {
+    /// The flag of this key.
+    #[must_use]
+    pub fn flag(&self, key: &str) -> Option<&Flag> {
+        let place = self.flags.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
+        self.flags.get(place).map(|(_, flag)| flag)
+    }
+
     /// The place of the segment of this name.
     #[must_use]
-    pub fn segment(&self, name: &SegmentName) -> Option<usize> {
+    pub fn segment_place(&self, name: &SegmentName) -> Option<usize> {
         self.segments.binary_search_by(|(known, _)| known.cmp(name)).ok()
+    }
+
+    /// The segment of this name.
+    #[must_use]
+    pub fn segment(&self, name: &SegmentName) -> Option<&Condition> {
+        self.segments.get(self.segment_place(name)?).map(|(_, condition)| condition)
     }
 
     /// Reads JSON, or a `google.protobuf.Struct` in its wire form. The config is whole only if `problems` has no

@@ -145,7 +145,7 @@ impl Compiler<'_> {
             config::Condition::Any(parts) => Condition::Any(each(parts, "any")),
             config::Condition::Not(part) => Condition::Not(Box::new(self.condition(part, &at.key("not"), problems))),
             config::Condition::Segment(name) => {
-                let place = self.config.segment(name);
+                let place = self.config.segment_place(name);
                 if place.is_none() {
                     let mut names = self.config.segments.iter().map(|(name, _)| name.to_string().into());
                     let known = Arc::clone(self.known_segments.get_or_insert_with(|| known(&mut names)));
@@ -456,7 +456,7 @@ fn depth(place: usize, config: &Config, depths: &mut [Depth], at: &FieldPath<'_>
             config::Condition::Not(part) => open.push(part),
             config::Condition::Test(..) => {}
             config::Condition::Segment(next) => {
-                let Some(place) = config.segment(next) else { continue };
+                let Some(place) = config.segment_place(next) else { continue };
                 if matches!(depths.get(place), Some(Depth::Open)) {
                     // A segment that speaks of itself in every part of it has one thing wrong.
                     if !told {

@@ -113,7 +113,7 @@ impl Segments<'_> {
             Condition::Any(parts) => self.conditions(1, parts, identity, out),
             Condition::Not(part) => self.conditions(2, core::slice::from_ref(part), identity, out),
             Condition::Segment(name) => {
-                let digest = self.config.segment(name).map(|place| self.digest(place));
+                let digest = self.config.segment_place(name).map(|place| self.digest(place));
                 out.choice(3, &digest);
             }
             Condition::Test(subject, operator) => {

@@ -165,29 +165,14 @@ impl Match {
     /// Whether the host is.
     #[must_use]
     pub fn takes_host(&self, host: &[u8]) -> bool {
-        let mut hosts = self.hosts.iter();
-        self.hosts.is_empty() || hosts.any(|pattern| takes_host(pattern.wildcard(), pattern.as_str(), host))
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.takes(host))
     }
 
     /// Whether the path is.
     #[must_use]
     pub fn takes_path(&self, path: &[u8]) -> bool {
-        self.paths.is_empty() || self.paths.iter().any(|prefix| takes_path(prefix.as_str(), path))
+        self.paths.is_empty() || self.paths.iter().any(|prefix| prefix.takes(path))
     }
-}
-
-fn takes_host(wildcard: Option<&str>, exact: &str, host: &[u8]) -> bool {
-    match wildcard {
-        None => host == exact.as_bytes(),
-        // At least one label, and a border, in front of the domain.
-        Some(domain) => {
-            host.strip_suffix(domain.as_bytes()).is_some_and(|front| front.len() > 1 && front.ends_with(b"."))
-        }
-    }
-}
-
-fn takes_path(prefix: &str, path: &[u8]) -> bool {
-    path.strip_prefix(prefix.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 #[cfg(test)]

@@ -274,7 +274,7 @@ impl Rule {
     /// How many steps of its ramp are taken at this time, as far as the guard lets it.
     #[must_use]
     pub fn taken(&self, now: Timestamp, stand: &Stand) -> usize {
-        let begun = self.steps().partition_point(|step| step.at <= now);
+        let begun = self.exposure.begun(now);
         let allowed = self.judged.and_then(|rule| stand.steps.get(usize::from(rule)));
         allowed.map_or(begun, |allowed| begun.min(usize::from(*allowed)))
     }
@@ -282,13 +282,7 @@ impl Rule {
     /// The share of identities that the rule takes in at this time, as far as the guard lets it.
     #[must_use]
     pub fn share(&self, now: Timestamp, stand: &Stand, baseline: VariantId) -> Ppm {
-        let share = match &self.exposure {
-            Exposure::Fixed(share) => *share,
-            Exposure::Steps(steps) => {
-                let last = self.taken(now, stand).checked_sub(1);
-                last.and_then(|last| steps.get(last)).map_or(Ppm::NONE, |step| step.share)
-            }
-        };
+        let share = self.exposure.after(self.taken(now, stand));
         let safe = matches!(self.serve, Serve::One(only) if only == baseline);
         if stand.phase == Phase::Trial && !safe { share.min(Ppm::TRIAL) } else { share }
     }

@@ -241,6 +241,18 @@ impl HostPattern {
     pub fn wildcard(&self) -> Option<&str> {
         self.0.strip_prefix("*.")
     }
+
+    /// Whether a host is this one, or below this domain.
+    #[must_use]
+    pub fn takes(&self, host: &[u8]) -> bool {
+        match self.wildcard() {
+            None => host == self.0.as_bytes(),
+            // At least one label, and a border, in front of the domain.
+            Some(domain) => {
+                host.strip_suffix(domain.as_bytes()).is_some_and(|front| front.len() > 1 && front.ends_with(b"."))
+            }
+        }
+    }
 }
 
 impl PathPrefix {
@@ -257,6 +269,12 @@ impl PathPrefix {
         let normal = path::normal(text.as_bytes());
         let text = core::str::from_utf8(&normal).unwrap_or(text);
         Ok(Self(text.strip_suffix('/').unwrap_or(text).into()))
+    }
+
+    /// Whether a path is this one, or below it.
+    #[must_use]
+    pub fn takes(&self, path: &[u8]) -> bool {
+        path.strip_prefix(self.0.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
     }
 }
 

@@ -53,7 +53,9 @@ impl Shell {
 
     pub(super) fn run(&mut self, command: &str) -> String {
         match command {
-            "make demo" => run(Command::new(env!("CARGO")).args(["run", "--locked", "--quiet", "--example", "demo"])),
+            "make demo" => {
+                run(Command::new(env!("CARGO")).args(["run", "--locked", "--quiet", "--package", "tidegate-demo"]))
+            }
             "make help" => run(Command::new("make").arg("help")),
             // This is it.
             "make test" => String::new(),

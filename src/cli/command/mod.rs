@@ -1,0 +1,78 @@
+//! The commands, one file or folder each; those that check configs are in [`check`], those about the command itself in
+//! [`mod@reference`].
+
+mod check;
+mod diff;
+mod explain;
+mod fmt;
+mod log;
+mod probe;
+mod reference;
+mod render;
+mod simulate;
+mod test;
+mod watch;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::error::{CliError, Found};
+use crate::terminal::screen::{Options, Screen};
+use check::{policy, report, validate};
+use reference::{completions, man, schema};
+
+/// Checks, explains, simulates and compares what the Tidegate filter decides in Envoy.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Typed {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one is made, once")]
+pub(crate) enum Command {
+    Validate(validate::Args),
+    Explain(explain::Args),
+    Simulate(simulate::Args),
+    Test(test::Args),
+    Diff(diff::Args),
+    Log(log::Args),
+    Report(report::Args),
+    Policy(policy::Args),
+    Fmt(fmt::Args),
+    Render(render::Args),
+    Schema(schema::Args),
+    Watch(watch::Args),
+    Probe(probe::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+impl Command {
+    pub(crate) fn run(&self, screen: &mut Screen) -> Result<Found, CliError> {
+        match self {
+            Self::Validate(args) => validate::run(args, screen),
+            Self::Explain(args) => explain::run(args, screen),
+            Self::Simulate(args) => simulate::run(args, screen),
+            Self::Test(args) => test::run(args, screen),
+            Self::Diff(args) => diff::run(args, screen),
+            Self::Log(args) => log::run(args, screen),
+            Self::Report(args) => report::run(args, screen),
+            Self::Policy(args) => policy::run(args, screen),
+            Self::Fmt(args) => fmt::run(args, screen),
+            Self::Render(args) => render::run(args, screen),
+            Self::Schema(args) => schema::run(args, screen),
+            Self::Watch(args) => watch::run(args, screen),
+            Self::Probe(args) => probe::run(args, screen),
+            Self::Completions(args) => completions::run(args, screen),
+            Self::Man(args) => man::run(args, screen),
+        }
+    }
+}
+
+/// The command as it may be typed.
+pub(crate) fn command() -> clap::Command {
+    Typed::command()
+}

@@ -1,0 +1,387 @@
+//! Turns a look at proxies into lines for people, which fit into 80 columns, and into JSON for programs.
+//!
+//! What is red or yellow is also said in words. Never adds anything up over time.
+#![allow(clippy::float_arithmetic, reason = "figures for programs: no decision hangs on them")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::course::{Change, Event, Flag, Look, Proxy, Rule, Variant};
+use super::stats::FlagId;
+use crate::terminal::Rows;
+use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, ODD, paint};
+use tidegate_analysis::words::number::{count, thousands};
+use tidegate_analysis::words::time::moment;
+use tidegate_engine::decide::standing::Phase;
+use tidegate_engine::value::share::Ppm;
+use tidegate_engine::value::time::Timestamp;
+
+/// The plugin whose name is not said.
+const USUAL: &str = "tidegate";
+
+/// From how many errors in a thousand responses on they are painted.
+const MANY: u64 = 50;
+
+/// The columns, wide enough to stay where they are while numbers grow.
+const HEAD: [&str; 6] = ["                ", "> share", ">   req/s", ">errors", ">     p50", ">     p99"];
+/// The columns of totals, which have no rate.
+const ALL: [&str; 6] = ["                ", "> share", ">requests", ">errors", ">     p50", ">     p99"];
+
+/// A look, as lines.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    /// What is watched, and how long.
+    pub(crate) head: Vec<String>,
+    /// The flags.
+    pub(crate) body: Vec<String>,
+}
+
+impl Block {
+    pub(crate) fn new(look: &Look<'_>) -> Self {
+        let mut head = vec![title(look)];
+        for proxy in look.proxies {
+            if let Some(why) = &proxy.silent {
+                head.push(format!("{} {}: {why}", paint(BAD, "silent"), proxy.url));
+            }
+        }
+        head.extend(pushes(look.proxies));
+        head.push(String::new());
+        Self { head, body: flags(look) }
+    }
+}
+
+/// `2 Envoys, revision 4, over the last 10 s, 18:32:40Z`
+fn title(look: &Look<'_>) -> String {
+    let proxies = match look.proxies {
+        [only] => only.url.split_once("://").map_or(&*only.url, |(_, rest)| rest).trim_end_matches('/').to_owned(),
+        several => count(several.len(), "Envoy"),
+    };
+    let over = match look.span {
+        Some(span) => format!("over the last {}", seconds(span)),
+        None => "since the start of Envoy".to_owned(),
+    };
+    format!("{proxies}, {}, {over}, {}", revisions(look.proxies), clock(look.at))
+}
+
+/// `revision 4`, or where there are several, on how many proxies each is in force.
+fn revisions(proxies: &[Proxy]) -> String {
+    let mut found: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for proxy in proxies.iter().filter(|proxy| proxy.silent.is_none()) {
+        for (plugin, config) in proxy.configs() {
+            for revision in &config.revisions {
+                let number = found.entry((plugin, revision)).or_default();
+                *number += 1;
+            }
+        }
+    }
+    let one = |((plugin, revision), number): (&(&str, &str), &usize)| {
+        let name = format!("{}{}", of_plugin(plugin), paint(MAIN, revision));
+        if proxies.len() > 1 && found.len() > 1 { format!("{name} on {number}") } else { name }
+    };
+    match found.len() {
+        0 => "no revision".to_owned(),
+        1 => format!("revision {}", found.iter().map(one).collect::<String>()),
+        _ => format!("revisions {}", found.iter().map(one).collect::<Vec<_>>().join(" and ")),
+    }
+}
+
+/// Configs that did not come into force.
+fn pushes(proxies: &[Proxy]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for proxy in proxies.iter().filter(|proxy| proxy.silent.is_none()) {
+        for (plugin, config) in proxy.configs() {
+            let whose = format!("{}{}", of_plugin(plugin), proxy.url);
+            let stands = match config.state {
+                0 => "no config is in force",
+                _ => "an older config stays in force",
+            };
+            if config.refused {
+                let number = usize::try_from(config.problems).unwrap_or(usize::MAX);
+                lines.push(format!("{} {whose}: {}, {stands}", paint(BAD, "refused"), count(number, "problem")));
+            }
+        }
+    }
+    lines
+}
+
+/// `edge/`, where it is not the usual one.
+fn of_plugin(plugin: &str) -> String {
+    if plugin == USUAL { String::new() } else { format!("{plugin}/") }
+}
+
+/// The flags, with their variants in one table.
+fn flags(look: &Look<'_>) -> Vec<String> {
+    if look.flags.is_empty() {
+        return vec![paint(FAINT, "no flag was decided yet, or has a rule with a share")];
+    }
+    let mut rows = Rows::new(if look.span.is_some() { &HEAD } else { &ALL });
+    for flag in look.flags.values() {
+        for (name, variant) in &flag.variants {
+            rows.add(row(name, variant, flag.decisions(), look.span));
+        }
+    }
+    let table = rows.to_string();
+    let mut table = table.lines().map(|line| line.trim_end().to_owned());
+    let mut lines: Vec<String> = table.next().into_iter().collect();
+    for (id, flag) in &look.flags {
+        lines.push(format!("{}{}  {}", of_plugin(&id.plugin), paint(MAIN, &id.key), state(flag, look)));
+        lines.extend(table.by_ref().take(flag.variants.len()));
+    }
+    lines
+}
+
+fn row(name: &str, variant: &Variant<'_>, of: u64, span: Option<Duration>) -> [String; 6] {
+    let (answers, errors) = (variant.answers(), variant.errors());
+    let permille = errors.saturating_mul(1_000).checked_div(answers).unwrap_or(0);
+    let share = if answers == 0 { String::new() } else { percent(errors, answers) };
+    let errors = match errors {
+        0 => share,
+        _ if permille >= MANY => paint(BAD, share),
+        _ => paint(ODD, share),
+    };
+    let millis = |percent| variant.percentile(percent).map_or_else(String::new, millis);
+    let number = variant.decisions();
+    let rate = span.map_or_else(|| thousands(number), |span| rate(number, span));
+    let share = if of == 0 { String::new() } else { percent(number, of) };
+    [format!("  {name}"), share, rate, errors, millis(50), millis(99)]
+}
+
+/// `running, rule 2 at 5%`
+fn state(flag: &Flag<'_>, look: &Look<'_>) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let several = flag.standings.len() > 1;
+    for (code, proxies) in flag.standings.iter().rev() {
+        let name = paint(style(*code), phase(*code));
+        parts.push(if several { format!("{name} on {proxies}") } else { name });
+    }
+    for (number, rule) in &flag.rules {
+        let step = rule.step.map_or_else(String::new, |step| format!(" (step {step})"));
+        parts.push(format!("rule {number} at {}{step}", exposure(*rule)));
+    }
+    for (number, what) in [(flag.throttled, "throttled"), (flag.rescued, "rescued")] {
+        if number > 0 {
+            parts.push(paint(ODD, format!("{} {what}", thousands(number))));
+        }
+    }
+    if look.span.is_none() && flag.rollbacks > 0 {
+        parts.push(count(usize::try_from(flag.rollbacks).unwrap_or(usize::MAX), "rollback"));
+    }
+    parts.join(", ")
+}
+
+fn exposure(rule: Rule) -> String {
+    let ppm = |parts: u64| Ppm::of(u32::try_from(parts).unwrap_or(u32::MAX)).to_string();
+    if rule.least == rule.most { ppm(rule.most) } else { format!("{} to {}", ppm(rule.least), ppm(rule.most)) }
+}
+
+fn known(code: u64) -> Option<Phase> {
+    Phase::of_code(u8::try_from(code).ok()?)
+}
+
+fn phase(code: u64) -> String {
+    known(code).map_or_else(|| format!("standing {code}"), |phase| phase.name().replace('_', " "))
+}
+
+fn style(code: u64) -> anstyle::Style {
+    match known(code) {
+        Some(Phase::Running) => GOOD,
+        Some(Phase::RolledBack) => BAD,
+        _ => ODD,
+    }
+}
+
+pub(crate) fn event(event: &Event, several: bool) -> String {
+    let plugin = event.plugin.as_deref().map(of_plugin).unwrap_or_default();
+    let what = match &event.change {
+        Change::Standing { flag, from, to } => {
+            format!("{plugin}{}: {} -> {}", paint(MAIN, flag), phase(*from), paint(style(*to), phase(*to)))
+        }
+        Change::RolledBack { flag } => {
+            format!("{plugin}{}: {}, and back between two looks", paint(MAIN, flag), paint(BAD, "rolled back"))
+        }
+        Change::Revision { from, to } => format!("{plugin}revision {from} -> {}", paint(MAIN, to)),
+        Change::Refused { problems } => {
+            let problems = count(usize::try_from(*problems).unwrap_or(usize::MAX), "problem");
+            format!("{plugin}a push was {}: {problems}", paint(BAD, "refused"))
+        }
+        Change::Silent(why) => format!("{}: {why}", paint(BAD, "silent")),
+        Change::Back => "answers again".to_owned(),
+        Change::Restarted => "all counts were reset".to_owned(),
+    };
+    let at = if several { format!("  {}", paint(FAINT, &event.url)) } else { String::new() };
+    format!("{}  {what}{at}", clock(event.at))
+}
+
+/// The time of day in UTC.
+fn clock(at: Timestamp) -> String {
+    let text = moment(whole(at));
+    text.split_once('T').map_or(text.clone(), |(_, time)| time.to_owned())
+}
+
+fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.millis().saturating_sub(at.millis().rem_euclid(1_000)))
+}
+
+/// `10 s`, `1.5 s`
+fn seconds(span: Duration) -> String {
+    let tenths = span.as_millis().saturating_add(50).div_euclid(100);
+    let (whole, rest) = (tenths.div_euclid(10), tenths.rem_euclid(10));
+    if rest == 0 { format!("{whole} s") } else { format!("{whole}.{rest} s") }
+}
+
+/// `4.9%`; what is little is not nothing.
+fn percent(part: u64, of: u64) -> String {
+    let ppm = ppm(part, of);
+    if part > 0 && ppm < 1_000 {
+        return "<0.1%".to_owned();
+    }
+    let tenths = ppm.saturating_add(500).div_euclid(1_000);
+    if tenths >= 1_000 && part < of {
+        return ">99.9%".to_owned();
+    }
+    format!("{}.{}%", tenths.div_euclid(10), tenths.rem_euclid(10))
+}
+
+fn ppm(part: u64, of: u64) -> u64 {
+    u128::from(part).saturating_mul(1_000_000).checked_div(u128::from(of)).map_or(0, |ppm| ppm.try_into().unwrap_or(0))
+}
+
+/// `94.1`, `9,400`
+fn rate(number: u64, span: Duration) -> String {
+    let tenths = tenths(number, span);
+    if tenths >= 10_000 {
+        return thousands(tenths.saturating_add(5).div_euclid(10));
+    }
+    format!("{}.{}", tenths.div_euclid(10), tenths.rem_euclid(10))
+}
+
+/// Ten times how many a second.
+fn tenths(number: u64, span: Duration) -> u64 {
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
+    number.saturating_mul(10_000).saturating_add(millis.div_euclid(2)).div_euclid(millis)
+}
+
+/// `12 ms`; what is counted as 0 took less than half of one.
+fn millis(number: u64) -> String {
+    if number == 0 { "<1 ms".to_owned() } else { format!("{} ms", thousands(number)) }
+}
+
+/// For programs.
+pub(crate) fn document(look: &Look<'_>) -> Value {
+    json!({
+        "time": moment(look.at),
+        "seconds": look.span.map(|span| fraction(u64::try_from(span.as_millis()).unwrap_or(u64::MAX), 1_000.0)),
+        "proxies": look.proxies.iter().map(proxy).collect::<Vec<_>>(),
+        "flags": look.flags.iter().map(|(id, one)| flag(id, one, look.span)).collect::<Vec<_>>(),
+        "events": look.events.iter().map(happened).collect::<Vec<_>>(),
+    })
+}
+
+/// A whole number of parts, as a fraction.
+fn fraction(number: u64, parts: f64) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX)) / parts
+}
+
+fn proxy(proxy: &Proxy) -> Value {
+    let configs = proxy.configs().map(|(plugin, config)| {
+        json!({
+            "plugin": plugin,
+            "revision": config.revisions.join(", "),
+            "state": match config.state { 0 => "inert", 1 => "active", _ => "last_good" },
+            "refused": config.refused,
+            "problems": config.problems,
+        })
+    });
+    json!({"url": proxy.url, "silent": proxy.silent, "configs": configs.collect::<Vec<_>>()})
+}
+
+fn flag(id: &FlagId, flag: &Flag<'_>, span: Option<Duration>) -> Value {
+    let name = |code: &u64| known(*code).map_or_else(|| code.to_string(), |phase| phase.name().to_owned());
+    let standings: BTreeMap<String, usize> =
+        flag.standings.iter().map(|(code, proxies)| (name(code), *proxies)).collect();
+    let rules = flag.rules.iter().map(|(number, rule)| {
+        json!({"rule": number, "exposurePpm": rule.most, "leastExposurePpm": rule.least, "step": rule.step})
+    });
+    let share = |part: u64, of: u64| (of > 0).then(|| fraction(ppm(part, of), 10_000.0));
+    let variants = flag.variants.iter().map(|(variant, one)| {
+        json!({
+            "variant": variant,
+            "decisions": one.decisions(),
+            "sharePercent": share(one.decisions(), flag.decisions()),
+            "perSecond": span.map(|span| fraction(tenths(one.decisions(), span), 10.0)),
+            "answers": one.answers(),
+            "errors": one.errors(),
+            "errorPercent": share(one.errors(), one.answers()),
+            "p50Millis": one.percentile(50),
+            "p99Millis": one.percentile(99),
+            "reasons": one.reasons,
+            "classes": one.classes,
+        })
+    });
+    json!({
+        "plugin": id.plugin,
+        "flag": id.key,
+        "standing": flag.standings.keys().next_back().map(name),
+        "standings": standings,
+        "rules": rules.collect::<Vec<_>>(),
+        "throttled": flag.throttled,
+        "rescued": flag.rescued,
+        "rollbacks": flag.rollbacks,
+        "variants": variants.collect::<Vec<_>>(),
+    })
+}
+
+fn happened(event: &Event) -> Value {
+    let name = |code: u64| known(code).map_or_else(|| code.to_string(), |phase| phase.name().to_owned());
+    let mut told = match &event.change {
+        Change::Standing { flag, from, to } => {
+            json!({"what": "standing", "flag": flag, "from": name(*from), "to": name(*to)})
+        }
+        Change::RolledBack { flag } => json!({"what": "rollback", "flag": flag}),
+        Change::Revision { from, to } => json!({"what": "revision", "from": from, "to": to}),
+        Change::Refused { problems } => json!({"what": "refused", "problems": problems}),
+        Change::Silent(why) => json!({"what": "silent", "why": why}),
+        Change::Back => json!({"what": "back"}),
+        Change::Restarted => json!({"what": "restarted"}),
+    };
+    if let Some(told) = told.as_object_mut() {
+        told.insert("time".to_owned(), moment(event.at).into());
+        told.insert("url".to_owned(), event.url.as_str().into());
+        if let Some(plugin) = &event.plugin {
+            told.insert("plugin".to_owned(), plugin.as_str().into());
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_not_nothing() {
+        for (part, of, text) in [
+            (0, 7, "0.0%"),
+            (1, 3, "33.3%"),
+            (1, 100_000, "<0.1%"),
+            (99_999, 100_000, ">99.9%"),
+            (1, 2_000, "<0.1%"),
+            (1, 1_000, "0.1%"),
+            (5, 5, "100.0%"),
+            (u64::MAX, u64::MAX, "100.0%"),
+        ] {
+            assert_eq!(percent(part, of), text, "{part} of {of}");
+        }
+    }
+
+    #[test]
+    fn rates_and_times_are_short() {
+        let second = Duration::from_secs(1);
+        assert_eq!([0, 5, 999, 1_234_567].map(|number| rate(number, second)), ["0.0", "5.0", "999.0", "1,234,567"]);
+        assert_eq!(rate(7, Duration::ZERO), "7,000");
+        assert_eq!([0, 1, 1_500].map(millis), ["<1 ms", "1 ms", "1,500 ms"]);
+        assert_eq!([1_000, 1_049, 9_960].map(|ms| seconds(Duration::from_millis(ms))), ["1 s", "1 s", "10 s"]);
+    }
+}
