@@ -69,7 +69,7 @@ fn guarded() -> Value {
             "metrics": "counts",
         }},
         "dictionary": true,
-        "inspect": {"header": "x-look", "equals": "word", "page": true, "port": 9_000},
+        "inspect": {"header": "x-look", "equals": "word", "page": true, "listener": "page"},
         "telemetry": {"accessLog": true, "spans": true, "baggage": true},
     })
 }
@@ -107,10 +107,10 @@ fn conditions() -> Value {
 fn fingerprints_and_generations_are_frozen() {
     let found = [json!({"version": 1}), small(), guarded(), conditions()].map(|config| numbers(&config));
     let frozen: [(&str, &[&str]); 4] = [
-        ("2b1a14fe90e48a8c", &[]),
-        ("ee069e23d73db8d5", &[]),
-        ("d04a8c72303d512f", &["guard/checkout/dfb1dfd9cb10d256"]),
-        ("186f3e0c1aaebc1e", &["guard/all/984ddc2224bff9a1"]),
+        ("6365fe182188e885", &[]),
+        ("b6a4147e3affb0c4", &[]),
+        ("4e338d12b2917d47", &["guard/checkout/a7ff17b7ebaa9812"]),
+        ("2da9871a0578a543", &["guard/all/2f1baee342487182"]),
     ];
     let frozen = frozen.map(|(print, keys)| (print.to_owned(), keys.iter().map(|key| (*key).to_owned()).collect()));
     assert_eq!(found, frozen);
@@ -130,7 +130,11 @@ fn changed(change: impl Fn(&mut Value)) -> [bool; 2] {
 
 #[test]
 fn what_only_people_read_and_other_words_for_the_same_change_neither() {
-    let changes: [Change; 8] = [
+    let changes: [Change; 10] = [
+        ("whose requests are counted, as without a word", |config| {
+            config["flags"]["checkout"]["guard"]["identities"] = json!("any")
+        }),
+        ("what caches are told, as without a word", |config| config["cache"] = json!("vary")),
         ("owner", |config| config["flags"]["checkout"]["owner"] = json!("web")),
         ("expires", |config| config["flags"]["checkout"]["expires"] = json!("2028-01-01")),
         ("stage", |config| config["flags"]["checkout"]["stage"] = json!("stable")),
@@ -155,7 +159,8 @@ fn what_only_people_read_and_other_words_for_the_same_change_neither() {
 
 #[test]
 fn what_is_done_with_a_flag_is_another_plan_and_the_same_generation() {
-    let changes: [Change; 8] = [
+    let changes: [Change; 9] = [
+        ("cache", |config| config["cache"] = json!("private")),
         ("revision", |config| config["revision"] = json!("r-8")),
         ("kill", |config| config["flags"]["checkout"]["kill"] = json!(true)),
         ("rescue", |config| config["flags"]["checkout"]["rescue"] = json!("31s")),
@@ -164,7 +169,7 @@ fn what_is_done_with_a_flag_is_another_plan_and_the_same_generation() {
             config["flags"]["a"] = json!({"rules": [{"when": {"cookie": "x", "exists": true}, "serve": "on"}]});
         }),
         ("dictionary", |config| config["dictionary"] = json!(false)),
-        ("inspect", |config| config["inspect"]["port"] = json!(9_001)),
+        ("inspect", |config| config["inspect"]["listener"] = json!("other")),
         ("telemetry", |config| config["telemetry"]["spans"] = json!(false)),
     ];
     for (what, change) in changes {
@@ -174,7 +179,9 @@ fn what_is_done_with_a_flag_is_another_plan_and_the_same_generation() {
 
 #[test]
 fn whatever_a_flag_serves_makes_both() {
-    let changes: [Change; 18] = [
+    let changes: [Change; 20] = [
+        ("identities of a guard", |config| config["flags"]["checkout"]["guard"]["identities"] = json!("verified")),
+        ("fleet of a guard", |config| config["flags"]["checkout"]["guard"]["fleet"] = json!(100)),
         ("match", |config| config["flags"]["checkout"]["match"]["paths"] = json!(["/api", "/v2"])),
         ("route", |config| config["flags"]["checkout"]["route"]["header"] = json!("x-other")),
         ("header", |config| config["flags"]["checkout"]["header"] = json!("x-other")),

@@ -138,10 +138,11 @@ fn each_reason_has_its_word_in_both_worlds() {
 
 #[test]
 fn the_words_of_the_reference_are_those_that_are_read() {
-    let config = flags(&json!({"a": {
-        "type": "?", "stage": "?", "metrics": "?", "guard": {"errors": {"max": 1}, "action": "?"},
+    let mut config = flags(&json!({"a": {
+        "type": "?", "stage": "?", "metrics": "?", "guard": {"errors": {"max": 1}, "action": "?", "identities": "?"},
         "rules": [{"steps": [{"at": "2026-01-01T00:00:00Z", "percent": 5, "requires": "?"}], "serve": "on"}],
     }}));
+    config["cache"] = json!("?");
     let (_, problems) = Plan::from_bytes(config.to_string().as_bytes());
     let read: BTreeMap<&str, Vec<&str>> = problems
         .errors()
