@@ -7,7 +7,7 @@ use super::Node;
 use super::condition::{self, Condition};
 use super::guard::{self, Guard, Reply, Throttle};
 use super::identity::{self, Source};
-use super::read::{Field, Limit, word};
+use super::read::{Field, HEADERS, Limit, word};
 use super::reference::{FLAG, MATCH, ROUTE, RULE, SPLIT, STEP, VARIANT};
 use crate::problem::Problems;
 use crate::value::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
@@ -19,7 +19,6 @@ const RULES: Limit = Limit::new(100, "rules");
 const STEPS: Limit = Limit::new(100, "steps");
 const SPLITS: Limit = Limit::new(64, "parts");
 /// The most headers of a variant or a reply.
-pub(super) const HEADERS: Limit = Limit::new(16, "headers");
 const PATTERNS: Limit = Limit::new(100, "patterns");
 
 /// A flag as it was written.

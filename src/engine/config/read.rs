@@ -255,6 +255,9 @@ pub struct Limit {
     what: &'static str,
 }
 
+/// The headers that a variant or a reply may have.
+pub const HEADERS: Limit = Limit::new(16, "headers");
+
 impl Limit {
     #[must_use]
     pub const fn new(most: usize, what: &'static str) -> Self {
