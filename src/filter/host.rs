@@ -13,7 +13,7 @@ use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
 use super::encoding;
 use tidegate_engine::output::effect::{self, Effect, rewritten};
 use tidegate_engine::plan::Property;
-use tidegate_engine::request::{host_address, host_claim};
+use tidegate_engine::request::host_address;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_proxy::host::{Host, Level};
 use tidegate_proxy::metrics::catalogue::Kind;
@@ -69,7 +69,7 @@ impl Host for Envoy {
         const CLAIMS: [&str; 4] = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", "payload"];
         match property {
             Property::Claim(path) => {
-                get(CLAIMS.into_iter().chain(path.0.iter().map(|name| &**name)).collect()).map(host_claim)
+                get(CLAIMS.into_iter().chain(path.0.iter().map(|name| &**name)).collect()).map(encoding::claim)
             }
             Property::Peer => get(vec!["connection", "uri_san_peer_certificate"]),
             Property::Address => get(vec!["source", "address"]).map(|address| host_address(&address)),
