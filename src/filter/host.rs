@@ -45,6 +45,11 @@ impl Host for Envoy {
         [property("plugin_name"), property("plugin_root_id"), buffer(BufferType::VmConfiguration)]
     }
 
+    fn two_in_force(&self) -> &'static str {
+        "two configs are in force under one name, root_id and VM configuration: give each filter a root_id of its own \
+         (there is nothing to do while an old listener drains)"
+    }
+
     fn config(&self) -> Vec<u8> {
         buffer(BufferType::PluginConfiguration)
     }
@@ -83,8 +88,8 @@ impl Host for Envoy {
         get(vec!["xds", "listener_metadata", "filter_metadata", "tidegate", "listener"])
     }
 
-    /// From a few changes on, all headers are written in one call: Envoy looks a header up by walking the list, for each
-    /// call anew.
+    /// From a few changes on, all headers are written in one call: Envoy looks a header up by walking the list, for
+    /// each call anew.
     fn apply(&self, effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) -> u32 {
         const FEW: usize = 3;
         let each = |effects: &mut dyn Iterator<Item = &Effect<'_>>| {
@@ -104,6 +109,7 @@ impl Host for Envoy {
         cleared.saturating_add(u32::from(!written))
     }
 
+    /// Where Envoy does not take one, the SDK panics.
     fn reply(&self, reply: &effect::Answer<'_>) -> bool {
         hostcalls::send_http_response(reply.status, reply.headers.clone(), Some(reply.body.as_bytes())).is_ok()
     }

@@ -1,8 +1,8 @@
 //! Envoy as a host of [`tidegate_proxy`]: every word of Envoy and of proxy-wasm is here, and no rule.
 //!
-//! [`root`] hands pushes and ticks over, [`stream`] the callbacks of a request; [`host`] is the one place that names host
-//! calls, and [`encoding`] says what Envoy's bits and bytes mean. Only the last is compiled for other targets than the
-//! module's, for its tests.
+//! [`root`] hands pushes and ticks over, [`stream`] the callbacks of a request; [`host`] is the one place that names
+//! host calls, and [`encoding`] says what Envoy's bits and bytes mean. Only the last is compiled for other targets than
+//! the module's, for its tests.
 
 pub mod encoding;
 #[cfg(target_arch = "wasm32")]

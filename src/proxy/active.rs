@@ -1,4 +1,4 @@
-//! One config of one filter, in service in one thread: its plan, and what is counted under it.
+//! One config of one filter, in service in one worker: its plan, and what is counted under it.
 //!
 //! Requests share it with the instance of the filter that took it in, and with [`filters`](crate::filters), which calls
 //! it on the tick. Never says which of several configs is in force.
@@ -41,7 +41,7 @@ pub(crate) struct Active {
 pub(crate) struct FilterId {
     /// Its name in metrics.
     pub(crate) name: String,
-    /// The key by which all threads of the proxy remember things for it.
+    /// The key by which all workers of the proxy remember things for it.
     pub(crate) key: String,
 }
 

@@ -1,4 +1,4 @@
-//! What one thread knows of each of its filters, over all of their configs: which one is in force, which ones were
+//! What one worker knows of each of its filters, over all of their configs: which one is in force, which ones were
 //! replaced and still have requests, and what the guards keep meanwhile.
 //!
 //! A push is a new instance of the filter. The old one lives on until its last request is done, its tick with it; the
@@ -27,14 +27,14 @@ pub(crate) const PERIOD: Duration = Duration::from_millis(TICK.unsigned_abs());
 /// After so many ticks a config that could still get requests is taken to be in force.
 const SURE: u8 = 4;
 
-/// All filters of one thread. Its instances share it, and nothing else needs to outlive them.
+/// All filters of one worker. Its instances share it, and nothing else needs to outlive them.
 #[derive(Debug, Default)]
 pub struct Filters {
     all: RefCell<Vec<Filter>>,
     names: Rc<Names>,
 }
 
-/// One filter in this thread.
+/// One filter in this worker.
 #[derive(Debug)]
 struct Filter {
     key: String,
@@ -47,7 +47,7 @@ struct Filter {
 }
 
 impl Filters {
-    /// Whether a good config of this filter is in force in this thread.
+    /// Whether a good config of this filter is in force in this worker.
     pub(crate) fn serves(&self, key: &str) -> bool {
         let Ok(filters) = self.all.try_borrow() else { return false };
         let ours = filters.iter().find(|filter| filter.key == key);
@@ -62,7 +62,7 @@ impl Filters {
 
     /// Takes a plan into service, with what its guards have decided before.
     ///
-    /// `first` is whether the filter has never had a good config. Only a thread that ticks may say which revision is in
+    /// `first` is whether the filter has never had a good config. Only a worker that ticks may say which revision is in
     /// force, because nobody takes back what is said where a host only tries a config; but of the first one there is
     /// nothing to take back.
     pub(crate) fn serve(
@@ -89,7 +89,7 @@ impl Filters {
         let now = active.since;
         let ticks = !ours.configs.is_empty();
         ours.configs.iter().for_each(|other| other.followed());
-        // The one before may have been shown by another thread only: it takes a turn, so that it is taken back.
+        // The one before may have been shown by another worker only: it takes a turn, so that it is taken back.
         ours.show_revision(host);
         ours.configs.push(Rc::clone(&active));
         ours.speak(host, now);
@@ -154,11 +154,7 @@ impl Filter {
             last = Some((place, open));
         }
         if sure > 1 && !core::mem::replace(&mut self.warned, true) {
-            let line = format_args!(
-                "config: two configs are in force under one name, root_id and VM configuration: give each filter a \
-                 root_id of its own (there is nothing to do while an old listener drains)"
-            );
-            host.log(Level::Warn, line);
+            host.log(Level::Warn, format_args!("config: {}", host.two_in_force()));
         }
         let Some((last, open)) = last else { return };
         let speaker = again.filter(|_| open == 0).unwrap_or(last);

@@ -24,7 +24,7 @@ pub enum Level {
     Error,
 }
 
-/// One thread of a proxy, in the middle of a callback: requests and answers are those that the callback is for.
+/// One worker of a proxy, in the middle of a callback: requests and answers are those that the callback is for.
 pub trait Host {
     /// The time of day.
     fn now(&self) -> Timestamp;
@@ -35,13 +35,15 @@ pub trait Host {
 
     /// What this filter is called, and then two more things that tell it from other filters.
     fn filter(&self) -> [Vec<u8>; 3];
+    /// What to say where two configs seem to be in force for one such filter, which are two filters then.
+    fn two_in_force(&self) -> &'static str;
     /// The config that was pushed.
     fn config(&self) -> Vec<u8>;
     /// Has the instance called on the tick after each such time from now on.
     fn tick_after(&self, period: Duration);
 
-    /// The headers of the request in order, with its method, host and path as `:method`, `:authority` and `:path`. None where the
-    /// host will not give them, which are not to be written over then.
+    /// The headers of the request in order, with its method, host and path as `:method`, `:authority` and `:path`. None
+    /// where the host will not give them, which are not to be written over then.
     fn request_headers(&self) -> Vec<(String, Vec<u8>)>;
     /// The trailers of the request, in order.
     fn request_trailers(&self) -> Vec<(String, Vec<u8>)>;
@@ -76,22 +78,22 @@ pub trait Host {
     /// What is known of a request that is done, but for its time.
     fn answer(&self) -> Answer;
 
-    /// Defines a metric; the same name is the same metric for all threads of the proxy.
+    /// Defines a metric; the same name is the same metric for all workers of the proxy.
     fn define(&self, name: &str, kind: Kind) -> Option<u32>;
     /// Adds to a counter.
     fn add(&self, id: u32, more: u32);
     /// Sets a counter or a gauge, or sorts a value into the buckets of a histogram.
     fn record(&self, id: u32, value: u64);
-    /// The value of a counter or gauge, over all threads.
+    /// The value of a counter or gauge, over all workers.
     fn value(&self, id: u32) -> u64;
 
-    /// What all threads of the proxy remember under a name, and its version.
+    /// What all workers of the proxy remember under a name, and its version.
     fn read(&self, name: &str) -> (Option<Vec<u8>>, Option<u32>);
     /// Makes them remember it, if it is still of this version, if there is one, or if none was given; whether they do.
     fn write(&self, name: &str, value: &[u8], version: Option<u32>) -> bool;
 }
 
-/// What all threads of a proxy remember for one filter.
+/// What all workers of a proxy remember for one filter.
 pub(crate) struct Shared<'h> {
     pub(crate) host: &'h dyn Host,
     /// The filter's key: what all names in it begin with.

@@ -5,11 +5,11 @@
 //! answer --outcome--> guard --> standing --> decide         counts --metrics--> host
 //! ```
 //!
-//! A [`host`] is a thread of a proxy. It makes an instance of the filter for each [`push`], and a [`stream`] for each
+//! A [`host`] is a worker of a proxy. It makes an instance of the filter for each [`push`], and a [`stream`] for each
 //! request; [`filters`] keeps track of all instances, and [`active`] is the config that one of them has in service.
-//! [`lifecycle`] says what becomes of a push, [`outcome`] what an answer says about a version, [`guard`] what follows from
-//! that; [`metrics`] are what is counted and under which names, and [`admin`] is the page that shows it all. Knows no host
-//! by name.
+//! [`lifecycle`] says what becomes of a push, [`outcome`] what an answer says about a version, [`guard`] what follows
+//! from that; [`metrics`] are what is counted and under which names, and [`admin`] is the page that shows it all. Knows
+//! no host by name.
 
 mod active;
 pub mod admin;
@@ -21,8 +21,6 @@ pub mod metrics;
 pub mod outcome;
 pub mod push;
 pub mod stream;
-#[cfg(test)]
-mod tests;
 
 use tidegate_engine::config::Config;
 use tidegate_engine::plan::{Compiled, Plan};

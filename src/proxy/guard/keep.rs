@@ -1,4 +1,4 @@
-//! What one VM keeps of its guards while configs come and go: its number among those that share limits, what it has
+//! What one worker keeps of its guards while configs come and go: its number among those that share limits, what it has
 //! counted and not told yet, and the limiters of limited variants with their requests in flight.
 //!
 //! All is kept by name: counts by the flag's generation, limiters by flag and variant. The workers of all configs that
@@ -16,10 +16,10 @@ use tidegate_engine::config::Throttle;
 use tidegate_engine::plan::{VariantId, Watch};
 use tidegate_engine::value::time::Timestamp;
 
-/// What one VM keeps of one filter.
+/// What one worker keeps of one filter.
 #[derive(Debug, Default)]
 pub struct Keep {
-    /// Its number among those that share limits; none before its first tick. The VM in which Envoy only tries a
+    /// Its number among those that share limits; none before its first tick. A worker in which a host only tries a
     /// config has no tick, so that it never takes an allotment.
     number: Option<u32>,
     counts: Shelf<Counted>,
@@ -61,11 +61,11 @@ impl Keep {
         limiter
     }
 
-    /// Gives up what no config needs any more, tells the others what this VM asks for of each limit, and takes its
+    /// Gives up what no config needs any more, tells the others what this worker asks for of each limit, and takes its
     /// allotment of it.
     pub fn tick(&mut self, now: Timestamp, store: &mut dyn Store) {
         // Of a generation that is given up what has to hold should the flag ever be the same again is left: its
-        // standing. A VM that still has its config goes on with that, and does the same when it is done.
+        // standing. A worker that still has its config goes on with that, and does the same when it is done.
         self.counts.give_up(&mut |key| {
             change(store, key, 1, &mut |bytes| ledger::without_counts(bytes));
         });

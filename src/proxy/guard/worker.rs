@@ -75,8 +75,8 @@ pub struct Entry {
 }
 
 impl Worker {
-    /// A worker that begins now. What its predecessors have decided holds from the first request on, and what this VM
-    /// keeps goes on where it was.
+    /// A worker that begins now. What its predecessors have decided holds from the first request on, and what this
+    /// worker keeps goes on where it was.
     pub fn new(plan: &Plan, now: Timestamp, store: &mut dyn Store, keep: &mut Keep) -> Self {
         let mut worker = Self::default();
         let mut stands = Vec::new();

@@ -1,7 +1,7 @@
 //! Hands counts and the state of things to the host, under the names of the [`catalogue`].
 //!
-//! The host forgets no name that it was ever given, so each is given once in the life of a thread: the counters of flags
-//! that route or are guarded when the config comes, all others when there is something to count. Never runs for a
+//! The host forgets no name that it was ever given, so each is given once in the life of a worker: the counters of
+//! flags that route or are guarded when the config comes, all others when there is something to count. Never runs for a
 //! request, but to sort the time of its answer into a bucket.
 
 use core::cell::RefCell;
@@ -16,10 +16,10 @@ use crate::lifecycle::State;
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
 
-/// How many names one VM gives to the host, whatever configs come: with each change of a flag's name come new ones.
+/// How many names one worker gives to the host, whatever configs come: with each change of a flag's name come new ones.
 const NAMES: usize = 20_000;
 
-/// All metrics that a thread has defined, by name.
+/// All metrics that a worker has defined, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Names(RefCell<Vec<(String, u32)>>);
 
@@ -75,7 +75,7 @@ impl Scope<'_> {
     }
 }
 
-/// The metrics of one config in one VM.
+/// The metrics of one config in one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
     /// By place among the plan's series: the host's number for it, if it has one by now.
@@ -201,7 +201,7 @@ impl Meters {
         });
     }
 
-    /// What all VMs have counted at a place of the plan's series.
+    /// What all workers have counted at a place of the plan's series.
     pub(crate) fn value(&mut self, scope: Scope<'_>, place: usize) -> u64 {
         self.id(scope, place).map_or(0, |id| scope.host.value(id))
     }

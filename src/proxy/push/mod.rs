@@ -1,6 +1,6 @@
 //! Takes pushes in, as [`lifecycle`](crate::lifecycle) judges them, and makes visible what is in force.
 //!
-//! A push is a new instance of the filter in the same thread; the old one serves until its last request is done. Never
+//! A push is a new instance of the filter in the same worker; the old one serves until its last request is done. Never
 //! stops traffic: a proxy that has never had a good config passes requests on undecided.
 
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use tidegate_engine::output::chain::STATE;
 use tidegate_engine::plan::{Compiled, Plan};
 use tidegate_engine::problem::Problems;
 
-/// How many warnings about one config are logged: each of them is a line of the log, from each thread.
+/// How many warnings about one config are logged: each of them is a line of the log, from each worker.
 const WARNINGS: usize = 50;
 
 /// Where the last good config is remembered.
@@ -41,7 +41,7 @@ impl Drop for Instance {
 }
 
 impl Instance {
-    /// An instance that has no config yet, among the filters of its thread.
+    /// An instance that has no config yet, among the filters of its worker.
     #[must_use]
     pub fn new(filters: Rc<Filters>) -> Self {
         Self { filters, active: None, paced: false }
@@ -84,7 +84,7 @@ impl Instance {
         }
     }
 
-    /// Judges a config with errors by what all threads remember, and adds to that.
+    /// Judges a config with errors by what all workers remember, and adds to that.
     fn judge(&self, shared: &mut Shared<'_>, bytes: &[u8], inert: Plan, last_good: Option<&[u8]>) -> Judgement {
         // A config that has come is accepted by whoever looks at it first, where it is accepted at all.
         let accepted = on_record(shared, "accepted", bytes, last_good.is_none());
@@ -120,7 +120,7 @@ fn on_record(shared: &mut Shared<'_>, record: &str, config: &[u8], add: bool) ->
     if add && !had {
         known.add(config);
         if !shared.write(record, known.as_bytes(), version) {
-            // Another thread has added one meanwhile: add ours to that.
+            // Another worker has added one meanwhile: add ours to that.
             let mut other = Accepted::new(shared.read(record).0.unwrap_or_default());
             other.add(config);
             shared.write(record, other.as_bytes(), None);
@@ -159,3 +159,6 @@ fn report(host: &dyn Host, plan: &Plan, state: State, problems: &Problems) {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

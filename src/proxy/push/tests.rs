@@ -1,7 +1,12 @@
 //! One proxy's life, over a host that is a few maps: pushes, requests, ticks, and a host that will not.
 //!
 //! Runs in this process: no module, no interpreter, no Envoy.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that cannot go on stops")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops"
+)]
 
 use core::cell::{Cell, RefCell};
 use core::fmt::Arguments;
@@ -21,7 +26,7 @@ use tidegate_engine::value::time::Timestamp;
 
 type Fields = Vec<(String, Vec<u8>)>;
 
-/// A proxy of one thread. Its shared memory and its metrics outlive whatever runs in it.
+/// A proxy of one worker. Its shared memory and its metrics outlive whatever runs in it.
 #[derive(Default)]
 struct Fake {
     millis: Cell<i64>,
@@ -55,6 +60,10 @@ impl Host for Fake {
 
     fn filter(&self) -> [Vec<u8>; 3] {
         [b"tidegate".to_vec(), Vec::new(), Vec::new()]
+    }
+
+    fn two_in_force(&self) -> &'static str {
+        "two filters have one name"
     }
 
     fn config(&self) -> Vec<u8> {
@@ -284,7 +293,7 @@ fn a_bad_push_is_refused_or_decides_nothing() {
     let (again, accepted) = host.push(&filters, BAD);
     assert!(accepted && host.last_line().1.contains("the last good revision good stays"), "{:?}", host.last_line());
     assert_eq!(host.request(&again, 200).as_deref(), Some("on"));
-    // In another thread of the same proxy, too, that has seen none of it.
+    // In another worker of the same proxy, too, that has seen none of it.
     let (there, accepted) = host.push(&Rc::default(), BAD);
     assert!(accepted);
     assert_eq!(host.request(&there, 200).as_deref(), Some("on"));
