@@ -355,27 +355,6 @@ pub fn claim(payload: &Node, path: &ClaimPath) -> Option<Vec<u8>> {
     }
 }
 
-/// A verified claim as the host stores it: text as it is, a number as eight bytes, a boolean as one. Nothing for a map
-/// or a list, which the host hands over as pairs of texts, each with a zero byte behind it.
-///
-/// The bytes do not say which they are. Eight bytes that read as text are text: a number would have to be above
-/// 2^45 and end in no zero byte to be taken for text.
-#[must_use]
-pub fn host_claim(bytes: Vec<u8>) -> Vec<u8> {
-    if let [bit @ (0 | 1)] = bytes.as_slice() {
-        return if *bit == 1 { b"true".to_vec() } else { b"false".to_vec() };
-    }
-    let text = core::str::from_utf8(&bytes).is_ok_and(|text| !text.chars().any(char::is_control));
-    match <[u8; 8]>::try_from(bytes.as_slice()) {
-        Ok(number) if !text => match Node::number(f64::from_le_bytes(number)) {
-            Node::Number(text) => text.as_bytes().to_vec(),
-            _ => bytes,
-        },
-        _ if bytes.contains(&0) => Vec::new(),
-        _ => bytes,
-    }
-}
-
 /// A socket address without its port: `10.0.0.1:4711` and `[::1]:4711`.
 #[must_use]
 pub fn host_address(bytes: &[u8]) -> Vec<u8> {
@@ -407,20 +386,6 @@ mod tests {
         }
         assert_eq!(host_address(b"[2001:db8::1]:443"), b"2001:db8::1");
         assert_eq!(host_address(b"10.0.0.1:4711"), b"10.0.0.1");
-    }
-
-    #[test]
-    fn a_host_claim_is_text_number_or_boolean() {
-        assert_eq!(host_claim(b"jane_doe".to_vec()), b"jane_doe");
-        assert_eq!(host_claim("Zoë-123".as_bytes().to_vec()), "Zoë-123".as_bytes());
-        assert_eq!(host_claim(4711.0_f64.to_le_bytes().to_vec()), b"4711");
-        assert_eq!(host_claim(2.5_f64.to_le_bytes().to_vec()), b"2.5");
-        assert_eq!(host_claim(9_007_199_254_740_991_f64.to_le_bytes().to_vec()), b"9007199254740991");
-        assert_eq!(host_claim(vec![1]), b"true");
-        assert_eq!(host_claim(vec![0]), b"false");
-        assert_eq!(host_claim(b"1".to_vec()), b"1");
-        assert_eq!(host_claim(b"\x01\0\0\0\x02\0\0\0\x06\0\0\0id\0inside\0".to_vec()), b"", "a map");
-        assert_eq!(host_claim(vec![0; 4]), b"", "an empty one");
     }
 
     #[test]

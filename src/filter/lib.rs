@@ -1,21 +1,19 @@
-//! The door to Envoy: turns the host's callbacks into calls of the engine, and effects into host calls.
+//! Envoy as a host of [`tidegate_proxy`]: every word of Envoy and of proxy-wasm is here, and no rule.
 //!
-//! [`root`] takes configs in, [`plugin`] keeps track of them, [`stream`] takes a request through, [`page`] answers who
-//! looks into the proxy, [`meters`] shows what was counted, [`host`] is the one place that names host calls.
-//! Never holds a rule: what is decided and what is written comes from the engine.
-#![cfg(target_arch = "wasm32")]
+//! [`root`] hands pushes and ticks over, [`stream`] the callbacks of a request; [`host`] is the one place that names
+//! host calls, and [`encoding`] says what Envoy's bits and bytes mean. Only the last is compiled for other targets than
+//! the module's, for its tests.
 
+pub mod encoding;
+#[cfg(target_arch = "wasm32")]
 mod host;
-mod meters;
-mod page;
-mod plugin;
+#[cfg(target_arch = "wasm32")]
 mod root;
+#[cfg(target_arch = "wasm32")]
 mod stream;
 
-use proxy_wasm::traits::RootContext;
-use proxy_wasm::types::LogLevel;
-
+#[cfg(target_arch = "wasm32")]
 proxy_wasm::main! {{
-    proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(root::Root::default()) });
+    proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
+    proxy_wasm::set_root_context(|_| Box::new(root::Root::new()));
 }}

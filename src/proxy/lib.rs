@@ -1,18 +1,26 @@
 //! One proxy's life: what becomes of a push, of a request and of its answer, of what was counted.
 //!
 //! ```text
-//! bytes --compile--> plan, series --lifecycle--> what serves
-//! answer --outcome--> guard --> standing --> decide             counts --metrics--> host
+//! bytes --push, lifecycle--> active --stream--> effects --> host
+//! answer --outcome--> guard --> standing --> decide         counts --metrics--> host
 //! ```
 //!
-//! [`lifecycle`] says what becomes of a push, [`outcome`] what an answer says about a version, [`guard`] what follows from
-//! that; [`metrics`] are what is counted and under which names, and [`admin`] is the page that shows it all. Knows no host.
+//! A [`host`] is a worker of a proxy. It makes an instance of the filter for each [`push`], and a [`stream`] for each
+//! request; [`filters`] keeps track of all instances, and [`active`] is the config that one of them has in service.
+//! [`lifecycle`] says what becomes of a push, [`outcome`] what an answer says about a version, [`guard`] what follows
+//! from that; [`metrics`] are what is counted and under which names, and [`admin`] is the page that shows it all. Knows
+//! no host by name.
 
+mod active;
 pub mod admin;
+pub mod filters;
 pub mod guard;
+pub mod host;
 pub mod lifecycle;
 pub mod metrics;
 pub mod outcome;
+pub mod push;
+pub mod stream;
 
 use tidegate_engine::config::Config;
 use tidegate_engine::plan::{Compiled, Plan};

@@ -1,31 +1,32 @@
-//! Turns a compiled config and what is remembered into what the plugin does: serve, stand by an older one, or refuse.
+//! Turns a compiled config and what is remembered into what the filter does: serve, stand by an older one, or refuse.
 //!
-//! Envoy asks a throw-away VM first, and then one VM a thread. If one of those refuses what the first accepted,
-//! Envoy skips the filter in silence and refuses every later push; if the first config of a proxy is refused, every
-//! request is answered with 500. So a push is judged once, and the judgement is remembered where all VMs see it:
+//! A host may ask a worker that it throws away first, and then each of its workers. If one of those refuses what the
+//! first accepted, the host skips the filter in silence and refuses every later push; if the first config of a proxy is
+//! refused, no request gets through. So a push is judged once, and the judgement is remembered where all workers see
+//! it:
 //!
 //! | the config is | remembered | what happens |
 //! | --- | --- | --- |
 //! | good | | serve it, and remember it as the last good one |
 //! | bad | it was accepted before | accept it again; stand by the last good one, or serve nothing |
-//! | bad | a last good one | refuse: Envoy keeps what runs |
+//! | bad | a last good one | refuse: the host keeps what runs |
 //! | bad | nothing | accept it, remember that, serve nothing |
 //!
-//! Invariant: in whatever order VMs see pushes, none refuses what another has accepted. A good config is good in
-//! every VM; and bad bytes that were accepted are on record, for ever, before any other VM is asked. Which config
-//! is the last good one is written by every VM that loads it: while a worker lags behind by whole pushes, that can
-//! for this moment be the one before, which was good, too.
+//! Invariant: in whatever order workers see pushes, none refuses what another has accepted. A good config is good in
+//! every worker; and bad bytes that were accepted are on record, for ever, before any other worker is asked. Which
+//! config is the last good one is written by every worker that loads it: while a worker lags behind by whole pushes,
+//! that can for this moment be the one before, which was good, too.
 //!
 //! What is remembered goes by the filter's [`key`]. Two filters that have one key cannot be told apart by what the host
-//! says of them. So a bad config stands by the last good one only where it took a good one's place, in this VM or,
-//! as that is on record, in another: where it is all that a VM has ever loaded, nothing says that the last good config is
-//! one of this filter, and to serve another filter's would be the worst that can happen.
+//! says of them. So a bad config stands by the last good one only where it took a good one's place, in this worker or,
+//! as that is on record, in another: where it is all that a worker has ever loaded, nothing says that the last good
+//! config is one of this filter, and to serve another filter's would be the worst that can happen.
 
 use tidegate_engine::plan::{Compiled, Plan};
 use tidegate_engine::value::hash::Salt;
 
-/// The name under which all VMs of a filter remember things: made of the plugin's name, its root id, and the
-/// configuration of its VM. Another filter has another one where any of these differ.
+/// The name under which all workers of a filter remember things: made of what the host calls the filter. Another filter
+/// has another one where any of these parts differ.
 #[must_use]
 pub fn key(parts: [&[u8]; 3]) -> String {
     format!("tidegate/{:016x}/", Salt::new("tidegate-filter").point(&parts.join(&0)).bits())

@@ -13,14 +13,35 @@ use tidegate_engine::config::Failures;
 pub struct Answer {
     /// The status of the response, if there was one.
     pub code: Option<u64>,
-    /// Envoy's flags of the response, as bits.
-    pub flags: u64,
-    /// Whether Envoy ended it because the stream may last no longer, for which there is no flag.
-    pub too_long: bool,
+    /// What ended it, if it did not simply end.
+    pub ending: Ending,
     /// The gRPC status, if it was a gRPC call.
     pub grpc: Option<u64>,
     /// How long the answer took.
     pub time: Time,
+}
+
+/// What ended a request before its time. More than one thing can be true, where it was tried again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// The client left. A client of HTTP/2 that resets its stream without an error may be told by nothing.
+    pub client_left: bool,
+    /// The proxy waited no longer.
+    pub time_limit: bool,
+    /// What the upstream did wrong.
+    pub upstream: Upstream,
+}
+
+/// What an upstream did wrong, apart from what its answer says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Upstream {
+    /// Nothing that the proxy knows of.
+    #[default]
+    Fine,
+    /// It broke its answer off, or gave none.
+    Broken,
+    /// It was never reached: no connection, or no healthy host.
+    Unreached,
 }
 
 /// How long an answer took, in microseconds from the end of the request: before that, the client sets the pace.
@@ -104,7 +125,7 @@ impl Moment {
 pub struct Outcome {
     /// Whether it failed, by what the flag takes for a failure.
     pub failed: bool,
-    /// Whether it never reached the version: Envoy could not connect, or found no healthy host.
+    /// Whether it never reached the version: the proxy could not connect, or found no healthy host.
     pub unreached: bool,
     /// Whether its client was kept waiting for too long, and left without an answer.
     pub hung: bool,
@@ -112,53 +133,23 @@ pub struct Outcome {
     pub micros: Option<u32>,
 }
 
-/// The bits of Envoy's response flags.
-mod flag {
-    pub(super) const NO_HEALTHY_UPSTREAM: u64 = 1 << 1;
-    pub(super) const UPSTREAM_TIMEOUT: u64 = 1 << 2;
-    pub(super) const UPSTREAM_RESET: u64 = 1 << 4;
-    pub(super) const CONNECTION_FAILURE: u64 = 1 << 5;
-    pub(super) const CONNECTION_TERMINATION: u64 = 1 << 6;
-    pub(super) const UPSTREAM_OVERFLOW: u64 = 1 << 7;
-    pub(super) const CLIENT_CLOSED: u64 = 1 << 14;
-    pub(super) const RETRY_LIMIT: u64 = 1 << 15;
-    pub(super) const STREAM_IDLE: u64 = 1 << 16;
-    pub(super) const UPSTREAM_DURATION: u64 = 1 << 19;
-    pub(super) const DURATION: u64 = 1 << 22;
-    pub(super) const UPSTREAM_PROTOCOL: u64 = 1 << 23;
-    pub(super) const NO_CLUSTER: u64 = 1 << 24;
-    pub(super) const NO_NAME: u64 = 1 << 26;
-    pub(super) const CLIENT_RESET: u64 = 1 << 28;
-
-    /// The version could not be reached.
-    pub(super) const UNREACHED: u64 = NO_HEALTHY_UPSTREAM | CONNECTION_FAILURE | NO_CLUSTER | NO_NAME;
-    /// The version broke its answer off, or gave none.
-    pub(super) const BROKEN: u64 =
-        UNREACHED | UPSTREAM_RESET | CONNECTION_TERMINATION | UPSTREAM_OVERFLOW | RETRY_LIMIT | UPSTREAM_PROTOCOL;
-    /// Envoy waited no longer.
-    pub(super) const LIMITS: u64 = UPSTREAM_TIMEOUT | STREAM_IDLE | UPSTREAM_DURATION | DURATION;
-    /// The client left. That it resets a stream of HTTP/2 without an error is told by no flag.
-    pub(super) const CLIENT_LEFT: u64 = CLIENT_CLOSED | CLIENT_RESET;
-}
-
 impl Outcome {
     /// What became of the request, where nobody is kept waiting for longer than `patience`, in microseconds; `None`
     /// where it says nothing about the version.
     #[must_use]
     pub fn new(answer: &Answer, failures: &Failures, patience: u32) -> Option<Self> {
-        let Answer { code, flags, too_long, grpc, time } = *answer;
+        let Answer { code, ending: Ending { client_left: left, time_limit, upstream }, grpc, time } = *answer;
         let code = code.unwrap_or(0);
-        let has = |any: u64| flags & any != 0;
         // Those that OpenTelemetry counts as errors of a server, but 12: any client can name a method that is not there.
         let grpc = grpc.is_some_and(|status| matches!(status, 2 | 4 | 13 | 14 | 15));
         let error = failures.server_errors && code >= 500
             || failures.grpc && grpc
             || failures.codes.iter().any(|known| u64::from(*known) == code);
-        let (began, left) = (code != 0, has(flag::CLIENT_LEFT));
+        let began = code != 0;
         let hung = !began && matches!(time, Time::Waited(micros) if micros > patience);
         let failed = if error {
             true
-        } else if !began && (left || !has(flag::BROKEN | flag::LIMITS)) {
+        } else if !began && (left || upstream == Upstream::Fine && !time_limit) {
             if !hung {
                 return None;
             }
@@ -166,17 +157,17 @@ impl Outcome {
         } else if left {
             // What it got was good so far. Who reads a stream always leaves in the middle.
             false
-        } else if too_long || has(flag::LIMITS) {
+        } else if time_limit {
             // An answer that has begun well also takes too long where the client does not read it.
             if began && code < 500 && !grpc {
                 return None;
             }
             failures.resets
         } else {
-            failures.resets && has(flag::BROKEN)
+            failures.resets && upstream != Upstream::Fine
         };
         let micros = if let Time::Answered(micros) = time { Some(micros) } else { None };
-        Some(Self { failed, unreached: has(flag::UNREACHED), hung, micros })
+        Some(Self { failed, unreached: upstream == Upstream::Unreached, hung, micros })
     }
 }
 
@@ -245,6 +236,11 @@ mod tests {
     use super::*;
 
     const PATIENCE: u32 = 1_000_000;
+    const NOTHING: Ending = Ending { client_left: false, time_limit: false, upstream: Upstream::Fine };
+    const LEFT: Ending = Ending { client_left: true, ..NOTHING };
+    const LIMIT: Ending = Ending { time_limit: true, ..NOTHING };
+    const BROKEN: Ending = Ending { upstream: Upstream::Broken, ..NOTHING };
+    const UNREACHED: Ending = Ending { upstream: Upstream::Unreached, ..NOTHING };
 
     fn judged(answer: Answer, failures: &Failures) -> Option<(bool, bool)> {
         Outcome::new(&answer, failures, PATIENCE).map(|outcome| (outcome.failed, outcome.hung))
@@ -252,56 +248,48 @@ mod tests {
 
     #[test]
     fn a_server_fails_and_a_client_does_not() {
-        for (code, flags, grpc, failed) in [
-            (Some(200), 0, None, Some(false)),
-            (Some(404), 0, None, Some(false)),
-            (Some(429), 0, None, Some(false)),
-            (Some(500), 0, None, Some(true)),
-            (Some(503), flag::CONNECTION_FAILURE, None, Some(true)),
-            (Some(504), flag::UPSTREAM_TIMEOUT, None, Some(true)),
-            (Some(504), flag::STREAM_IDLE, None, Some(true)),
-            (Some(200), flag::CONNECTION_TERMINATION, None, Some(true)),
-            (Some(200), flag::UPSTREAM_PROTOCOL, None, Some(true)),
-            (None, flag::UPSTREAM_RESET, None, Some(true)),
+        for (code, ending, grpc, failed) in [
+            (Some(200), NOTHING, None, Some(false)),
+            (Some(404), NOTHING, None, Some(false)),
+            (Some(429), NOTHING, None, Some(false)),
+            (Some(500), NOTHING, None, Some(true)),
+            (Some(503), UNREACHED, None, Some(true)),
+            (Some(504), LIMIT, None, Some(true)),
+            (Some(200), BROKEN, None, Some(true)),
+            (None, BROKEN, None, Some(true)),
             // A limit of time that ends what began well, or what the client never finished.
-            (Some(200), flag::UPSTREAM_TIMEOUT, None, None),
-            (Some(200), flag::STREAM_IDLE, None, None),
-            (Some(408), flag::STREAM_IDLE, None, None),
-            (Some(200), flag::DURATION, None, None),
+            (Some(200), LIMIT, None, None),
+            (Some(408), LIMIT, None, None),
             // The client left.
-            (None, 0, None, None),
-            (None, flag::CLIENT_CLOSED, None, None),
-            (None, flag::CLIENT_RESET, None, None),
-            (None, flag::CLIENT_RESET | flag::UPSTREAM_RESET, None, None),
-            (Some(200), flag::CLIENT_CLOSED, None, Some(false)),
-            (Some(200), flag::CLIENT_RESET, None, Some(false)),
-            (Some(500), flag::CLIENT_RESET, None, Some(true)),
-            (Some(503), flag::CLIENT_CLOSED, None, Some(true)),
-            (Some(200), 0, Some(0), Some(false)),
-            (Some(200), 0, Some(5), Some(false)),
-            (Some(200), 0, Some(12), Some(false)),
-            (Some(200), 0, Some(14), Some(true)),
-            (Some(200), flag::CLIENT_RESET, Some(14), Some(true)),
-            (Some(200), flag::UPSTREAM_TIMEOUT, Some(4), Some(true)),
+            (None, NOTHING, None, None),
+            (None, LEFT, None, None),
+            (None, Ending { client_left: true, ..BROKEN }, None, None),
+            (Some(200), LEFT, None, Some(false)),
+            (Some(500), LEFT, None, Some(true)),
+            (Some(503), LEFT, None, Some(true)),
+            (Some(200), NOTHING, Some(0), Some(false)),
+            (Some(200), NOTHING, Some(5), Some(false)),
+            (Some(200), NOTHING, Some(12), Some(false)),
+            (Some(200), NOTHING, Some(14), Some(true)),
+            (Some(200), LEFT, Some(14), Some(true)),
+            (Some(200), LIMIT, Some(4), Some(true)),
         ] {
-            let answer = Answer { code, flags, grpc, time: Time::Answered(5_000), too_long: false };
+            let answer = Answer { code, ending, grpc, time: Time::Answered(5_000) };
             let seen = judged(answer, &Failures::default()).map(|(failed, _)| failed);
-            assert_eq!(seen, failed, "{code:?} {flags:x} {grpc:?}");
+            assert_eq!(seen, failed, "{code:?} {ending:?} {grpc:?}");
         }
-        let ended = |code| judged(Answer { code, too_long: true, ..Answer::default() }, &Failures::default());
-        assert_eq!([ended(Some(200)), ended(Some(504))], [None, Some((true, false))]);
     }
 
     #[test]
     fn who_waits_too_long_and_leaves_says_that_the_version_hangs() {
-        for flags in [0, flag::CLIENT_CLOSED, flag::CLIENT_RESET] {
+        for ending in [NOTHING, LEFT] {
             for (time, due) in [
                 (Time::Waited(PATIENCE), None),
                 (Time::Waited(PATIENCE + 1), Some((true, true))),
                 (Time::Unknown, None),
             ] {
-                let answer = Answer { flags, time, ..Answer::default() };
-                assert_eq!(judged(answer, &Failures::default()), due, "{flags:x} {time:?}");
+                let answer = Answer { ending, time, ..Answer::default() };
+                assert_eq!(judged(answer, &Failures::default()), due, "{ending:?} {time:?}");
             }
         }
     }
@@ -314,14 +302,11 @@ mod tests {
             assert_eq!(judged(answer, &only), Some((failed, false)), "{code}");
         }
         let only = Failures { server_errors: false, resets: true, grpc: false, codes: [].into() };
-        for (code, flags, failed) in [
-            (500, 0, false),
-            (503, flag::UNREACHED, true),
-            (504, flag::UPSTREAM_TIMEOUT, true),
-            (200, flag::UPSTREAM_PROTOCOL, true),
-        ] {
-            let answer = Answer { code: Some(code), flags, ..Answer::default() };
-            assert_eq!(judged(answer, &only), Some((failed, false)), "{code} {flags:x}");
+        for (code, ending, failed) in
+            [(500, NOTHING, false), (503, UNREACHED, true), (504, LIMIT, true), (200, BROKEN, true)]
+        {
+            let answer = Answer { code: Some(code), ending, ..Answer::default() };
+            assert_eq!(judged(answer, &only), Some((failed, false)), "{code} {ending:?}");
         }
     }
 

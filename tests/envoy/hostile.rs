@@ -23,6 +23,7 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 
 use kit::case::CLAIMS_LUA;
+use kit::encoding;
 use kit::envoy::{Envoy, module};
 use kit::h2;
 use kit::http::{Client, Request as HttpRequest, Response};
@@ -33,7 +34,7 @@ use tidegate_engine::decide::decide;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::output::effect::{INSPECTION, OnResponse, on_request, rewritten};
 use tidegate_engine::plan::{Plan, Property};
-use tidegate_engine::request::{Request, host_claim};
+use tidegate_engine::request::Request;
 use tidegate_engine::value::time::Timestamp;
 
 type Fields = Vec<(String, Vec<u8>)>;
@@ -186,7 +187,7 @@ fn natively(plan: &Plan, headers: &Fields, claims: &Claims) -> Expected {
         Property::Claim(path) => {
             let claim = claims.iter().find(|(name, _)| *name == &*path.0[0]);
             // The Lua that plays the filter in front ends a text at a zero byte.
-            claim.map(|(_, value)| host_claim(value.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()))
+            claim.map(|(_, value)| encoding::claim(value.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()))
         }
         Property::Peer => None,
         Property::Address => Some(b"127.0.0.1".to_vec()),

@@ -10,9 +10,10 @@ use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::decide::{Decisions, decide};
 use tidegate_engine::output::effect::{Effect, OnResponse, on_request, rewritten};
 use tidegate_engine::plan::Plan;
-use tidegate_engine::request::{Request, claim, host_address, host_claim, token_payload};
+use tidegate_engine::request::{Request, claim, host_address, token_payload};
 use tidegate_engine::value::hash::Salt;
 
+use super::encoding;
 use super::message::{Message, upstream};
 
 pub const CONFIG: &str = include_str!("everything.json");
@@ -177,7 +178,7 @@ fn drawn(salt: &str, identity: Option<&[u8]>) -> Option<u32> {
 
 /// The config's own identity: the first source that gives one value that fits.
 fn user(message: &Message<'_>) -> Option<Vec<u8>> {
-    let sub = message.property("claim.sub").filter(|sub| !sub.is_empty()).map(|sub| host_claim(sub.to_vec()));
+    let sub = message.property("claim.sub").filter(|sub| !sub.is_empty()).map(|sub| encoding::claim(sub.to_vec()));
     let header = message.one("x-user-id").and_then(|header| tidy(header.to_vec(), true, true));
     let token = message
         .one("authorization")

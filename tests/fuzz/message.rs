@@ -5,8 +5,10 @@
 
 use tidegate_engine::output::effect::Effect;
 use tidegate_engine::plan::{Plan, Property};
-use tidegate_engine::request::{Request, host_address, host_claim};
+use tidegate_engine::request::{Request, host_address};
 use tidegate_engine::value::time::Timestamp;
+
+use super::encoding;
 
 #[derive(Clone, Debug, Default)]
 pub struct Message<'b> {
@@ -67,7 +69,7 @@ impl<'b> Message<'b> {
                 Property::Claim(path) if path.0.iter().any(|name| name.contains('.')) => None,
                 Property::Claim(path) => {
                     let value = self.property(&format!("claim.{}", path.0.join(".")));
-                    value.map(|value| host_claim(value.to_vec()))
+                    value.map(|value| encoding::claim(value.to_vec()))
                 }
                 Property::Peer => self.property("peer").map(<[u8]>::to_vec),
                 Property::Address => self.property("address").map(host_address),

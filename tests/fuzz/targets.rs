@@ -21,6 +21,9 @@ pub mod condition;
 pub mod config;
 pub mod differential;
 #[cfg(fuzzing)]
+#[path = "../../src/filter/encoding.rs"]
+mod encoding;
+#[cfg(fuzzing)]
 #[path = "../kit/host/mod.rs"]
 mod host;
 pub mod identity;
@@ -28,7 +31,7 @@ mod message;
 pub mod token;
 
 #[cfg(not(fuzzing))]
-use kit::host;
+use kit::{encoding, host};
 
 /// What a target does with its bytes.
 pub type Check = fn(&[u8]);

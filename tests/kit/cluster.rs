@@ -15,11 +15,7 @@ use tidegate_engine::value::time::Timestamp;
 use tidegate_proxy::guard::{Entry, Keep, Store, Worker};
 use tidegate_proxy::metrics::count::Counts;
 use tidegate_proxy::metrics::series::Series;
-use tidegate_proxy::outcome::{Answer, Time};
-
-/// Envoy's flags for an upstream that could not be connected to, and for a client that went away.
-const CONNECTION_FAILURE: u64 = 1 << 5;
-const CLIENT_WENT: u64 = 1 << 14;
+use tidegate_proxy::outcome::{Answer, Ending, Time, Upstream};
 
 /// How often workers tick.
 pub const TICK: i64 = 250;
@@ -329,14 +325,15 @@ impl Cluster {
         let Manner { errors, status, latency: (shortest, longest), unreachable, client_gone } = *manner;
         let millis = if unreachable { 1 } else { shortest + self.chance() % (longest - shortest + 1) };
         let fails = self.chance() % 1_000_000 < errors || broken;
-        let (code, flags) = match (client_gone, unreachable) {
-            (true, _) => (None, CLIENT_WENT),
-            (_, true) => (Some(503), CONNECTION_FAILURE),
-            _ => (Some(if fails { status } else { 200 }), 0),
+        let (code, upstream) = match (client_gone, unreachable) {
+            (true, _) => (None, Upstream::Fine),
+            (_, true) => (Some(503), Upstream::Unreached),
+            _ => (Some(if fails { status } else { 200 }), Upstream::Fine),
         };
+        let ending = Ending { client_left: client_gone, upstream, ..Ending::default() };
         let micros = u32::try_from(millis * 1_000).unwrap();
         let time = if client_gone { Time::Waited(micros) } else { Time::Answered(micros) };
-        (millis, Answer { code, flags, time, ..Answer::default() })
+        (millis, Answer { code, ending, time, ..Answer::default() })
     }
 
     /// The worker of a request.

@@ -34,6 +34,9 @@ pub mod cluster;
 #[cfg(feature = "suites")]
 pub mod collector;
 #[cfg(feature = "suites")]
+#[path = "../../src/filter/encoding.rs"]
+pub mod encoding;
+#[cfg(feature = "suites")]
 pub mod host;
 #[cfg(feature = "suites")]
 pub mod invalid;

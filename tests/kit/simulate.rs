@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use tidegate_engine::value::share::Ppm;
-use tidegate_proxy::guard::bits::Bits;
+use tidegate_proxy::guard::evidence::Evidence;
 use tidegate_proxy::guard::verdict::{Limits, Verdict, judge};
 use tidegate_proxy::guard::window::{Cell, Count, GROUPS, Measure, UNIT, Windows};
 
@@ -250,7 +250,7 @@ pub fn watch(traffic: Traffic, faults: Faults, limits: Limits, run: u32, looks: 
     let mut verdict = Verdict::NotEnough;
     for look in 1..=looks {
         windows.add(&arms.arrive(limits.measure, &mut chance));
-        verdict = judge(&windows, WINDOW, &[limits], Bits::ENOUGH);
+        verdict = judge(&windows, WINDOW, &[limits], Evidence::ENOUGH);
         if matches!(verdict, Verdict::Breached(_)) {
             return (Some(look), verdict);
         }
@@ -277,7 +277,7 @@ pub fn find(traffic: Traffic, faults: Faults, limits: Limits, run: u32) -> Optio
     failing.arrive_for(256 - good, &mut mixed, limits.measure, &mut chance);
     windows.add(&mixed);
     for look in 1..=PATIENCE {
-        if matches!(judge(&windows, WINDOW, &[limits], Bits::ENOUGH), Verdict::Breached(_)) {
+        if matches!(judge(&windows, WINDOW, &[limits], Evidence::ENOUGH), Verdict::Breached(_)) {
             return Some((look * 256 - good) * UNIT as u32 / 256);
         }
         windows.pass();
@@ -374,7 +374,7 @@ pub fn watch_clients(clients: Clients, limits: Limits, day: u32, looks: u32) -> 
             crowd.arrive(look, &mut cell, &mut chance);
         }
         windows.add(&cell);
-        if matches!(judge(&windows, WINDOW, &[limits], Bits::ENOUGH), Verdict::Breached(_)) {
+        if matches!(judge(&windows, WINDOW, &[limits], Evidence::ENOUGH), Verdict::Breached(_)) {
             return Some(look);
         }
         windows.pass();

@@ -6,8 +6,9 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use tidegate_engine::config::Node;
 use tidegate_engine::plan::{Inputs, Property};
-use tidegate_engine::request::{Request, host_address, host_claim};
+use tidegate_engine::request::{Request, host_address};
 
 /// The headers of which Envoy keeps one, with all values that a client sends joined by commas (seen in Envoy 1.40): a
 /// filter never meets two of them.
@@ -114,14 +115,15 @@ impl RequestSpec {
                 let mut names = path.0.iter();
                 let first = self.claims.get(&**names.next()?)?;
                 let claim = names.try_fold(first, |claims, name| claims.get(&**name))?;
-                // In the bytes that a proxy hands over.
-                let bytes = match claim {
-                    Value::String(text) => text.as_bytes().to_vec(),
-                    Value::Number(number) => number.as_f64()?.to_le_bytes().to_vec(),
-                    Value::Bool(value) => vec![u8::from(*value)],
-                    Value::Null | Value::Array(_) | Value::Object(_) => return None,
-                };
-                Some(host_claim(bytes))
+                match claim {
+                    Value::String(text) => Some(text.as_bytes().to_vec()),
+                    Value::Number(number) => match Node::number(number.as_f64()?) {
+                        Node::Number(text) => Some(text.as_bytes().to_vec()),
+                        _ => None,
+                    },
+                    Value::Bool(value) => Some(value.to_string().into_bytes()),
+                    Value::Null | Value::Array(_) | Value::Object(_) => None,
+                }
             }
             Property::Peer => self.peer.clone(),
             Property::Address => self.address.as_deref().map(host_address),

@@ -3,6 +3,7 @@
 //! The page is one file without a reference to any other, which fetches the data again and again. Read-only: nothing
 //! that is asked here changes anything, or is counted. Never shows an identity.
 
+pub(crate) mod answer;
 mod json;
 
 use core::fmt;
@@ -17,7 +18,7 @@ use crate::metrics::series::Series;
 use json::Json;
 use tidegate_engine::decide::standing::{Phase, Standing};
 use tidegate_engine::decide::{Decisions, Reason, Turn, Witness};
-use tidegate_engine::output::effect::{Effect, asks};
+use tidegate_engine::output::effect::{Answer, Effect, asks};
 use tidegate_engine::plan::{Flag, Plan, Serve, Variant, VariantId};
 use tidegate_engine::request::Request;
 use tidegate_engine::value::name::HeaderValue;
@@ -61,17 +62,17 @@ impl Page {
         (by_key || inspect.listener.as_ref().is_some_and(open)).then_some(page)
     }
 
-    /// The headers of what it shows: nobody keeps it, and it reaches out to nothing but the proxy that served it.
-    #[must_use]
-    pub fn headers(self) -> Vec<(&'static str, &'static str)> {
+    /// The answer with this body: nobody keeps it, and it reaches out to nothing but the proxy that served it.
+    pub(crate) fn answer(self, body: &str) -> Answer<'_> {
         const POLICY: &str =
             "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
-        vec![
+        let headers = vec![
             ("content-type", self.content_type()),
             ("cache-control", "no-store"),
             ("x-content-type-options", "nosniff"),
             ("content-security-policy", POLICY),
-        ]
+        ];
+        Answer { status: 200, headers, body }
     }
 
     /// The type of what it shows.

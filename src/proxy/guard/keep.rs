@@ -1,7 +1,7 @@
-//! What one VM keeps of its guards while configs come and go: its number among those that share limits, what it has
-//! counted and not told yet, and the gates of limited variants with their requests in flight.
+//! What one worker keeps of its guards while configs come and go: its number among those that share limits, what it has
+//! counted and not told yet, and the limiters of limited variants with their requests in flight.
 //!
-//! All is kept by name: counts by the flag's generation, gates by flag and variant. The workers of all configs that
+//! All is kept by name: counts by the flag's generation, limiters by flag and variant. The workers of all configs that
 //! know a name hold the same thing; what none of them holds any more is given up. Never decides anything.
 
 use core::cell::RefCell;
@@ -9,21 +9,21 @@ use core::ops::Range;
 use std::rc::Rc;
 
 use super::ledger;
+use super::limiter::{Demands, Limiter};
 use super::tally::Tally;
-use super::throttle::{Demands, Gate};
 use super::worker::{Store, TRIES};
 use tidegate_engine::config::Throttle;
 use tidegate_engine::plan::{VariantId, Watch};
 use tidegate_engine::value::time::Timestamp;
 
-/// What one VM keeps of one filter.
+/// What one worker keeps of one filter.
 #[derive(Debug, Default)]
 pub struct Keep {
-    /// Its number among those that share limits; none before its first tick. The VM in which Envoy only tries a
-    /// config has no tick, so that it never takes a share.
+    /// Its number among those that share limits; none before its first tick. A worker in which a host only tries a
+    /// config has no tick, so that it never takes an allotment.
     number: Option<u32>,
     counts: Shelf<Counted>,
-    gates: Shelf<Gate>,
+    limiters: Shelf<Limiter>,
 }
 
 /// What was counted for a generation of a flag, and what was seen of its variants.
@@ -52,40 +52,40 @@ impl Keep {
         })
     }
 
-    /// The gate of a variant, which has this limit from now on.
-    pub(super) fn gate(&mut self, flag: &str, variant: &str, limit: Throttle, now: Timestamp) -> Held<Gate> {
-        let gate = self.gates.hold(&format!("limit/{flag}/{variant}"), || Gate::new(limit, now));
-        if let Ok(mut gate) = gate.try_borrow_mut() {
-            gate.set_limit(limit);
+    /// The limiter of a variant, which has this limit from now on.
+    pub(super) fn limiter(&mut self, flag: &str, variant: &str, limit: Throttle, now: Timestamp) -> Held<Limiter> {
+        let limiter = self.limiters.hold(&format!("limit/{flag}/{variant}"), || Limiter::new(limit, now));
+        if let Ok(mut limiter) = limiter.try_borrow_mut() {
+            limiter.set_limit(limit);
         }
-        gate
+        limiter
     }
 
-    /// Gives up what no config needs any more, tells the others what this VM asks for of each limit, and takes its
-    /// share of it.
+    /// Gives up what no config needs any more, tells the others what this worker asks for of each limit, and takes its
+    /// allotment of it.
     pub fn tick(&mut self, now: Timestamp, store: &mut dyn Store) {
         // Of a generation that is given up what has to hold should the flag ever be the same again is left: its
-        // standing. A VM that still has its config goes on with that, and does the same when it is done.
+        // standing. A worker that still has its config goes on with that, and does the same when it is done.
         self.counts.give_up(&mut |key| {
             change(store, key, 1, &mut |bytes| ledger::without_counts(bytes));
         });
-        // What was asked for at a gate that is given up counts for two seconds more.
-        self.gates.give_up(&mut |_| {});
-        if self.number.is_none() && !self.gates.0.is_empty() {
+        // What was asked for at a limiter that is given up counts for two seconds more.
+        self.limiters.give_up(&mut |_| {});
+        if self.number.is_none() && !self.limiters.0.is_empty() {
             self.number = enlist(store);
         }
         let Some(number) = self.number else { return };
-        for (key, gate) in &self.gates.0 {
-            let Ok(mut gate) = gate.try_borrow_mut() else { continue };
-            gate.pass();
-            let mut share = None;
+        for (key, limiter) in &self.limiters.0 {
+            let Ok(mut limiter) = limiter.try_borrow_mut() else { continue };
+            limiter.pass();
+            let mut allotment = None;
             let told = change(store, key, TRIES, &mut |bytes| {
                 let mut demands = Demands::from_bytes(&bytes);
-                share = Some(gate.share_out(number, &mut demands, now));
+                allotment = Some(limiter.allot(number, &mut demands, now));
                 Some(demands.to_bytes())
             });
-            if let Some(share) = share.filter(|_| told) {
-                gate.take(share);
+            if let Some(allotment) = allotment.filter(|_| told) {
+                limiter.take(allotment);
             }
         }
     }

@@ -4,13 +4,11 @@
 //! quarter of a second judges. A rollback is latched: it ends with a changed flag, which is another generation,
 //! or by one retry. Time is handed in; a clock that jumps counts as one quarter of a second.
 
-use core::fmt;
-
-use super::bits::{Bits, Share};
+use super::event::{Event, EventKind};
+use super::evidence::Evidence;
 use super::tally::Tally;
-use super::verdict::{Breach, Limits, SAMPLE, Verdict, judge};
+use super::verdict::{Limits, SAMPLE, Verdict, judge};
 use super::window::{Count, Measure, UNIT, Windows};
-use super::worker::Happened;
 use crate::outcome::Bins;
 use tidegate_engine::config::Action;
 use tidegate_engine::decide::standing::{JUDGED, Phase, Stand};
@@ -68,30 +66,6 @@ pub struct Ledger {
 struct Told {
     breach: bool,
     both: bool,
-}
-
-/// A change of standing, or something that an operator should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// What happened.
-    pub what: What,
-    /// The variant that is spoken of, by its name.
-    pub variant: Option<String>,
-    /// What shows it.
-    pub breach: Option<Breach>,
-}
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// The flag goes from one phase to another.
-    Phase(Phase, Phase),
-    /// The ramp of this rule has taken this step, both counted from 1, to this share.
-    Step(u8, u8, Ppm),
-    /// A limit is broken, and the guard only tells.
-    Alert,
-    /// Baseline and variant both break a limit: nothing is moved.
-    BothBad,
 }
 
 impl Ledger {
@@ -209,7 +183,7 @@ impl Ledger {
     fn judge(&mut self, watch: &Watch, flag: &Flag, now: Timestamp, events: &mut Vec<Event>) {
         let Some(guard) = &watch.guard else { return };
         let limits = limits(watch);
-        let (seconds, enough) = (guard.window.seconds(), Bits::enough_for(guard.fleet));
+        let (seconds, enough) = (guard.window.seconds(), Evidence::enough_for(guard.fleet));
         let mut healthy = [true; JUDGED];
         let (mut breach, mut both) = (None, None);
         for (windows, (rule, variant)) in self.windows.iter().zip(&watch.comparisons) {
@@ -232,7 +206,7 @@ impl Ledger {
         if let (Some((variant, found)), None) = (both, &breach) {
             // The fault is elsewhere: neither forward nor back.
             if !self.told.both {
-                events.push(Event { what: What::BothBad, variant, breach: Some(found) });
+                events.push(Event { kind: EventKind::BothBad, variant, breach: Some(found) });
             }
             self.told = told;
             return;
@@ -244,9 +218,9 @@ impl Ledger {
                     Action::Hold => Phase::Held,
                     Action::Alert => Phase::Running,
                 };
-                let what = if to == self.phase { What::Alert } else { What::Phase(self.phase, to) };
-                if what != What::Alert || !self.told.breach {
-                    events.push(Event { what, variant, breach: Some(found) });
+                let kind = if to == self.phase { EventKind::Alert } else { EventKind::Phase(self.phase, to) };
+                if kind != EventKind::Alert || !self.told.breach {
+                    events.push(Event { kind, variant, breach: Some(found) });
                 }
                 if to != self.phase {
                     // What comes back after a trial has had its second chance.
@@ -256,7 +230,11 @@ impl Ledger {
             }
             (Phase::Running, None) => self.climb(&healthy, watch, flag, now, events),
             (Phase::Trial, None) if well => {
-                events.push(Event { what: What::Phase(Phase::Trial, Phase::Running), variant: None, breach: None });
+                events.push(Event {
+                    kind: EventKind::Phase(Phase::Trial, Phase::Running),
+                    variant: None,
+                    breach: None,
+                });
                 self.retried = true;
                 self.enter(Phase::Running, now);
             }
@@ -264,8 +242,8 @@ impl Ledger {
                 let waited = now.millis().saturating_sub(self.since.millis());
                 let due = |after: u64| i64::try_from(after).is_ok_and(|after| waited >= after);
                 if !self.retried && guard.retry_after.is_some_and(|after| due(after.millis())) {
-                    let what = What::Phase(Phase::RolledBack, Phase::Trial);
-                    events.push(Event { what, variant: None, breach: None });
+                    let kind = EventKind::Phase(Phase::RolledBack, Phase::Trial);
+                    events.push(Event { kind, variant: None, breach: None });
                     self.enter(Phase::Trial, now);
                 }
             }
@@ -312,8 +290,8 @@ impl Ledger {
                 }
             }
             let share = next.map_or(Ppm::NONE, |step| step.share);
-            let what = What::Step(judged.number(), *taken, share);
-            events.push(Event { what, variant: None, breach: None });
+            let kind = EventKind::Step(judged.number(), *taken, share);
+            events.push(Event { kind, variant: None, breach: None });
         }
     }
 
@@ -406,30 +384,6 @@ pub fn is_due(bytes: &[u8], now: Timestamp) -> bool {
     !(0..UNIT).contains(&now.millis().saturating_sub(last))
 }
 
-impl fmt::Display for Happened {
-    /// `flag=checkout from=running to=rolled_back variant=v2 measure=errors evidence_bits=31.2 window=4s ...`
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "flag={}", self.flag)?;
-        match self.event.what {
-            What::Phase(from, to) => write!(f, " from={} to={}", from.name(), to.name()),
-            What::Step(rule, step, share) => write!(f, " event=step rule={rule} step={step} exposure={share}"),
-            What::Alert => f.write_str(" event=breach"),
-            What::BothBad => f.write_str(" event=baseline_breached"),
-        }?;
-        if let Some(variant) = &self.event.variant {
-            write!(f, " variant={variant}")?;
-        }
-        let Some(Breach { measure, seconds, bits, variant, baseline }) = self.event.breach else { return Ok(()) };
-        let (whole, tenth) = (bits.tenths().wrapping_div(10), bits.tenths().wrapping_rem(10));
-        write!(f, " measure={} evidence_bits={whole}.{tenth} window={seconds}s", measure.code())?;
-        for (name, share) in [("variant", variant), ("baseline", baseline)] {
-            let Share { count, of } = share;
-            write!(f, " {name}_rate={} {name}_count={count}/{of}", share.rate())?;
-        }
-        Ok(())
-    }
-}
-
 /// How many steps of a ramp have begun.
 fn begun(flag: &Flag, judged: Judged, now: Timestamp) -> u8 {
     let steps = judged.steps(flag);
@@ -490,7 +444,7 @@ mod tests {
 
     /// A ledger after a quarter of a second, as it is kept. Frozen: another form of ledgers gets another number.
     const KEPT: &str = "\
-        01000000d48bcea2010000fad48bcea201000000350c000100000000000000\
+        02000000d48bcea2010000fad48bcea201000000350c0000350c000100000000000000\
         0105ac0200700100bb040100680504010047ac0200b3050504010047ac020093030504010047\
         ac020093030504010047ac020093030504010047ac020093030504010047ac02009303050401\
         0047ac020093030504010047ac020093030504010047ac020093030504010047ac02000a";

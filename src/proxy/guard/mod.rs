@@ -5,17 +5,20 @@
 //! ```
 //!
 //! [`worker`] is the one door: it counts, tells the other workers on the tick, and takes up what holds; what of that
-//! outlives a config stands in [`Keep`]. Never reads a clock, never waits for another worker, and counts no more on the request path than a few numbers.
+//! outlives a config stands in [`Keep`]. Never reads a clock, never waits for another worker, and counts no more on the
+//! request path than a few numbers.
 
-pub mod bits;
+pub mod event;
+pub mod evidence;
 mod keep;
 pub mod ledger;
+mod limiter;
 pub mod sample;
 pub mod tally;
-mod throttle;
 pub mod verdict;
 pub mod window;
 pub mod worker;
 
+pub use event::FlagEvent;
 pub use keep::Keep;
-pub use worker::{Entry, Happened, Store, Worker};
+pub use worker::{Entry, Store, Worker};

@@ -4,7 +4,7 @@
 //! few worst groups of identities show no more than the next one does, and where the others still differ by more
 //! than chance, the evidence is weaker. Whole numbers only; never looks at more than one arm.
 
-use super::bits::Share;
+use super::evidence::Ratio;
 use super::window::GROUPS;
 
 /// Of all groups, so many may have a client that is broken; where fewer have clients at all, as many less.
@@ -18,10 +18,10 @@ const FEWEST: usize = 4;
 pub struct Sample {
     /// The share as far as it can be held against a variant: the few worst groups are like the next one, and not
     /// larger than twice its size.
-    pub least: Share,
+    pub least: Ratio,
     /// The share as far as it can speak for a variant: the few worst groups are at most twice as bad as the next one,
     /// which they are by chance, and not by a client that fails always.
-    pub most: Share,
+    pub most: Ratio,
     /// How unevenly the groups have part in it, in 1024ths: Pearson's chi-square by its degrees of freedom, at least 1.
     pub spread: u64,
 }
@@ -29,29 +29,29 @@ pub struct Sample {
 impl Sample {
     /// What these groups show, where so many of all groups have clients.
     #[must_use]
-    pub fn new(groups: [Share; GROUPS], there: usize) -> Self {
+    pub fn new(groups: [Ratio; GROUPS], there: usize) -> Self {
         let next = next(groups, there.saturating_mul(FEW).div_ceil(GROUPS));
         let least = groups.map(|group| {
             if worse(group, next) {
                 let rate = if group.exceeds(next) { next } else { group };
                 let of = group.of.min(next.of.saturating_mul(2));
-                Share { of, count: scaled(rate, of) }
+                Ratio { of, count: scaled(rate, of) }
             } else {
                 group
             }
         });
-        let least = if there < FEWEST { [Share::default(); GROUPS] } else { least };
+        let least = if there < FEWEST { [Ratio::default(); GROUPS] } else { least };
         let most = groups.map(|group| {
             let twice = scaled(next, group.of).saturating_add(1).saturating_mul(2);
-            Share { count: group.count.min(twice), ..group }
+            Ratio { count: group.count.min(twice), ..group }
         });
         Self { least: sum(&least), most: sum(&most), spread: spread(&least) }
     }
 }
 
 /// The worst group but so many.
-fn next(mut groups: [Share; GROUPS], few: usize) -> Share {
-    let mut next = Share::default();
+fn next(mut groups: [Ratio; GROUPS], few: usize) -> Ratio {
+    let mut next = Ratio::default();
     for _ in 0..=few {
         let worst = groups.iter_mut().reduce(|worst, group| if worse(*group, *worst) { group } else { worst });
         next = worst.map(core::mem::take).unwrap_or_default();
@@ -60,25 +60,25 @@ fn next(mut groups: [Share; GROUPS], few: usize) -> Share {
 }
 
 /// Whether a group has done worse than another one. Of several with as many failures, the smallest has.
-fn worse(group: Share, other: Share) -> bool {
+fn worse(group: Ratio, other: Ratio) -> bool {
     group.count > other.count || (group.count == other.count && group.of < other.of)
 }
 
 /// As many of so many requests as this share has, rounded up.
-fn scaled(share: Share, of: u32) -> u32 {
+fn scaled(share: Ratio, of: u32) -> u32 {
     let product = u64::from(of).saturating_mul(u64::from(share.count));
     u32::try_from(product.div_ceil(u64::from(share.of.max(1)))).unwrap_or(u32::MAX)
 }
 
-fn sum(groups: &[Share]) -> Share {
-    groups.iter().fold(Share::default(), |sum, group| Share {
+fn sum(groups: &[Ratio]) -> Ratio {
+    groups.iter().fold(Ratio::default(), |sum, group| Ratio {
         of: sum.of.saturating_add(group.of),
         count: sum.count.saturating_add(group.count),
     })
 }
 
 /// Pearson's chi-square of so many groups by its degrees of freedom, in 1024ths, at least 1.
-fn spread(groups: &[Share]) -> u64 {
+fn spread(groups: &[Ratio]) -> u64 {
     const NONE: u64 = 1_024;
     // With 24 bits behind the point there is room for 2^20 requests: of more, all counts are halved until they fit.
     let surplus = sum(groups).of.checked_ilog2().unwrap_or_default().saturating_sub(19);
@@ -104,7 +104,7 @@ mod tests {
 
     /// Groups of so many requests each, with these failures; the rest has none.
     fn sample(of: u32, counts: &[u32]) -> Sample {
-        let mut groups = [Share { of, count: 0 }; GROUPS];
+        let mut groups = [Ratio { of, count: 0 }; GROUPS];
         for (group, count) in groups.iter_mut().zip(counts) {
             group.count = *count;
         }
@@ -114,29 +114,29 @@ mod tests {
     #[test]
     fn the_worst_groups_are_like_the_next_one() {
         let like = |counts: &[u32]| sample(10, counts).least;
-        assert_eq!(like(&[3; 16]), Share { of: 160, count: 48 });
+        assert_eq!(like(&[3; 16]), Ratio { of: 160, count: 48 });
         assert_eq!(like(&[10, 10, 10, 10, 10, 10]).count, 0);
-        assert_eq!(like(&[10, 10, 10, 10, 10, 10, 1]), Share { of: 160, count: 7 });
-        assert_eq!(like(&[10; 8]), Share { of: 160, count: 80 });
-        assert_eq!(sample(0, &[]).least, Share::default());
+        assert_eq!(like(&[10, 10, 10, 10, 10, 10, 1]), Ratio { of: 160, count: 7 });
+        assert_eq!(like(&[10; 8]), Ratio { of: 160, count: 80 });
+        assert_eq!(sample(0, &[]).least, Ratio::default());
     }
 
     #[test]
     fn a_large_group_that_is_worst_is_no_larger_than_twice_the_next() {
-        let mut groups = [Share { of: 10, count: 5 }; GROUPS];
-        groups[3] = Share { of: 10_000, count: 9_000 };
-        assert_eq!(Sample::new(groups, GROUPS).least, Share { of: 170, count: 85 });
+        let mut groups = [Ratio { of: 10, count: 5 }; GROUPS];
+        groups[3] = Ratio { of: 10_000, count: 9_000 };
+        assert_eq!(Sample::new(groups, GROUPS).least, Ratio { of: 170, count: 85 });
         // One that is no worse than the others, only larger, keeps its own rate.
-        groups[3] = Share { of: 10_000, count: 1_000 };
-        assert_eq!(Sample::new(groups, GROUPS).least, Share { of: 170, count: 77 });
+        groups[3] = Ratio { of: 10_000, count: 1_000 };
+        assert_eq!(Sample::new(groups, GROUPS).least, Ratio { of: 170, count: 77 });
     }
 
     #[test]
     fn where_few_clients_are_there_fewer_may_be_broken() {
         let of = |there: usize, broken: usize| {
-            let mut groups = [Share::default(); GROUPS];
+            let mut groups = [Ratio::default(); GROUPS];
             for (place, group) in groups.iter_mut().take(there).enumerate() {
-                *group = Share { of: 10, count: if place < broken { 10 } else { 0 } };
+                *group = Ratio { of: 10, count: if place < broken { 10 } else { 0 } };
             }
             Sample::new(groups, there).least
         };
@@ -145,17 +145,17 @@ mod tests {
             assert!(of(there, broken + 1).count > 0, "{broken} of {there} and one more");
         }
         // Three clients are too few to say anything, even if all of them fail.
-        assert_eq!(of(3, 3), Share::default());
-        assert_eq!(of(4, 4), Share { of: 40, count: 40 });
+        assert_eq!(of(3, 3), Ratio::default());
+        assert_eq!(of(4, 4), Ratio { of: 40, count: 40 });
     }
 
     #[test]
     fn a_baseline_is_not_hidden_behind_its_worst_groups_nor_made_better_by_chance() {
         // As uneven as chance makes it: all of it counts.
         let even = sample(100, &[4, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1]);
-        assert_eq!(even.most, Share { of: 1_600, count: 23 });
+        assert_eq!(even.most, Ratio { of: 1_600, count: 23 });
         let forged = sample(100, &[100, 100, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
-        assert_eq!(forged.most, Share { of: 1_600, count: 4 + 4 + 10 });
+        assert_eq!(forged.most, Ratio { of: 1_600, count: 4 + 4 + 10 });
     }
 
     #[test]

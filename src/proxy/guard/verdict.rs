@@ -4,7 +4,7 @@
 //! time. What counts is the evidence in bits, over all lengths of time, and whether the limits were broken. One
 //! pure function; never remembers anything.
 
-use super::bits::{Bits, Share, evidence};
+use super::evidence::{Evidence, Ratio};
 use super::window::{Cell, Measure, Windows};
 use tidegate_engine::value::share::Ppm;
 
@@ -36,11 +36,11 @@ pub struct Breach {
     /// The length of time that shows it best, in seconds.
     pub seconds: u64,
     /// The evidence.
-    pub bits: Bits,
+    pub evidence: Evidence,
     /// The variant's requests in that time.
-    pub variant: Share,
+    pub variant: Ratio,
     /// The baseline's.
-    pub baseline: Share,
+    pub baseline: Ratio,
 }
 
 /// What can be said of a variant.
@@ -59,7 +59,7 @@ pub enum Verdict {
 
 /// Judges one comparison over all lengths of time up to `seconds`; a breach takes this much evidence.
 #[must_use]
-pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Bits) -> Verdict {
+pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Evidence) -> Verdict {
     let (mut worst, mut both): (Option<Breach>, Option<Breach>) = (None, None);
     // It holds what all others do.
     let Some((_, longest)) = windows.up_to(seconds).last() else { return Verdict::NotEnough };
@@ -74,8 +74,8 @@ pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Bits) -
             let baseline = cell.baseline.sample(measure, longest.baseline.groups());
             let spread = variant.spread.max(baseline.spread);
             let (variant, baseline) = (variant.least, baseline.most);
-            let bits = evidence(variant, baseline).divided(spread);
-            let breach = Breach { measure, seconds: length, bits, variant, baseline };
+            let evidence = Evidence::of(variant, baseline).divided(spread);
+            let breach = Breach { measure, seconds: length, evidence, variant, baseline };
             if limits.both_break(variant, baseline) {
                 outage = outage.max(Some(baseline.parts()));
                 both = both.or(Some(breach));
@@ -85,7 +85,7 @@ pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Bits) -
                 continue;
             }
             // Of equal evidence, the shortest time: there is nothing more in the longer ones.
-            let strong = worst.map_or(bits >= enough, |known| bits > known.bits);
+            let strong = worst.map_or(evidence >= enough, |known| evidence > known.evidence);
             if strong && limits.broken(variant, baseline) {
                 worst = Some(breach);
             }
@@ -102,15 +102,15 @@ pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Bits) -
 
 impl Limits {
     /// Whether the variant could break a limit, however well the baseline did: most of the time it could not.
-    fn suspect(&self, cell: &Cell, enough: Bits) -> bool {
-        let variant = cell.variant.share(self.measure);
+    fn suspect(&self, cell: &Cell, enough: Evidence) -> bool {
+        let variant = cell.variant.ratio(self.measure);
         let least = self.max.or(self.over_baseline).map_or(0, Ppm::parts);
-        let shows = || evidence(variant, Share { count: 0, ..cell.baseline.share(self.measure) }) >= enough;
+        let shows = || Evidence::of(variant, Ratio { count: 0, ..cell.baseline.ratio(self.measure) }) >= enough;
         variant.count > 0 && variant.parts() >= least && (variant.count >= FEWEST || shows())
     }
 
     /// Whether the variant is over the limits, if that is no chance.
-    fn broken(&self, variant: Share, baseline: Share) -> bool {
+    fn broken(&self, variant: Ratio, baseline: Ratio) -> bool {
         let over = variant.parts().saturating_sub(baseline.parts());
         let reaches = |limit: Option<Ppm>, value: u32| limit.is_none_or(|limit| value >= limit.parts());
         // Beside a baseline that breaks the absolute limit itself, a variant has to be worse by as much again.
@@ -123,8 +123,8 @@ impl Limits {
     }
 
     /// Whether both arms break the absolute limit, by more than a handful of failures each.
-    fn both_break(&self, variant: Share, baseline: Share) -> bool {
-        let breaks = |max: Ppm, arm: Share| arm.count >= FEWEST && arm.parts() >= max.parts();
+    fn both_break(&self, variant: Ratio, baseline: Ratio) -> bool {
+        let breaks = |max: Ppm, arm: Ratio| arm.count >= FEWEST && arm.parts() >= max.parts();
         self.max.is_some_and(|max| breaks(max, variant) && breaks(max, baseline))
     }
 }
@@ -155,15 +155,16 @@ mod tests {
 
     #[test]
     fn silence_is_not_enough() {
-        assert_eq!(judge(&windows((0, 0), (0, 0)), 600, &[ERRORS], Bits::ENOUGH), Verdict::NotEnough);
-        assert_eq!(judge(&windows((6, 0), (1_000, 0)), 600, &[ERRORS], Bits::ENOUGH), Verdict::NotEnough);
-        assert_eq!(judge(&windows((7, 0), (1_000, 0)), 600, &[ERRORS], Bits::ENOUGH), Verdict::Healthy);
+        assert_eq!(judge(&windows((0, 0), (0, 0)), 600, &[ERRORS], Evidence::ENOUGH), Verdict::NotEnough);
+        assert_eq!(judge(&windows((6, 0), (1_000, 0)), 600, &[ERRORS], Evidence::ENOUGH), Verdict::NotEnough);
+        assert_eq!(judge(&windows((7, 0), (1_000, 0)), 600, &[ERRORS], Evidence::ENOUGH), Verdict::Healthy);
     }
 
     #[test]
     fn a_limit_is_broken_only_if_it_is_reached() {
         let bad = windows((100, 20), (100, 1));
-        let judged = |max, over_baseline| judge(&bad, 600, &[Limits { max, over_baseline, ..ERRORS }], Bits::ENOUGH);
+        let judged =
+            |max, over_baseline| judge(&bad, 600, &[Limits { max, over_baseline, ..ERRORS }], Evidence::ENOUGH);
         for (max, over, breached) in [
             (None, None, true),
             (percent("20"), None, true),
@@ -194,7 +195,7 @@ mod tests {
             (60, 40, "5", Some("21"), false),
         ] {
             let limits = [Limits { max: percent(max), over_baseline: over.and_then(percent), ..ERRORS }];
-            let verdict = judge(&windows((100, variant), (100, baseline)), 600, &limits, Bits::ENOUGH);
+            let verdict = judge(&windows((100, variant), (100, baseline)), 600, &limits, Evidence::ENOUGH);
             let case = format!("{variant} {baseline} {max} {over:?}: {verdict:?}");
             match verdict {
                 Verdict::Breached(_) => assert!(breached, "{case}"),
@@ -208,10 +209,10 @@ mod tests {
     fn many_proxies_ask_for_more_evidence() {
         let limits = [ERRORS];
         let bad = windows((10, 2), (1_000, 60));
-        let Verdict::Breached(breach) = judge(&bad, 600, &limits, Bits::ENOUGH) else { panic!() };
-        assert!(breach.bits < Bits::enough_for(1_000_000), "{breach:?}");
-        assert_ne!(judge(&bad, 600, &limits, breach.bits), Verdict::Healthy);
-        assert_eq!(judge(&bad, 600, &limits, Bits::enough_for(1_000_000)), Verdict::Healthy);
+        let Verdict::Breached(breach) = judge(&bad, 600, &limits, Evidence::ENOUGH) else { panic!() };
+        assert!(breach.evidence < Evidence::enough_for(1_000_000), "{breach:?}");
+        assert_ne!(judge(&bad, 600, &limits, breach.evidence), Verdict::Healthy);
+        assert_eq!(judge(&bad, 600, &limits, Evidence::enough_for(1_000_000)), Verdict::Healthy);
     }
 
     #[test]
@@ -221,14 +222,14 @@ mod tests {
         for _ in 0..40 {
             windows.pass();
         }
-        assert!(matches!(judge(&windows, 600, &limits, Bits::ENOUGH), Verdict::BothBad(_)));
+        assert!(matches!(judge(&windows, 600, &limits, Evidence::ENOUGH), Verdict::BothBad(_)));
         let mut cell = Cell::default();
         for group in 0..16 {
             *cell.group(true, group).unwrap() = Count { requests: 20, failed: 10, slow: 0 };
             *cell.group(false, group).unwrap() = Count { requests: 20, failed: 0, slow: 0 };
         }
         windows.add(&cell);
-        assert!(matches!(judge(&windows, 600, &limits, Bits::ENOUGH), Verdict::Breached(_)));
+        assert!(matches!(judge(&windows, 600, &limits, Evidence::ENOUGH), Verdict::Breached(_)));
     }
 
     #[test]
@@ -239,6 +240,6 @@ mod tests {
             *cell.group(true, group).unwrap() = Count { requests: 1_000, failed: 1_000, slow: 0 };
         }
         bad.add(&cell);
-        assert_eq!(judge(&bad, 600, &[ERRORS], Bits::ENOUGH), Verdict::Healthy);
+        assert_eq!(judge(&bad, 600, &[ERRORS], Evidence::ENOUGH), Verdict::Healthy);
     }
 }

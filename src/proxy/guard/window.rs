@@ -4,7 +4,7 @@
 //! Time goes by in units of a quarter of a second. The windows of level `j` have slots of `2^j` units, four full
 //! ones and one that fills: 1 s to 10 min. Never reads a clock: whoever keeps one says when a unit is over.
 
-use super::bits::Share;
+use super::evidence::Ratio;
 use super::sample::Sample;
 
 /// Identities fall into so many groups, by their hash.
@@ -74,15 +74,15 @@ pub struct Arm(pub(super) [Count; GROUPS]);
 impl Arm {
     /// How many of its requests did badly.
     #[must_use]
-    pub fn share(&self, measure: Measure) -> Share {
+    pub fn ratio(&self, measure: Measure) -> Ratio {
         let all = self.sum();
-        Share { of: all.requests, count: measure.of(&all) }
+        Ratio { of: all.requests, count: measure.of(&all) }
     }
 
     /// What its groups show of that.
     #[must_use]
     pub fn sample(&self, measure: Measure, there: usize) -> Sample {
-        Sample::new(self.0.map(|group| Share { of: group.requests, count: measure.of(&group) }), there)
+        Sample::new(self.0.map(|group| Ratio { of: group.requests, count: measure.of(&group) }), there)
     }
 
     /// How many of its groups have clients.

@@ -7,10 +7,11 @@
 
 use core::cell::RefMut;
 
+use super::event::{Event, FlagEvent};
 use super::keep::{Counted, Held, Keep, change};
-use super::ledger::{self, Event, Ledger};
+use super::ledger::{self, Ledger};
+use super::limiter::Limiter;
 use super::tally::Tally;
-use super::throttle::Gate;
 use crate::outcome::{Answer, Outcome};
 use tidegate_engine::config::Failures;
 use tidegate_engine::decide::standing::{Draws, Phase, Stand, Standing};
@@ -49,7 +50,7 @@ pub struct Worker {
 #[derive(Debug)]
 struct Watched {
     counted: Held<Counted>,
-    gates: Vec<(VariantId, Held<Gate>)>,
+    limiters: Vec<(VariantId, Held<Limiter>)>,
     /// For how long nobody is sent to a variant that could not be reached.
     rescued_for: Option<Span>,
 }
@@ -73,31 +74,20 @@ pub struct Entry {
     draws: Draws,
 }
 
-/// Something that happened to a flag.
-#[derive(Clone, Debug)]
-pub struct Happened {
-    /// The place of the flag among the watched ones.
-    pub watch: usize,
-    /// The flag, by its key.
-    pub flag: String,
-    /// What happened.
-    pub event: Event,
-}
-
 impl Worker {
-    /// A worker that begins now. What its predecessors have decided holds from the first request on, and what this VM
-    /// keeps goes on where it was.
+    /// A worker that begins now. What its predecessors have decided holds from the first request on, and what this
+    /// worker keeps goes on where it was.
     pub fn new(plan: &Plan, now: Timestamp, store: &mut dyn Store, keep: &mut Keep) -> Self {
         let mut worker = Self::default();
         let mut stands = Vec::new();
         for watch in plan.watches() {
-            let gate = |(variant, limit): &(VariantId, _)| {
+            let limiter = |(variant, limit): &(VariantId, _)| {
                 let flag = plan.flag_of(watch)?;
                 let name = flag.variant(*variant)?.name();
-                Some((*variant, keep.gate(flag.key().as_str(), name.as_str(), *limit, now)))
+                Some((*variant, keep.limiter(flag.key().as_str(), name.as_str(), *limit, now)))
             };
-            let gates = watch.limits.iter().filter_map(gate).collect();
-            worker.flags.push(Watched { counted: keep.counted(watch), gates, rescued_for: watch.rescue });
+            let limiters = watch.limits.iter().filter_map(limiter).collect();
+            worker.flags.push(Watched { counted: keep.counted(watch), limiters, rescued_for: watch.rescue });
             let known = store.read(&watch.key).0.and_then(|bytes| ledger::stand(&bytes));
             stands.push(known.unwrap_or_else(|| fresh(watch)));
         }
@@ -110,8 +100,8 @@ impl Worker {
         for (watched, stand) in self.flags.iter_mut().zip(self.standing.stands()) {
             let bit = |variant: VariantId| 1_u64.checked_shl(u32::from(variant.0)).unwrap_or(0);
             (stand.full, stand.away) = (0, 0);
-            for (variant, gate) in &watched.gates {
-                let open = gate.try_borrow_mut().is_ok_and(|mut gate| gate.is_open(now));
+            for (variant, limiter) in &watched.limiters {
+                let open = limiter.try_borrow_mut().is_ok_and(|mut limiter| limiter.is_open(now));
                 stand.full |= if open { 0 } else { bit(*variant) };
             }
             let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
@@ -137,8 +127,8 @@ impl Worker {
         let watch = decision.flag().watch?;
         let watched = self.flags.get_mut(usize::from(watch))?;
         let wanted = decision.wanted();
-        if let Some(mut gate) = watched.gate(wanted) {
-            gate.wants(decision.served() == wanted);
+        if let Some(mut limiter) = watched.limiter(wanted) {
+            limiter.wants(decision.served() == wanted);
         }
         if let Ok(mut counted) = watched.counted.try_borrow_mut() {
             match decision.reason() {
@@ -148,7 +138,7 @@ impl Worker {
             }
         }
         // Where nothing can follow from the outcome, nobody has to look at it.
-        let counts = decision.draws().is_judged() || !watched.gates.is_empty() || watched.rescued_for.is_some();
+        let counts = decision.draws().is_judged() || !watched.limiters.is_empty() || watched.rescued_for.is_some();
         counts.then(|| Entry { watch, served: decision.served(), draws: decision.draws() })
     }
 
@@ -157,8 +147,8 @@ impl Worker {
         for entry in entries {
             let place = usize::from(entry.watch);
             let (Some(watch), Some(watched)) = (plan.watches().get(place), self.flags.get_mut(place)) else { continue };
-            if let Some(mut gate) = watched.gate(entry.served) {
-                gate.done();
+            if let Some(mut limiter) = watched.limiter(entry.served) {
+                limiter.done();
             }
             let usual = Failures::default();
             let failures = watch.guard.as_ref().map_or(&usual, |guard| &guard.failures);
@@ -198,30 +188,30 @@ impl Worker {
         self.flags.iter().any(|watched| watched.counted.try_borrow().is_ok_and(|counted| !counted.tally.is_empty()))
     }
 
-    /// Tells the others what was counted, takes up what holds, and judges where that is due. Returns what happened.
-    pub fn tick(&mut self, plan: &Plan, now: Timestamp, store: &mut dyn Store) -> Vec<Happened> {
-        let mut happened = Vec::new();
+    /// Tells the others what was counted, takes up what holds, and judges where that is due. Returns what events.
+    pub fn tick(&mut self, plan: &Plan, now: Timestamp, store: &mut dyn Store) -> Vec<FlagEvent> {
+        let mut events = Vec::new();
         let standing = self.flags.iter_mut().zip(self.standing.stands());
         for (place, (watch, (watched, stand))) in plan.watches().iter().zip(standing).enumerate() {
             let Some(flag) = plan.flag_of(watch) else { continue };
             if watch.guard.is_some() {
                 let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
                 for event in counted.tell(watch, flag, stand, now, store) {
-                    happened.push(Happened { watch: place, flag: flag.key().as_str().to_owned(), event });
+                    events.push(FlagEvent { watch: place, flag: flag.key().as_str().to_owned(), event });
                 }
             }
         }
-        if !happened.is_empty() {
-            keep(&happened, now, store);
+        if !events.is_empty() {
+            keep(&events, now, store);
         }
-        happened
+        events
     }
 }
 
 impl Watched {
-    fn gate(&self, variant: VariantId) -> Option<RefMut<'_, Gate>> {
-        let (_, gate) = self.gates.iter().find(|(limited, _)| *limited == variant)?;
-        gate.try_borrow_mut().ok()
+    fn limiter(&self, variant: VariantId) -> Option<RefMut<'_, Limiter>> {
+        let (_, limiter) = self.limiters.iter().find(|(limited, _)| *limited == variant)?;
+        limiter.try_borrow_mut().ok()
     }
 }
 
@@ -260,10 +250,10 @@ impl Counted {
 }
 
 /// Adds to the last events, as lines.
-fn keep(happened: &[Happened], now: Timestamp, store: &mut dyn Store) {
+fn keep(events: &[FlagEvent], now: Timestamp, store: &mut dyn Store) {
     change(store, "events", TRIES, &mut |bytes| {
         let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-        let new: Vec<String> = happened.iter().map(|one| format!("at={} {one}", now.millis())).collect();
+        let new: Vec<String> = events.iter().map(|one| format!("at={} {one}", now.millis())).collect();
         lines.extend(new.iter().map(String::as_bytes));
         let surplus = lines.len().saturating_sub(EVENTS);
         Some(lines.get(surplus..).unwrap_or_default().join(&b'\n'))
@@ -273,12 +263,4 @@ fn keep(happened: &[Happened], now: Timestamp, store: &mut dyn Store) {
 /// What holds for a flag of which nothing is known yet.
 fn fresh(watch: &Watch) -> Stand {
     Stand { slow: watch.slow().unwrap_or(u32::MAX), patience: watch.patience(), ..Stand::default() }
-}
-
-impl Happened {
-    /// Whether the flag was rolled back.
-    #[must_use]
-    pub fn rolled_back(&self) -> bool {
-        matches!(self.event.what, ledger::What::Phase(_, Phase::RolledBack))
-    }
 }

@@ -80,7 +80,7 @@ pub const CRATES: [Known; 38] = [
 ];
 
 /// Our own places: the file, what stands in the line, and why it cannot fail.
-pub const OURS: [(&str, &str, &str); 12] = [
+pub const OURS: [(&str, &str, &str); 8] = [
     (
         "src/engine/output/effect.rs",
         "text.truncate(before)",
@@ -90,13 +90,9 @@ pub const OURS: [(&str, &str, &str); 12] = [
     ("src/engine/plan/inputs.rs", "self.hashes.insert(first,", "a place that was found in the list by halving it"),
     ("src/proxy/guard/keep.rs", "self.0.insert(place,", "a place that was found in the list by halving it"),
     ("src/proxy/guard/keep.rs", "self.0.remove(place)", "a place at which something stood, two lines above it"),
-    ("src/filter/plugin.rs", "warn!(", "no panic: the place of a line in the log"),
     ("src/engine/plan/inputs.rs", "names.insert(place,", "a place that was found in the list by halving it"),
     ("src/engine/plan/compile.rs", "shared.insert(place,", "a place that was found in the list by halving it"),
-    ("src/filter/meters.rs", "defined.insert(place,", "a place that was found in the list by halving it"),
-    ("src/filter/root.rs", "info!(", "no panic: the place of a line in the log"),
-    ("src/filter/root.rs", "warn!(", "no panic: the place of a line in the log"),
-    ("src/filter/root.rs", "error!(", "no panic: the place of a line in the log"),
+    ("src/proxy/metrics/meters.rs", "defined.insert(place,", "a place that was found in the list by halving it"),
 ];
 
 /// What a panic says that code of ours would cause; none of it may stand in the module.

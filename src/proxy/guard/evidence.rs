@@ -7,13 +7,32 @@ use tidegate_engine::value::share::Ppm;
 
 /// Evidence in 1024ths of a bit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Bits(u32);
+pub struct Evidence(u32);
 
-impl Bits {
+impl Evidence {
     /// None.
     pub const NONE: Self = Self(0);
     /// What a verdict takes: chance alone, looked at four times a second, does not reach it in years.
     pub const ENOUGH: Self = Self(24 * 1_024);
+
+    /// The evidence that `variant` fails more often than `baseline`; none if it does not.
+    #[must_use]
+    pub fn of(variant: Ratio, baseline: Ratio) -> Self {
+        if !variant.exceeds(baseline) {
+            return Self::NONE;
+        }
+        let total = u64::from(variant.of).saturating_add(u64::from(baseline.of));
+        // Beyond 2^26 requests all counts are halved until they fit: there the evidence is not in doubt.
+        let surplus = total.checked_ilog2().unwrap_or_default().saturating_sub(25);
+        let [nc, kc, nb, kb] =
+            [variant.of, variant.count, baseline.of, baseline.count].map(|count| u64::from(count) >> surplus);
+        let (n, k) = (nc.saturating_add(nb), kc.saturating_add(kb));
+        let more = [kc, nc.saturating_sub(kc), kb, nb.saturating_sub(kb), n].map(x_log_x);
+        let less = [nc, nb, k, n.saturating_sub(k)].map(x_log_x);
+        let sum = |parts: &[u64]| parts.iter().fold(0_u128, |sum, part| sum.saturating_add(u128::from(*part)));
+        let bits = sum(&more).saturating_sub(sum(&less)) >> 22;
+        Self(u32::try_from(bits).unwrap_or(u32::MAX))
+    }
 
     /// What it takes where so many proxies judge for themselves, each of which can err: a bit halves the chance.
     #[must_use]
@@ -39,52 +58,33 @@ impl Bits {
 
 /// Of so many requests, so many failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Share {
+pub struct Ratio {
     /// Requests.
     pub of: u32,
     /// Those of them that failed.
     pub count: u32,
 }
 
-impl Share {
-    /// The share in parts per million, cut off; nothing of nothing is none.
+impl Ratio {
+    /// The ratio in parts per million, cut off; nothing of nothing is none.
     #[must_use]
     pub fn parts(self) -> u32 {
         let parts = u64::from(self.count).saturating_mul(1_000_000).checked_div(u64::from(self.of)).unwrap_or(0);
         u32::try_from(parts).unwrap_or(u32::MAX)
     }
 
-    /// The share as a percentage.
+    /// The ratio as a percentage.
     #[must_use]
     pub fn rate(self) -> Ppm {
         Ppm::of(self.parts())
     }
 
-    /// Whether this share is greater, exactly; nothing of nothing is none.
+    /// Whether this ratio is greater, exactly; nothing of nothing is none.
     #[must_use]
     pub fn exceeds(self, other: Self) -> bool {
         let cross = |a: Self, b: Self| u64::from(a.count).saturating_mul(u64::from(b.of.max(1)));
         cross(self, other) > cross(other, self)
     }
-}
-
-/// The evidence that `variant` fails more often than `baseline`; none if it does not.
-#[must_use]
-pub fn evidence(variant: Share, baseline: Share) -> Bits {
-    if !variant.exceeds(baseline) {
-        return Bits::NONE;
-    }
-    let total = u64::from(variant.of).saturating_add(u64::from(baseline.of));
-    // Beyond 2^26 requests all counts are halved until they fit: there the evidence is not in doubt.
-    let surplus = total.checked_ilog2().unwrap_or_default().saturating_sub(25);
-    let [nc, kc, nb, kb] =
-        [variant.of, variant.count, baseline.of, baseline.count].map(|count| u64::from(count) >> surplus);
-    let (n, k) = (nc.saturating_add(nb), kc.saturating_add(kb));
-    let more = [kc, nc.saturating_sub(kc), kb, nb.saturating_sub(kb), n].map(x_log_x);
-    let less = [nc, nb, k, n.saturating_sub(k)].map(x_log_x);
-    let sum = |parts: &[u64]| parts.iter().fold(0_u128, |sum, part| sum.saturating_add(u128::from(*part)));
-    let bits = sum(&more).saturating_sub(sum(&less)) >> 22;
-    Bits(u32::try_from(bits).unwrap_or(u32::MAX))
 }
 
 /// x log2 x with 32 bits behind the point, for x up to 2^26.
@@ -133,11 +133,11 @@ fn log2(x: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn share(count: u32, of: u32) -> Share {
-        Share { of, count }
+    fn ratio(count: u32, of: u32) -> Ratio {
+        Ratio { of, count }
     }
 
-    fn in_floats(variant: Share, baseline: Share) -> f64 {
+    fn in_floats(variant: Ratio, baseline: Ratio) -> f64 {
         let f = |x: f64| if x > 0.0 { x * x.log2() } else { 0.0 };
         let [nc, kc, nb, kb] = [variant.of, variant.count, baseline.of, baseline.count].map(f64::from);
         let (n, k) = (nc + nb, kc + kb);
@@ -155,9 +155,9 @@ mod tests {
     #[test]
     fn each_doubling_of_the_proxies_takes_one_bit_more() {
         for (proxies, tenths) in [(1, 240), (2, 250), (1_000, 339), (1_024, 340), (1_000_000, 439)] {
-            assert_eq!(Bits::enough_for(proxies).tenths(), tenths, "{proxies}");
+            assert_eq!(Evidence::enough_for(proxies).tenths(), tenths, "{proxies}");
         }
-        assert_eq!(Bits::enough_for(0), Bits::ENOUGH);
+        assert_eq!(Evidence::enough_for(0), Evidence::ENOUGH);
     }
 
     #[test]
@@ -167,9 +167,9 @@ mod tests {
                 for (kc, kb) in
                     [(2, 0), (nc / 2, nb / 100), (nc, 0), (nc, nb / 2), (nc / 20, nb / 100), (nc / 100 + 3, nb / 100)]
                 {
-                    let (variant, baseline) = (share(kc, nc), share(kb, nb));
+                    let (variant, baseline) = (ratio(kc, nc), ratio(kb, nb));
                     if variant.exceeds(baseline) {
-                        let found = f64::from(evidence(variant, baseline).0) / 1_024.0;
+                        let found = f64::from(Evidence::of(variant, baseline).0) / 1_024.0;
                         let due = in_floats(variant, baseline);
                         assert!((found - due).abs() < 0.02, "{kc}/{nc} {kb}/{nb}: {found} {due}");
                     }
@@ -180,17 +180,17 @@ mod tests {
 
     #[test]
     fn no_worse_is_no_evidence() {
-        assert_eq!(evidence(share(0, 0), share(0, 0)), Bits::NONE);
-        assert_eq!(evidence(share(5, 10), share(50, 100)), Bits::NONE);
-        assert_eq!(evidence(share(1, 10), share(50, 100)), Bits::NONE);
-        assert!(evidence(share(50, 100), share(1, 900)) > Bits::ENOUGH);
-        assert_eq!(evidence(share(10, 10), share(0, 10)).tenths(), 200);
+        assert_eq!(Evidence::of(ratio(0, 0), ratio(0, 0)), Evidence::NONE);
+        assert_eq!(Evidence::of(ratio(5, 10), ratio(50, 100)), Evidence::NONE);
+        assert_eq!(Evidence::of(ratio(1, 10), ratio(50, 100)), Evidence::NONE);
+        assert!(Evidence::of(ratio(50, 100), ratio(1, 900)) > Evidence::ENOUGH);
+        assert_eq!(Evidence::of(ratio(10, 10), ratio(0, 10)).tenths(), 200);
     }
 
     #[test]
     fn more_requests_than_fit_are_still_evidence() {
         let many = u32::MAX;
-        assert!(evidence(share(many / 2, many), share(many / 100, many)) > Bits::ENOUGH);
-        assert_eq!(evidence(share(many, many), share(many, many)), Bits::NONE);
+        assert!(Evidence::of(ratio(many / 2, many), ratio(many / 100, many)) > Evidence::ENOUGH);
+        assert_eq!(Evidence::of(ratio(many, many), ratio(many, many)), Evidence::NONE);
     }
 }

@@ -1,32 +1,83 @@
-//! Hands counts and the state of things to the host, under the names of [`metric`](tidegate_proxy::metrics::catalogue).
+//! Hands counts and the state of things to the host, under the names of the [`catalogue`].
 //!
-//! The host forgets no name that it was ever given, so each is given once in the life of a VM: the counters of flags that
-//! route or are guarded when the config comes, all others when there is something to count. Never runs for a request,
-//! but to sort the time of its answer into a bucket.
+//! The host forgets no name that it was ever given, so each is given once in the life of a worker: the counters of
+//! flags that route or are guarded when the config comes, all others when there is something to count. Never runs for a
+//! request, but to sort the time of its answer into a bucket.
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 
-use super::host;
+use super::catalogue::{self, Kind, Metric};
+use super::count::Counts;
+use super::series::Series;
+use crate::guard::Worker;
+use crate::guard::worker::Report;
+use crate::host::Host;
+use crate::lifecycle::State;
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
-use tidegate_proxy::guard::Worker;
-use tidegate_proxy::guard::worker::Report;
-use tidegate_proxy::lifecycle::State;
-use tidegate_proxy::metrics::catalogue::{self, Kind, Metric};
-use tidegate_proxy::metrics::count::Counts;
-use tidegate_proxy::metrics::series::Series;
 
-/// How many names one VM gives to the host, whatever configs come: with each change of a flag's name come new ones.
+/// How many names one worker gives to the host, whatever configs come: with each change of a flag's name come new ones.
 const NAMES: usize = 20_000;
 
-thread_local! {
-    /// All metrics that this VM has defined, by name.
-    static DEFINED: RefCell<Vec<(String, u32)>> = const { RefCell::new(Vec::new()) };
+/// All metrics that a worker has defined, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Names(RefCell<Vec<(String, u32)>>);
+
+impl Names {
+    /// The host's number for a name.
+    fn id(&self, host: &dyn Host, name: &str, kind: Kind) -> Option<u32> {
+        let mut defined = self.0.try_borrow_mut().ok()?;
+        let place = defined.binary_search_by(|(known, _)| known.as_str().cmp(name));
+        match place {
+            Ok(place) => defined.get(place).map(|(_, id)| *id),
+            Err(place) if defined.len() < NAMES => {
+                let id = host.define(name, kind)?;
+                // Nothing has been counted yet, and that can be seen: a counter that first shows with its first count
+                // hides that count from whoever looks at how much it grows.
+                if kind == Kind::Counter {
+                    host.record(id, 0);
+                }
+                defined.insert(place, (name.to_owned(), id));
+                Some(id)
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Sets a gauge of a filter's config.
+    pub(crate) fn gauge(&self, host: &dyn Host, plugin: &str, metric: &Metric, value: u64) {
+        if let Some(id) = self.id(host, &metric.name(plugin, &[]), Kind::Gauge) {
+            host.record(id, value);
+        }
+    }
 }
 
-/// The metrics of one config in one VM.
+/// What the metrics of a config are made of, and where they go.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) host: &'a dyn Host,
+    pub(crate) names: &'a Names,
+    pub(crate) plan: &'a Plan,
+    pub(crate) series: &'a Series,
+    /// The filter's name.
+    pub(crate) plugin: &'a str,
+}
+
+impl Scope<'_> {
+    fn id(self, name: &str, kind: Kind) -> Option<u32> {
+        self.names.id(self.host, name, kind)
+    }
+
+    /// The host's number for what is counted at a place of the plan's series.
+    fn place(self, place: usize) -> Option<u32> {
+        let kind = self.series.metric(place)?.kind;
+        self.id(&self.series.name(self.plan, self.plugin, place)?, kind)
+    }
+}
+
+/// The metrics of one config in one worker.
 #[derive(Debug, Default)]
-pub(super) struct Meters {
+pub(crate) struct Meters {
     /// By place among the plan's series: the host's number for it, if it has one by now.
     ids: Vec<Option<u32>>,
     /// By watched flag.
@@ -61,35 +112,37 @@ struct Gauge {
 }
 
 impl Gauge {
-    fn new(name: Option<String>) -> Self {
-        Self { id: name.and_then(|name| id(&name, Kind::Gauge)), shown: None }
+    fn new(id: Option<u32>) -> Self {
+        Self { id, shown: None }
     }
 
-    fn show(&mut self, value: u64) {
+    fn show(&mut self, host: &dyn Host, value: u64) {
         if self.shown.replace(value) != Some(value)
             && let Some(id) = self.id
         {
-            host::set_gauge(id, value);
+            host.record(id, value);
         }
     }
 }
 
 impl Meters {
     /// The metrics of a plan. What is left of the plugin's config before it is set to 0.
-    pub(super) fn new(plan: &Plan, series: &Series, plugin: &str) -> Self {
+    pub(crate) fn new(scope: Scope<'_>) -> Self {
+        let Scope { plan, series, plugin, .. } = scope;
         let mut meters = Self { ids: vec![None; series.places()], ..Self::default() };
         for (place, known) in meters.ids.iter_mut().enumerate() {
             // Times are given to the host as they come; and what routes or is guarded shows from the beginning.
             let Some(Metric { kind, .. }) = series.metric(place) else { continue };
             if *kind == Kind::Histogram && series.is_used(place) || series.is_born(plan, place) {
-                *known = series.name(plan, plugin, place).and_then(|name| id(&name, *kind));
+                *known = scope.place(place);
             }
         }
         for watch in plan.watches() {
             let flag = plan.flag_of(watch).filter(|_| series.is_own(watch.flag)).map(|flag| flag.key().as_str());
             let name = |metric: &Metric| flag.map(|flag| metric.name(plugin, &[flag]));
-            let counter = |metric| name(metric).and_then(|name| id(&name, Kind::Counter));
-            meters.gauges.push(Gauge::new(name(&catalogue::STANDING)));
+            let counter = |metric| name(metric).and_then(|name| scope.id(&name, Kind::Counter));
+            let gauge = |metric| name(metric).and_then(|name| scope.id(&name, Kind::Gauge));
+            meters.gauges.push(Gauge::new(gauge(&catalogue::STANDING)));
             meters.watched.push(Watched {
                 rollbacks: counter(&catalogue::ROLLBACKS),
                 throttled: counter(&catalogue::THROTTLED),
@@ -99,11 +152,13 @@ impl Meters {
         for (place, flag) in plan.flags().iter().enumerate().filter(|(place, _)| series.is_own(*place)) {
             for (rule, one) in flag.rules.iter().enumerate().filter(|(_, rule)| rule.draws()) {
                 let number = rule.saturating_add(1).to_string();
-                let name = |metric: &Metric| metric.name(plugin, &[flag.key().as_str(), &number]);
+                let gauge = |metric: &Metric| {
+                    Gauge::new(scope.id(&metric.name(plugin, &[flag.key().as_str(), &number]), Kind::Gauge))
+                };
                 let steps = !one.steps().is_empty();
-                meters.gauges.push(Gauge::new(Some(name(&catalogue::EXPOSURE))));
+                meters.gauges.push(gauge(&catalogue::EXPOSURE));
                 if steps {
-                    meters.gauges.push(Gauge::new(Some(name(&catalogue::STEP))));
+                    meters.gauges.push(gauge(&catalogue::STEP));
                 }
                 meters.rules.push(Ramp { flag: place, rule, steps });
             }
@@ -112,66 +167,59 @@ impl Meters {
     }
 
     /// The host's number for what is counted at a place of the plan's series.
-    fn id(&mut self, plan: &Plan, series: &Series, plugin: &str, place: usize) -> Option<u32> {
+    fn id(&mut self, scope: Scope<'_>, place: usize) -> Option<u32> {
         let known = self.ids.get_mut(place)?;
         if known.is_none() {
-            let kind = series.metric(place)?.kind;
-            *known = id(&series.name(plan, plugin, place)?, kind);
+            *known = scope.place(place);
         }
         *known
     }
 
     /// Sorts the time of an answer into the buckets at these places.
-    pub(super) fn time(&self, places: impl Iterator<Item = usize>, micros: u32) {
+    pub(crate) fn time(&self, host: &dyn Host, places: impl Iterator<Item = usize>, micros: u32) {
         let millis = u64::from(micros).saturating_add(500).wrapping_div(1_000);
         for id in places.filter_map(|place| self.ids.get(place).copied().flatten()) {
-            host::record(id, millis);
+            host.record(id, millis);
         }
     }
 
     /// Hands all counts to the host.
-    pub(super) fn tell(
-        &mut self,
-        plan: &Plan,
-        series: &Series,
-        plugin: &str,
-        worker: &mut Worker,
-        counts: &mut Counts,
-    ) {
+    pub(crate) fn tell(&mut self, scope: Scope<'_>, worker: &mut Worker, counts: &mut Counts) {
+        let host = scope.host;
         for (watched, Report { throttled, rescued, untold, .. }) in self.watched.iter().zip(worker.report()) {
             counts.untold(untold);
             for (id, more) in [(watched.throttled, throttled), (watched.rescued, rescued)] {
                 if let Some(id) = id {
-                    host::count(id, more);
+                    host.add(id, more);
                 }
             }
         }
         counts.take(|place, count| {
-            if let Some(id) = self.id(plan, series, plugin, place) {
-                host::count(id, count);
+            if let Some(id) = self.id(scope, place) {
+                host.add(id, count);
             }
         });
     }
 
-    /// What all VMs have counted at a place of the plan's series.
-    pub(super) fn value(&mut self, plan: &Plan, series: &Series, plugin: &str, place: usize) -> u64 {
-        self.id(plan, series, plugin, place).map_or(0, host::value)
+    /// What all workers have counted at a place of the plan's series.
+    pub(crate) fn value(&mut self, scope: Scope<'_>, place: usize) -> u64 {
+        self.id(scope, place).map_or(0, |id| scope.host.value(id))
     }
 
     /// Counts that a flag was rolled back.
-    pub(super) fn rolled_back(&self, watch: usize) {
+    pub(crate) fn rolled_back(&self, host: &dyn Host, watch: usize) {
         if let Some(id) = self.watched.get(watch).and_then(|watched| watched.rollbacks) {
-            host::count(id, 1);
+            host.add(id, 1);
         }
     }
 
     /// Shows the standing of all watched flags, and how far ramps are.
-    pub(super) fn show(&mut self, plan: &Plan, worker: &mut Worker, now: Timestamp) {
+    pub(crate) fn show(&mut self, host: &dyn Host, plan: &Plan, worker: &mut Worker, now: Timestamp) {
         let Self { gauges, rules, .. } = self;
         let mut gauges = gauges.iter_mut();
         let mut show = |value| {
             if let Some(gauge) = gauges.next() {
-                gauge.show(value);
+                gauge.show(host, value);
             }
         };
         worker.phases().for_each(|phase| show(u64::from(phase.code())));
@@ -188,49 +236,48 @@ impl Meters {
     }
 }
 
-/// Sets a gauge of the config.
-pub(super) fn gauge(plugin: &str, metric: &Metric, value: u64) {
-    if let Some(id) = id(&metric.name(plugin, &[]), Kind::Gauge) {
-        host::set_gauge(id, value);
-    }
-}
-
 /// Shows which config is in force.
-pub(super) fn config(plugin: &str, plan: &Plan, series: &Series, state: State, since: Option<Timestamp>) {
+pub(crate) fn config(scope: Scope<'_>, state: State, since: Timestamp) {
+    let Scope { plan, series, .. } = scope;
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     // A double, which is what metrics are stored as, holds 53 bits.
     let print = if state == State::Inert { 0 } else { plan.fingerprint() & 0xffff_ffff_ffff };
-    let since = since.and_then(|since| u64::try_from(since.millis()).ok()).unwrap_or_default();
-    gauge(plugin, &catalogue::FINGERPRINT, print);
-    gauge(plugin, &catalogue::FLAGS, count(plan.flags().len()));
-    gauge(plugin, &catalogue::SERIES, count(series.count()));
-    gauge(plugin, &catalogue::SINCE, since.wrapping_div(1_000));
-    gauge(plugin, &catalogue::STATE, state.code());
+    let since = u64::try_from(since.millis()).unwrap_or_default();
+    for (metric, value) in [
+        (&catalogue::FINGERPRINT, print),
+        (&catalogue::FLAGS, count(plan.flags().len())),
+        (&catalogue::SERIES, count(series.count())),
+        (&catalogue::SINCE, since.wrapping_div(1_000)),
+        (&catalogue::STATE, state.code()),
+    ] {
+        scope.names.gauge(scope.host, scope.plugin, metric, value);
+    }
 }
 
 /// What the config that is in force says by gauges, which somebody has to set to 0 when it goes.
 #[derive(Debug, Default)]
-pub(super) struct Spoken {
+pub(crate) struct Spoken {
     gauges: Vec<u32>,
     revision: Option<(String, Option<u32>)>,
 }
 
 impl Spoken {
     /// Makes way for these gauges. Those of flags and rules that are gone are set to 0: nobody else will.
-    pub(super) fn take_over(&mut self, meters: &mut Meters) {
+    pub(crate) fn take_over(&mut self, host: &dyn Host, meters: &mut Meters) {
         let mut gauges = Vec::new();
         for gauge in &mut meters.gauges {
             gauge.shown = None;
             gauges.extend(gauge.id);
         }
         for gone in self.gauges.iter().filter(|id| !gauges.contains(id)) {
-            host::set_gauge(*gone, 0);
+            host.record(*gone, 0);
         }
         self.gauges = gauges;
     }
 
     /// Shows which revision is in force.
-    pub(super) fn revision(&mut self, plugin: &str, plan: &Plan, state: State) {
+    pub(crate) fn revision(&mut self, scope: Scope<'_>, state: State) {
+        let Scope { host, plan, plugin, .. } = scope;
         let named = plan.revision().map_or("without a name", |revision| revision.as_str());
         let named = if state == State::Inert { "none" } else { named };
         let (before, gone) = self.revision.take().unwrap_or_default();
@@ -239,33 +286,12 @@ impl Spoken {
             return;
         }
         if let Some(gone) = gone {
-            host::set_gauge(gone, 0);
+            host.record(gone, 0);
         }
-        let id = id(&catalogue::REVISION.name(plugin, &[&catalogue::plain(named)]), Kind::Gauge);
+        let id = scope.id(&catalogue::REVISION.name(plugin, &[&catalogue::plain(named)]), Kind::Gauge);
         if let Some(id) = id {
-            host::set_gauge(id, 1);
+            host.record(id, 1);
         }
         self.revision = Some((named.to_owned(), id));
     }
-}
-
-/// The host's number for a name.
-fn id(name: &str, kind: Kind) -> Option<u32> {
-    DEFINED.with_borrow_mut(|defined| {
-        let place = defined.binary_search_by(|(known, _)| known.as_str().cmp(name));
-        match place {
-            Ok(place) => defined.get(place).map(|(_, id)| *id),
-            Err(place) if defined.len() < NAMES => {
-                let id = host::define(name, kind)?;
-                // Nothing has been counted yet, and that can be seen: a counter that first shows with its first count
-                // hides that count from whoever looks at how much it grows.
-                if kind == Kind::Counter {
-                    host::record(id, 0);
-                }
-                defined.insert(place, (name.to_owned(), id));
-                Some(id)
-            }
-            Err(_) => None,
-        }
-    })
 }

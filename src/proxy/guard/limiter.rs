@@ -1,13 +1,13 @@
 //! Keeps a variant to its `limit`, in one worker: a bucket of tokens, and a count of requests in flight.
 //!
-//! A limit holds for the proxy. Each worker has a share of it, by how many requests it would have sent; the shares
-//! are worked out on the tick, never on the request path. Of the room for requests in flight, a worker takes no more
-//! than what the others do not hold: together they exceed it by one request a worker, at most.
+//! A limit holds for the proxy. Each worker has an allotment of it, by how many requests it would have sent, which is
+//! worked out on the tick, never on the request path. Of the room for requests in flight, a worker takes no more than
+//! what the others do not hold: together they exceed it by one request a worker, at most.
 
 use tidegate_engine::config::Throttle;
 use tidegate_engine::value::time::Timestamp;
 
-/// A worker that has not been heard of for so long has no share, in milliseconds.
+/// A worker that has not been heard of for so long has no allotment, in milliseconds.
 const GONE: u64 = 2_000;
 
 /// One request, in the measure of the bucket.
@@ -18,7 +18,7 @@ const IDLE: u64 = 64;
 
 /// What is a worker's own of a limit.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Share {
+pub(super) struct Allotment {
     /// Of the rate, in parts per million.
     rate: u64,
     /// Of the requests in flight, so many.
@@ -27,9 +27,9 @@ pub(super) struct Share {
 
 /// What one worker may still send to a variant.
 #[derive(Clone, Debug)]
-pub(super) struct Gate {
+pub(super) struct Limiter {
     limit: Throttle,
-    share: Share,
+    allotment: Allotment,
     tokens: u64,
     filled: Timestamp,
     in_flight: u32,
@@ -38,26 +38,26 @@ pub(super) struct Gate {
     demand: u32,
 }
 
-impl Gate {
+impl Limiter {
     pub(super) fn new(limit: Throttle, now: Timestamp) -> Self {
         // Until its first tick it has all of the rate, since nobody is known to ask for it, but begins with one
         // request only; and it has one request in flight at a time, since others may hold the rest.
-        let share = Share { rate: 1_000_000, room: 0 };
-        Self { limit, share, tokens: TOKEN, filled: now, in_flight: 0, wanted: 0, demand: 0 }
+        let allotment = Allotment { rate: 1_000_000, room: 0 };
+        Self { limit, allotment, tokens: TOKEN, filled: now, in_flight: 0, wanted: 0, demand: 0 }
     }
 
-    /// Takes another limit. Its share of that is what it had of the one before, until the next tick.
+    /// Takes another limit. Its allotment of that is what it had of the one before, until the next tick.
     pub(super) fn set_limit(&mut self, limit: Throttle) {
         if let Some(after) = limit.in_flight
             && Some(after) != self.limit.in_flight
         {
             let (part, whole) = match self.limit.in_flight {
-                Some(before) => (self.share.room.into(), before.into()),
-                None if self.demand > 0 => (self.share.rate, 1_000_000),
+                Some(before) => (self.allotment.room.into(), before.into()),
+                None if self.demand > 0 => (self.allotment.rate, 1_000_000),
                 None => (0, 1),
             };
             let room = u64::from(after).saturating_mul(part).checked_div(whole);
-            self.share.room = room.and_then(|room| u32::try_from(room).ok()).unwrap_or(0);
+            self.allotment.room = room.and_then(|room| u32::try_from(room).ok()).unwrap_or(0);
         }
         self.limit = limit;
     }
@@ -69,7 +69,7 @@ impl Gate {
 
     /// What comes into it in a millisecond.
     fn per_milli(&self) -> u64 {
-        self.limit.rate.unwrap_or(0).saturating_mul(self.share.rate).wrapping_div(1_000_000)
+        self.limit.rate.unwrap_or(0).saturating_mul(self.allotment.rate).wrapping_div(1_000_000)
     }
 
     /// Whether the variant takes one more.
@@ -79,7 +79,7 @@ impl Gate {
         let more = self.per_milli().saturating_mul(u64::try_from(passed).unwrap_or(0));
         self.tokens = self.tokens.saturating_add(more).min(self.most());
         (self.limit.rate.is_none() || self.tokens >= TOKEN)
-            && (self.limit.in_flight.is_none() || self.in_flight < self.share.room.max(1))
+            && (self.limit.in_flight.is_none() || self.in_flight < self.allotment.room.max(1))
     }
 
     /// A request wants the variant, and gets it or not.
@@ -102,8 +102,8 @@ impl Gate {
         self.wanted = 0;
     }
 
-    /// Writes this worker's demand into what all workers wrote; the share that follows holds once that is told.
-    pub(super) fn share_out(&self, worker: u32, all: &mut Demands, now: Timestamp) -> Share {
+    /// Writes this worker's demand into what all workers wrote; the allotment that follows holds once that is told.
+    pub(super) fn allot(&self, worker: u32, all: &mut Demands, now: Timestamp) -> Allotment {
         let seen = now.millis().cast_unsigned();
         all.0.retain(|other| other.worker != worker && seen.abs_diff(other.seen) < GONE);
         let sum = |of: fn(&Demand) -> u32| all.0.iter().fold(0_u64, |sum, one| sum.saturating_add(of(one).into()));
@@ -119,15 +119,15 @@ impl Gate {
         let fair = twice.checked_div(total.saturating_mul(2)).unwrap_or(0);
         let room = fair.min(limit.saturating_sub(sum(|one| one.held)));
         let room = u32::try_from(room).unwrap_or(u32::MAX);
-        // What is in flight is held until it is done, whatever the share is by now.
+        // What is in flight is held until it is done, whatever the allotment is by now.
         let held = room.max(self.in_flight);
         all.0.push(Demand { worker, wants: self.demand, held, seen });
-        Share { rate, room }
+        Allotment { rate, room }
     }
 
-    /// Takes a share.
-    pub(super) fn take(&mut self, share: Share) {
-        self.share = share;
+    /// Takes an allotment.
+    pub(super) fn take(&mut self, allotment: Allotment) {
+        self.allotment = allotment;
     }
 }
 

@@ -1,0 +1,163 @@
+//! One config of one filter, in service in one worker: its plan, and what is counted under it.
+//!
+//! Requests share it with the instance of the filter that took it in, and with [`filters`](crate::filters), which calls
+//! it on the tick. Never says which of several configs is in force.
+
+use core::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::guard::{Keep, Worker};
+use crate::host::{Host, Level, Shared};
+use crate::lifecycle::State;
+use crate::metrics::count::Counts;
+use crate::metrics::meters::{self, Meters, Names, Scope, Spoken};
+use crate::metrics::series::Series;
+use tidegate_engine::plan::Plan;
+use tidegate_engine::value::time::Timestamp;
+
+/// What a request is decided by.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) id: FilterId,
+    pub(crate) plan: Plan,
+    pub(crate) series: Series,
+    /// What is in force, and since when.
+    pub(crate) state: State,
+    pub(crate) since: Timestamp,
+    pub(crate) worker: RefCell<Worker>,
+    pub(crate) counts: RefCell<Counts>,
+    pub(crate) meters: RefCell<Meters>,
+    names: Rc<Names>,
+    /// Whether the host still has the instance that took it in.
+    rooted: Cell<bool>,
+    /// Whether a request has come since the last look.
+    asked: Cell<bool>,
+    /// For how many ticks it has been able to get requests, as far as can be seen.
+    open: Cell<u8>,
+}
+
+/// What a filter goes by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FilterId {
+    /// Its name in metrics.
+    pub(crate) name: String,
+    /// The key by which all workers of the proxy remember things for it.
+    pub(crate) key: String,
+}
+
+impl Active {
+    pub(crate) fn new(
+        host: &dyn Host,
+        id: FilterId,
+        plan: Plan,
+        state: State,
+        keep: &mut Keep,
+        names: Rc<Names>,
+    ) -> Rc<Self> {
+        let since = host.now();
+        let worker = Worker::new(&plan, since, &mut Shared { host, key: &id.key }, keep);
+        let series = Series::new(&plan);
+        let counts = Counts::new(&series);
+        let scope = Scope { host, names: &names, plan: &plan, series: &series, plugin: &id.name };
+        let meters = Meters::new(scope);
+        Rc::new(Self {
+            id,
+            plan,
+            series,
+            state,
+            since,
+            worker: worker.into(),
+            counts: counts.into(),
+            meters: meters.into(),
+            names,
+            rooted: true.into(),
+            asked: false.into(),
+            open: 0.into(),
+        })
+    }
+
+    /// What its metrics are made of, and where they go.
+    pub(crate) fn scope<'a>(&'a self, host: &'a dyn Host) -> Scope<'a> {
+        Scope { host, names: &self.names, plan: &self.plan, series: &self.series, plugin: &self.id.name }
+    }
+
+    /// A request has come.
+    pub(crate) fn asked(&self) {
+        self.asked.set(true);
+    }
+
+    /// The host has no instance for it any more.
+    pub(crate) fn gone(&self) {
+        self.rooted.set(false);
+    }
+
+    /// Whether the host still has its instance.
+    pub(crate) fn is_rooted(&self) -> bool {
+        self.rooted.get()
+    }
+
+    /// A later config has come: whether this one gets requests is to be seen anew.
+    pub(crate) fn followed(&self) {
+        self.asked.set(false);
+        self.open.set(0);
+    }
+
+    /// For how many ticks it has been able to get requests, with this one: it got one, or it is there without any.
+    pub(crate) fn look(self: &Rc<Self>) -> u8 {
+        // Besides the requests, the filter's list holds it, and its instance.
+        let can = self.asked.take() || Rc::strong_count(self) == 2;
+        self.open.set(if can { self.open.get().saturating_add(1) } else { 0 });
+        self.open.get()
+    }
+
+    /// Whether it is to be judged though another config is in force.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.open.get() > 0 || self.has_counted()
+    }
+
+    /// Whether others have yet to be told of something that was counted for the guards.
+    pub(crate) fn has_counted(&self) -> bool {
+        self.worker.try_borrow().is_ok_and(|worker| worker.has_counted())
+    }
+
+    /// Takes up what the guards have decided, and tells what was counted for them.
+    pub(crate) fn judge(&self, host: &dyn Host, now: Timestamp) {
+        if let (Ok(mut worker), Ok(meters)) = (self.worker.try_borrow_mut(), self.meters.try_borrow_mut()) {
+            for event in worker.tick(&self.plan, now, &mut Shared { host, key: &self.id.key }) {
+                host.log(Level::Warn, format_args!("guard: {event}"));
+                if event.rolled_back() {
+                    meters.rolled_back(host, event.watch);
+                }
+            }
+        }
+    }
+
+    /// Shows how things are.
+    pub(crate) fn show(&self, host: &dyn Host, now: Timestamp) {
+        if let (Ok(mut worker), Ok(mut meters)) = (self.worker.try_borrow_mut(), self.meters.try_borrow_mut()) {
+            meters.show(host, &self.plan, &mut worker, now);
+        }
+    }
+
+    /// Hands over what was counted.
+    pub(crate) fn tell(&self, host: &dyn Host) {
+        let parts = (self.worker.try_borrow_mut(), self.counts.try_borrow_mut(), self.meters.try_borrow_mut());
+        if let (Ok(mut worker), Ok(mut counts), Ok(mut meters)) = parts {
+            meters.tell(self.scope(host), &mut worker, &mut counts);
+        }
+    }
+
+    /// Shows which revision it is, once it is the one in force.
+    pub(crate) fn show_revision(&self, host: &dyn Host, spoken: &mut Spoken) {
+        spoken.revision(self.scope(host), self.state);
+    }
+
+    /// Shows what this config says, and nothing that others have said.
+    pub(crate) fn speak(&self, host: &dyn Host, spoken: &mut Spoken, now: Timestamp) {
+        if let Ok(mut meters) = self.meters.try_borrow_mut() {
+            spoken.take_over(host, &mut meters);
+        }
+        meters::config(self.scope(host), self.state, self.since);
+        self.show(host, now);
+    }
+}

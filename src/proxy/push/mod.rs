@@ -1,0 +1,164 @@
+//! Takes pushes in, as [`lifecycle`](crate::lifecycle) judges them, and makes visible what is in force.
+//!
+//! A push is a new instance of the filter in the same worker; the old one serves until its last request is done. Never
+//! stops traffic: a proxy that has never had a good config passes requests on undecided.
+
+use std::rc::Rc;
+
+use crate::active::{Active, FilterId};
+use crate::filters::{Filters, PERIOD};
+use crate::guard::Store;
+use crate::host::{Host, Level, Shared};
+use crate::lifecycle::{self, Accepted, Judgement, State, judge_bad};
+use crate::metrics::catalogue;
+use crate::stream::Stream;
+use tidegate_engine::output::chain::STATE;
+use tidegate_engine::plan::{Compiled, Plan};
+use tidegate_engine::problem::Problems;
+
+/// How many warnings about one config are logged: each of them is a line of the log, from each worker.
+const WARNINGS: usize = 50;
+
+/// Where the last good config is remembered.
+const LAST_GOOD: &str = "last-good";
+
+/// One instance of a filter, with the config that it was given.
+#[derive(Debug)]
+pub struct Instance {
+    filters: Rc<Filters>,
+    /// None until it was configured.
+    active: Option<Rc<Active>>,
+    /// Whether its tick has the usual period: the first one comes when it is due for the filter.
+    paced: bool,
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(active) = &self.active {
+            active.gone();
+        }
+    }
+}
+
+impl Instance {
+    /// An instance that has no config yet, among the filters of its worker.
+    #[must_use]
+    pub fn new(filters: Rc<Filters>) -> Self {
+        Self { filters, active: None, paced: false }
+    }
+
+    /// Takes its config in; whether it is accepted.
+    pub fn configure(&mut self, host: &dyn Host) -> bool {
+        let parts = host.filter();
+        let id = FilterId {
+            name: String::from_utf8_lossy(&parts[0]).into_owned(),
+            key: lifecycle::key(parts.each_ref().map(Vec::as_slice)),
+        };
+        let bytes = host.config();
+        host.keep_over_redirects(STATE);
+        let (compiled, problems) = crate::read(&bytes);
+        warn(host, &problems);
+        let mut shared = Shared { host, key: &id.key };
+        let last_good = shared.read(LAST_GOOD).0;
+        let judgement = match compiled {
+            Compiled::Ready(plan) => {
+                shared.write(LAST_GOOD, &bytes, None);
+                Judgement::Accept(Box::new(plan), State::Active)
+            }
+            Compiled::Broken(inert) => self.judge(&mut shared, &bytes, inert, last_good.as_deref()),
+        };
+        self.filters.gauge(host, &id, &catalogue::REFUSED, u64::from(!problems.errors().is_empty()));
+        let count = u64::try_from(problems.count()).unwrap_or(u64::MAX);
+        self.filters.gauge(host, &id, &catalogue::PROBLEMS, count);
+        match judgement {
+            Judgement::Refuse => {
+                let problems = problems.one_line();
+                host.log(Level::Error, format_args!("config: refused, the one before it stays in force: {problems}"));
+                false
+            }
+            Judgement::Accept(plan, state) => {
+                report(host, &plan, state, &problems);
+                self.active = self.filters.serve(host, id, *plan, state, last_good.is_none());
+                true
+            }
+        }
+    }
+
+    /// Judges a config with errors by what all workers remember, and adds to that.
+    fn judge(&self, shared: &mut Shared<'_>, bytes: &[u8], inert: Plan, last_good: Option<&[u8]>) -> Judgement {
+        // A config that has come is accepted by whoever looks at it first, where it is accepted at all.
+        let accepted = on_record(shared, "accepted", bytes, last_good.is_none());
+        let serves = self.filters.serves(shared.key);
+        let stands_by = accepted && on_record(shared, "stands-by", bytes, serves) || serves;
+        judge_bad(inert, accepted, stands_by, last_good)
+    }
+
+    /// The host's timer.
+    pub fn tick(&mut self, host: &dyn Host) {
+        if !core::mem::replace(&mut self.paced, true) {
+            host.tick_after(PERIOD);
+        }
+        if let Some(active) = &self.active {
+            self.filters.tick(host, active);
+        }
+    }
+
+    /// A request that has come; none where there is no config to decide it by.
+    #[must_use]
+    pub fn stream(&self) -> Option<Stream> {
+        let active = self.active.as_ref()?;
+        active.asked();
+        Some(Stream::new(Rc::clone(active)))
+    }
+}
+
+/// Whether a bad config is on a record, which is written where `add` is set; whether it was there before.
+fn on_record(shared: &mut Shared<'_>, record: &str, config: &[u8], add: bool) -> bool {
+    let (bytes, version) = shared.read(record);
+    let mut known = Accepted::new(bytes.unwrap_or_default());
+    let had = known.has(config);
+    if add && !had {
+        known.add(config);
+        if !shared.write(record, known.as_bytes(), version) {
+            // Another worker has added one meanwhile: add ours to that.
+            let mut other = Accepted::new(shared.read(record).0.unwrap_or_default());
+            other.add(config);
+            shared.write(record, other.as_bytes(), None);
+        }
+    }
+    had
+}
+
+/// Says in the log what is odd about a config.
+fn warn(host: &dyn Host, problems: &Problems) {
+    let (unknown, warnings) = (problems.unknown_fields(), problems.warnings());
+    for warning in unknown.iter().chain(warnings).take(WARNINGS) {
+        host.log(Level::Warn, format_args!("config: {warning}"));
+    }
+    let more = unknown.len().saturating_add(warnings.len()).saturating_sub(WARNINGS);
+    if more > 0 {
+        host.log(Level::Warn, format_args!("config: ... and {more} more warnings"));
+    }
+}
+
+/// Says in the log what is in force from now on.
+fn report(host: &dyn Host, plan: &Plan, state: State, problems: &Problems) {
+    let revision = plan.revision().map_or("without a name", |revision| revision.as_str());
+    let (flags, print) = (plan.flags().len(), plan.fingerprint());
+    let problems = || problems.one_line();
+    match state {
+        State::Active => host
+            .log(Level::Info, format_args!("config: revision {revision} is active: {flags} flags, plan {print:016x}")),
+        State::LastGood => host.log(
+            Level::Error,
+            format_args!("config: not good, the last good revision {revision} stays in force: {}", problems()),
+        ),
+        State::Inert => host.log(
+            Level::Error,
+            format_args!("config: not good, and there was none before it: requests pass undecided: {}", problems()),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

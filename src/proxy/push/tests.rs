@@ -1,0 +1,370 @@
+//! One proxy's life, over a host that is a few maps: pushes, requests, ticks, and a host that will not.
+//!
+//! Runs in this process: no module, no interpreter, no Envoy.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops"
+)]
+
+use core::cell::{Cell, RefCell};
+use core::fmt::Arguments;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::filters::Filters;
+use crate::host::{Host, Level};
+use crate::metrics::catalogue::Kind;
+use crate::outcome::{Answer, Moment};
+use crate::push::Instance;
+use crate::stream::{Next, Stream};
+use tidegate_engine::output::effect::{self, Effect, rewritten};
+use tidegate_engine::plan::Property;
+use tidegate_engine::value::time::Timestamp;
+
+type Fields = Vec<(String, Vec<u8>)>;
+
+/// A proxy of one worker. Its shared memory and its metrics outlive whatever runs in it.
+#[derive(Default)]
+struct Fake {
+    millis: Cell<i64>,
+    config: RefCell<Vec<u8>>,
+    lines: RefCell<Vec<(Level, String)>>,
+    shared: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
+    /// By number: the name, what it is, and its value.
+    metrics: RefCell<Vec<(String, Kind, u64)>>,
+    period: Cell<Duration>,
+    headers: RefCell<Fields>,
+    trailers: RefCell<Fields>,
+    response: RefCell<Fields>,
+    state: RefCell<BTreeMap<String, Vec<u8>>>,
+    replies: RefCell<Vec<(u32, String)>>,
+    will_not_reply: Cell<bool>,
+    code: Cell<u64>,
+}
+
+impl Host for Fake {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.millis.get())
+    }
+
+    fn moment(&self) -> Moment {
+        Moment::new(Duration::from_millis(self.millis.get().unsigned_abs()))
+    }
+
+    fn log(&self, level: Level, line: Arguments<'_>) {
+        self.lines.borrow_mut().push((level, line.to_string()));
+    }
+
+    fn filter(&self) -> [Vec<u8>; 3] {
+        [b"tidegate".to_vec(), Vec::new(), Vec::new()]
+    }
+
+    fn two_in_force(&self) -> &'static str {
+        "two filters have one name"
+    }
+
+    fn config(&self) -> Vec<u8> {
+        self.config.borrow().clone()
+    }
+
+    fn tick_after(&self, period: Duration) {
+        self.period.set(period);
+    }
+
+    fn request_headers(&self) -> Fields {
+        self.headers.borrow().clone()
+    }
+
+    fn request_trailers(&self) -> Fields {
+        self.trailers.borrow().clone()
+    }
+
+    fn remove_trailer(&self, name: &str) -> bool {
+        self.trailers.borrow_mut().retain(|(known, _)| known != name);
+        true
+    }
+
+    fn property(&self, _: &Property) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn listener(&self) -> Option<Vec<u8>> {
+        Some(b"admin".to_vec())
+    }
+
+    fn apply(&self, effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) -> u32 {
+        let all = rewritten(headers, effects).into_iter();
+        *self.headers.borrow_mut() = all.map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
+        0
+    }
+
+    fn reply(&self, reply: &effect::Answer<'_>) -> bool {
+        if self.will_not_reply.get() {
+            return false;
+        }
+        self.replies.borrow_mut().push((reply.status, reply.body.to_owned()));
+        true
+    }
+
+    fn state(&self, name: &str) -> Option<Vec<u8>> {
+        self.state.borrow().get(name).cloned()
+    }
+
+    fn keep(&self, name: &str, value: &[u8]) {
+        self.state.borrow_mut().insert(name.to_owned(), value.to_vec());
+    }
+
+    fn keep_over_redirects(&self, _: &str) {}
+
+    fn response_header(&self, name: &str) -> Option<Vec<u8>> {
+        let response = self.response.borrow();
+        response.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+
+    fn set_response_header(&self, name: &str, value: &[u8]) {
+        self.response.borrow_mut().retain(|(known, _)| known != name);
+        self.add_response_header(name, value);
+    }
+
+    fn add_response_header(&self, name: &str, value: &[u8]) {
+        self.response.borrow_mut().push((name.to_owned(), value.to_vec()));
+    }
+
+    fn status(&self) -> Option<u64> {
+        Some(self.code.get())
+    }
+
+    fn answer(&self) -> Answer {
+        Answer { code: self.status(), ..Answer::default() }
+    }
+
+    fn define(&self, name: &str, kind: Kind) -> Option<u32> {
+        let mut metrics = self.metrics.borrow_mut();
+        let known = metrics.iter().position(|(known, ..)| known == name);
+        let place = known.unwrap_or_else(|| {
+            metrics.push((name.to_owned(), kind, 0));
+            metrics.len() - 1
+        });
+        u32::try_from(place).ok()
+    }
+
+    fn add(&self, id: u32, more: u32) {
+        self.metrics.borrow_mut()[id as usize].2 += u64::from(more);
+    }
+
+    fn record(&self, id: u32, value: u64) {
+        self.metrics.borrow_mut()[id as usize].2 = value;
+    }
+
+    fn value(&self, id: u32) -> u64 {
+        self.metrics.borrow()[id as usize].2
+    }
+
+    fn read(&self, name: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        self.shared.borrow().get(name).map_or((None, None), |(value, version)| (Some(value.clone()), Some(*version)))
+    }
+
+    fn write(&self, name: &str, value: &[u8], version: Option<u32>) -> bool {
+        let mut shared = self.shared.borrow_mut();
+        let before = shared.get(name).map(|(_, version)| *version);
+        if version.is_some() && before.is_some() && version != before {
+            return false;
+        }
+        shared.insert(name.to_owned(), (value.to_vec(), before.unwrap_or(0) + 1));
+        true
+    }
+}
+
+impl Fake {
+    /// Pushes a config: the instance, and whether it was accepted.
+    fn push(&self, filters: &Rc<Filters>, config: &str) -> (Instance, bool) {
+        *self.config.borrow_mut() = config.as_bytes().to_vec();
+        let mut instance = Instance::new(Rc::clone(filters));
+        let accepted = instance.configure(self);
+        (instance, accepted)
+    }
+
+    /// A request without a body, up to its upstream or its answer.
+    fn begin(&self, instance: &Instance, path: &str, more: &[(&str, &str)]) -> (Stream, Next) {
+        let usual = [(":method", "GET"), (":authority", "shop.example"), (":path", path)];
+        let all = usual.iter().chain(more).map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
+        *self.headers.borrow_mut() = all.collect();
+        *self.response.borrow_mut() = Fields::new();
+        self.state.borrow_mut().clear();
+        let mut stream = instance.stream().unwrap();
+        let next = stream.request_headers(self, true);
+        (stream, next)
+    }
+
+    /// Its answer.
+    fn end(&self, mut stream: Stream, code: u64) {
+        self.code.set(code);
+        stream.response_headers(self);
+        stream.done(self);
+    }
+
+    fn request(&self, instance: &Instance, code: u64) -> Option<String> {
+        let (stream, next) = self.begin(instance, "/", &[]);
+        assert_eq!(next, Next::Upstream);
+        self.end(stream, code);
+        self.header("x-flag-checkout")
+    }
+
+    fn tick(&self, instance: &mut Instance) {
+        self.millis.set(self.millis.get() + 250);
+        instance.tick(self);
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        let headers = self.headers.borrow();
+        let mut values = headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value);
+        let value = values.next().map(|value| String::from_utf8(value.clone()).unwrap());
+        assert_eq!(values.next(), None, "{name} comes twice");
+        value
+    }
+
+    /// The value of a metric by its whole name; none if it was never defined.
+    fn metric(&self, name: &str) -> Option<u64> {
+        let metrics = self.metrics.borrow();
+        metrics.iter().find(|(known, ..)| known == name).map(|(.., value)| *value)
+    }
+
+    fn last_line(&self) -> (Level, String) {
+        self.lines.borrow().last().unwrap().clone()
+    }
+}
+
+/// A config of one flag that serves this variant to everybody.
+fn serves(revision: &str, variant: &str) -> String {
+    format!(
+        r#"{{"version": 1, "revision": "{revision}", "inspect": {{"listener": "admin"}},
+            "flags": {{"checkout": {{"rules": [{{"serve": "{variant}"}}]}}}}}}"#
+    )
+}
+
+const BAD: &str = r#"{"version": 1, "flags": {"checkout": {"rules": [{"serve": "nothing"}]}}}"#;
+const REPLY: &str = r#"{"version": 1, "flags": {"checkout": {"variants": [{"name": "off", "reply": {"status": 503,
+    "body": "paused"}}], "baseline": "off"}}}"#;
+const DECIDED: &str = "tidegate.decisions.flag=.=checkout;.;variant=.=on;.;reason=.=static;.;total";
+
+#[test]
+fn a_push_decides_and_a_request_carries_it() {
+    let (host, filters) = (Fake::default(), Rc::default());
+    let (instance, accepted) = host.push(&filters, &serves("one", "on"));
+    assert!(accepted);
+    let (level, line) = host.last_line();
+    assert!(level == Level::Info && line.starts_with("config: revision one is active: 1 flags"), "{line}");
+    let forged = [("x-flag-checkout", "forged"), ("x_flag_checkout", "forged"), ("x-user", "ana")];
+    let (mut stream, next) = host.begin(&instance, "/", &forged);
+    assert_eq!(next, Next::Upstream);
+    assert_eq!(host.header("x-flag-checkout").as_deref(), Some("on"));
+    assert_eq!(host.header("x_flag_checkout"), None);
+    assert_eq!(host.header("x-user").as_deref(), Some("ana"));
+    *host.trailers.borrow_mut() = vec![("x-sum".into(), b"1".to_vec()), ("x-flag-checkout".into(), b"on".to_vec())];
+    stream.request_trailers(&host);
+    assert_eq!(host.trailers.borrow().len(), 1);
+    host.end(stream, 200);
+}
+
+#[test]
+fn a_bad_push_is_refused_or_decides_nothing() {
+    let (host, filters) = (Fake::default(), Rc::default());
+    // The first of all: there is nothing to fall back on, and refusing it would stop traffic.
+    let (mut first, accepted) = host.push(&filters, BAD);
+    assert!(accepted && host.last_line().0 == Level::Error, "{:?}", host.last_line());
+    assert_eq!(host.request(&first, 200), None);
+    let _ = host.begin(&first, "/", &[("x-flag-checkout", "forged")]);
+    assert_eq!(host.header("x-flag-checkout"), None);
+    assert_eq!(host.metric("tidegate.config.state"), Some(0));
+    host.tick(&mut first);
+    // A good one.
+    let (good, accepted) = host.push(&filters, &serves("good", "on"));
+    assert!(accepted);
+    assert_eq!([host.metric("tidegate.config.state"), host.metric("tidegate.config.refused")], [Some(1), Some(0)]);
+    // Another bad one is refused; the first is not, because it was accepted before: the good one stands in for it.
+    let (other, accepted) = host.push(&filters, "{}");
+    assert!(!accepted && other.stream().is_none());
+    assert!(host.last_line().1.starts_with("config: refused"), "{:?}", host.last_line());
+    assert_eq!(host.metric("tidegate.config.refused"), Some(1));
+    assert_eq!(host.request(&good, 200).as_deref(), Some("on"));
+    let (again, accepted) = host.push(&filters, BAD);
+    assert!(accepted && host.last_line().1.contains("the last good revision good stays"), "{:?}", host.last_line());
+    assert_eq!(host.request(&again, 200).as_deref(), Some("on"));
+    // In another worker of the same proxy, too, that has seen none of it.
+    let (there, accepted) = host.push(&Rc::default(), BAD);
+    assert!(accepted);
+    assert_eq!(host.request(&there, 200).as_deref(), Some("on"));
+}
+
+#[test]
+fn counts_are_told_on_the_tick() {
+    let (host, filters) = (Fake::default(), Rc::default());
+    let (mut instance, _) = host.push(&filters, &serves("one", "on"));
+    assert_eq!(host.period.get(), Duration::from_millis(250));
+    for code in [200, 200, 404] {
+        host.request(&instance, code);
+    }
+    assert_eq!(host.metric(DECIDED), None);
+    host.tick(&mut instance);
+    assert_eq!(host.metric(DECIDED), Some(3));
+    let answers =
+        |class| host.metric(&format!("tidegate.responses.flag=.=checkout;.;variant=.=on;.;class=.={class};.;total"));
+    assert_eq!([answers("2xx"), answers("4xx"), answers("5xx")], [Some(2), Some(1), None]);
+    host.tick(&mut instance);
+    assert_eq!(host.metric(DECIDED), Some(3));
+}
+
+#[test]
+fn a_config_that_was_replaced_goes_silent() {
+    let (host, filters) = (Fake::default(), Rc::default());
+    let (mut old, _) = host.push(&filters, &serves("old", "on"));
+    host.tick(&mut old);
+    let info = |revision: &str| host.metric(&format!("tidegate.config.revision=.={revision};.;info"));
+    assert_eq!(info("old"), Some(1));
+    // A request that began under the old one ends under it, and is counted by the new one's tick.
+    let (open, _) = host.begin(&old, "/", &[]);
+    let (mut new, _) = host.push(&filters, &serves("new", "off"));
+    drop(old);
+    assert_eq!(host.request(&new, 200).as_deref(), Some("off"));
+    host.end(open, 200);
+    host.tick(&mut new);
+    assert_eq!([info("old"), info("new")], [Some(0), Some(1)]);
+    assert_eq!(host.metric(DECIDED), Some(1));
+    host.tick(&mut new);
+    assert_eq!(Rc::strong_count(&filters), 2, "only the new instance and this test hold them");
+}
+
+#[test]
+fn a_reply_stands_for_the_upstream_and_one_that_fails_lets_the_request_go_on() {
+    let (host, filters) = (Fake::default(), Rc::default());
+    let (instance, _) = host.push(&filters, REPLY);
+    let (stream, next) = host.begin(&instance, "/", &[]);
+    assert_eq!(next, Next::Answered);
+    assert_eq!(*host.replies.borrow(), [(503, "paused".to_owned())]);
+    host.end(stream, 503);
+    host.will_not_reply.set(true);
+    let (stream, next) = host.begin(&instance, "/", &[("x-flag-checkout", "forged")]);
+    assert_eq!(next, Next::Upstream, "nobody else would answer it");
+    assert_eq!(host.header("x-flag-checkout").as_deref(), Some("off"), "as it was decided");
+    host.end(stream, 200);
+    assert_eq!(host.replies.borrow().len(), 1);
+}
+
+#[test]
+fn the_page_is_an_answer_and_one_that_fails_is_an_ordinary_request() {
+    let (host, filters) = (Fake::default(), Rc::default());
+    let (instance, _) = host.push(&filters, &serves("one", "on"));
+    for (path, says) in [("/.tidegate.json", r#""revision":"one""#), ("/.tidegate/explain", r#""variant":"on""#)] {
+        let (_, next) = host.begin(&instance, path, &[]);
+        assert_eq!(next, Next::Answered, "{path}");
+        let (status, body) = host.replies.borrow().last().unwrap().clone();
+        assert!(status == 200 && body.contains(says), "{path}: {body}");
+    }
+    host.will_not_reply.set(true);
+    let (_, next) = host.begin(&instance, "/.tidegate", &[]);
+    assert_eq!(next, Next::Upstream);
+    assert_eq!(host.header("x-flag-checkout").as_deref(), Some("on"));
+}

@@ -1,0 +1,188 @@
+//! Takes one request through: fetch what the plan needs, decide, apply the effects, keep what is needed later.
+//!
+//! A straight line, without a rule. The response phase reads nothing of the request, because the request may
+//! never have come this far: a proxy answers some by itself.
+
+use std::rc::Rc;
+
+use crate::active::Active;
+use crate::admin::{Page, answer};
+use crate::guard::Entry;
+use crate::host::Host;
+use crate::metrics::count::{Served, times};
+use crate::outcome::{Answer, Time, Wait};
+use tidegate_engine::decide::decide;
+use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::output::chain::{Chain, STATE};
+use tidegate_engine::output::effect::{self, INSPECTION, OnResponse};
+use tidegate_engine::plan::Varies;
+use tidegate_engine::request::Request;
+use tidegate_engine::value::time::Timestamp;
+
+/// One request under the plan that was active when it came.
+#[derive(Debug)]
+pub struct Stream {
+    active: Rc<Active>,
+    on_response: OnResponse,
+    /// What its outcome has to be counted for.
+    entries: Vec<Entry>,
+    served: Vec<Served>,
+    wait: Wait,
+}
+
+/// What becomes of a request whose headers were seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Next {
+    /// It goes on to its upstream.
+    Upstream,
+    /// It has been answered, and goes nowhere.
+    Answered,
+}
+
+impl Stream {
+    pub(crate) fn new(active: Rc<Active>) -> Self {
+        Self {
+            active,
+            on_response: OnResponse::default(),
+            entries: Vec::new(),
+            served: Vec::new(),
+            wait: Wait::Nothing,
+        }
+    }
+
+    /// The headers of the request are there; `end` is whether that is all of it.
+    pub fn request_headers(&mut self, host: &dyn Host, end: bool) -> Next {
+        let active = Rc::clone(&self.active);
+        let Active { plan, series, worker, counts, .. } = &*active;
+        let inputs = plan.inputs();
+        let headers = host.request_headers();
+        let seen = headers.iter().map(|(name, value)| (&**name, &**value));
+        let mut request = Request::new(inputs, seen, inputs.properties().map(|property| host.property(property)));
+        let mut chain = None;
+        if request.has_owned() {
+            chain = host.state(STATE);
+            request.judge(&Chain::new(chain.as_deref(), plan.mark()));
+        }
+        if let Some(asked) = Page::asked(plan, &request, || host.listener())
+            && host.reply(&asked.answer(&answer::body(asked, &active, host, &headers)))
+        {
+            return Next::Answered;
+        }
+        let now = if plan.needs_time() { host.now() } else { Timestamp::from_millis(0) };
+        // No callback runs inside another one, so that nobody else has borrowed it.
+        let mut worker = worker.try_borrow_mut().ok();
+        let decisions = match &mut worker {
+            Some(worker) => decide(plan, &request, worker.standing(now), now),
+            None => decide(plan, &request, &Standing::NONE, now),
+        };
+        let mut counts = counts.try_borrow_mut().ok();
+        if let Some(counts) = &mut counts {
+            self.served = counts.decided(series, &decisions, request.forged());
+        }
+        self.wait = match (decisions.list().is_empty(), end) {
+            (true, _) => Wait::Over(Time::Unknown),
+            (false, false) => Wait::Sending,
+            (false, true) => Wait::Since(host.moment()),
+        };
+        self.on_response = OnResponse::new(plan, &request, &decisions);
+        for (name, value) in effect::on_stream(plan, &decisions) {
+            host.keep(name, value.as_bytes());
+        }
+        // A host that will not answer has a request that nobody else would: it goes on as it was decided.
+        if let Some(reply) = effect::reply(plan, &request, &decisions)
+            && host.reply(&reply)
+        {
+            return Next::Answered;
+        }
+        self.entries = worker.map(|mut worker| worker.served(&decisions)).unwrap_or_default();
+        let effects = effect::on_request(plan, &request, &decisions);
+        let mut written = effect::names(&effects).peekable();
+        if written.peek().is_some() {
+            let chain = chain.or_else(|| host.state(STATE));
+            host.keep(STATE, &Chain::new(chain.as_deref(), plan.mark()).and(plan.mark(), written));
+        }
+        let refused = host.apply(&effects, &headers);
+        if let Some(counts) = &mut counts {
+            counts.refused(refused);
+        }
+        Next::Upstream
+    }
+
+    /// A part of the request's body has come; `end` is whether that was all.
+    pub fn request_body(&mut self, host: &dyn Host, end: bool) {
+        if end {
+            self.wait.sent(|| host.moment());
+        }
+    }
+
+    /// The trailers of the request are there: all of it is.
+    pub fn request_trailers(&mut self, host: &dyn Host) {
+        if self.wait == Wait::Nothing {
+            return;
+        }
+        self.wait.sent(|| host.moment());
+        let Active { plan, counts, .. } = &*self.active;
+        let (mut taken, mut refused) = (0_u32, 0_u32);
+        for (name, _) in host.request_trailers() {
+            if plan.inputs().owns(name.as_bytes()) {
+                taken = taken.saturating_add(1);
+                refused = refused.saturating_add(u32::from(!host.remove_trailer(&name)));
+            }
+        }
+        if let Ok(mut counts) = counts.try_borrow_mut() {
+            counts.forged(taken);
+            counts.refused(refused);
+        }
+    }
+
+    /// The headers of the response are there.
+    pub fn response_headers(&mut self, host: &dyn Host) {
+        self.wait.answered(|| host.moment());
+        let carry = &self.on_response;
+        if let Some(cookie) = &carry.cookie {
+            // Added, not set: the upstream's own cookies stay.
+            host.add_response_header("set-cookie", cookie.as_bytes());
+        }
+        if carry.varies != Varies::Never {
+            let header = |name| host.response_header(name);
+            if let Some((name, value, beside)) = carry.for_caches(header("cache-control").as_deref(), || header("vary"))
+            {
+                if beside {
+                    host.add_response_header(name, &value);
+                } else {
+                    host.set_response_header(name, &value);
+                }
+            }
+        }
+        if let Some(inspection) = &carry.inspection {
+            host.set_response_header(INSPECTION, inspection.as_bytes());
+        }
+    }
+
+    /// The request is done, however it ended.
+    pub fn done(&mut self, host: &dyn Host) {
+        if self.served.is_empty() && self.entries.is_empty() {
+            return;
+        }
+        let Active { plan, series, worker, counts, meters, .. } = &*self.active;
+        let time = self.wait.time(|| host.moment());
+        // Only what somebody needs is asked for.
+        let answer = if self.entries.is_empty() {
+            Answer { code: host.status(), time, ..Answer::default() }
+        } else {
+            Answer { time, ..host.answer() }
+        };
+        if let (Time::Answered(micros), Ok(meters)) = (time, meters.try_borrow()) {
+            meters.time(host, times(series, &self.served), micros);
+        }
+        if let Ok(mut counts) = counts.try_borrow_mut() {
+            counts.answered(series, &self.served, answer.code);
+        }
+        if !self.entries.is_empty()
+            && let Ok(mut worker) = worker.try_borrow_mut()
+        {
+            worker.done(plan, &self.entries, host.now(), &answer);
+        }
+    }
+}
