@@ -132,7 +132,7 @@ fn changed(change: impl Fn(&mut Value)) -> [bool; 2] {
 fn what_only_people_read_and_other_words_for_the_same_change_neither() {
     let changes: [Change; 10] = [
         ("whose requests are counted, as without a word", |config| {
-            config["flags"]["checkout"]["guard"]["identities"] = json!("any")
+            config["flags"]["checkout"]["guard"]["identities"] = json!("any");
         }),
         ("what caches are told, as without a word", |config| config["cache"] = json!("vary")),
         ("owner", |config| config["flags"]["checkout"]["owner"] = json!("web")),

@@ -1,7 +1,9 @@
 //! Looks for the request that costs most: no request may cost more than a bound, whatever it sends and whatever a config says.
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
     clippy::expect_used,
+    clippy::float_arithmetic,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
@@ -61,7 +63,7 @@ fn accepted(module: &Module) -> Vec<(Case, u64)> {
             // What is refused says by which limit.
             let named = |error: &String| error.contains("may cost one request at most") || error.contains("bytes");
             let errors: Vec<String> = problems.errors().iter().map(ToString::to_string).collect();
-            assert!(errors.is_empty() || errors.iter().any(|error| named(error)), "{errors:?}");
+            assert!(errors.is_empty() || errors.iter().any(named), "{errors:?}");
             compiled.ready().is_some()
         });
         let Some(case) = fits else { continue };

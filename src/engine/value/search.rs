@@ -115,6 +115,7 @@ fn fits(pattern: &[u8], value: &[u8]) -> Option<bool> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "what it is held against may be simple")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
