@@ -62,13 +62,13 @@ impl Inputs {
     }
 
     /// Where the value of the cookie of this name goes, if it is looked at.
-    #[must_use] 
+    #[must_use]
     pub fn cookie(&self, name: &[u8]) -> Option<Slot> {
         look_up(&self.cookies, name)
     }
 
     /// Where the value of the query parameter of this name goes, if it is looked at.
-    #[must_use] 
+    #[must_use]
     pub fn query(&self, name: &[u8]) -> Option<Slot> {
         look_up(&self.queries, name)
     }

@@ -66,14 +66,14 @@ impl Watch {
 
     /// After how many microseconds without an answer a client was kept waiting for too long, before the baseline's
     /// times are known.
-    #[must_use] 
+    #[must_use]
     pub fn patience(&self) -> u32 {
         const UNKNOWN: u32 = 10_000_000;
         self.slow().unwrap_or(UNKNOWN)
     }
 
     /// Whether only requests of verified identities are counted.
-    #[must_use] 
+    #[must_use]
     pub fn verified(&self) -> bool {
         self.guard.as_ref().is_some_and(|guard| guard.identities == Some(Identities::Verified))
     }

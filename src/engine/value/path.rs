@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 /// The path without doubled slashes and dot segments, with `\`, `%5c` and `%2f` as slashes, and with what needs no
 /// escape unescaped, once. Borrowed where it is that already.
-#[must_use] 
+#[must_use]
 pub fn normal(path: &[u8]) -> Cow<'_, [u8]> {
     let mut before = 0;
     let odd = |byte: &u8| {

@@ -29,7 +29,7 @@ impl<const WORDS: usize> Fits<WORDS> {
 }
 
 /// Where the first run of bytes ends that fits the pattern, in which each `wild` byte is any byte.
-#[must_use] 
+#[must_use]
 pub fn find(pattern: &[u8], value: &[u8], wild: Option<u8>) -> Option<usize> {
     match pattern.len() {
         0 => Some(0),
@@ -66,7 +66,7 @@ fn find_in<const WORDS: usize>(pattern: &[u8], value: &[u8], wild: Option<u8>) -
 }
 
 /// Which of some words stand in a text, in any case; together they have at most 64 letters, all lower-case.
-#[must_use] 
+#[must_use]
 pub fn words<const COUNT: usize>(words: [&[u8]; COUNT], text: &[u8]) -> [bool; COUNT] {
     let mut fits = Fits::<1>::new();
     let (mut bit, mut starts, mut ends) = (1_u64, 0, [0; COUNT]);
@@ -89,7 +89,7 @@ pub fn words<const COUNT: usize>(words: [&[u8]; COUNT], text: &[u8]) -> [bool; C
 }
 
 /// Whether a value fits a pattern in which `*` stands for any bytes, and `?` for one.
-#[must_use] 
+#[must_use]
 pub fn glob(pattern: &[u8], value: &[u8]) -> bool {
     fits(pattern, value).unwrap_or(false)
 }
