@@ -11,6 +11,8 @@
 //! from that; [`metrics`] are what is counted and under which names, and [`admin`] is the page that shows it all. Knows
 //! no host by name.
 
+#![warn(missing_docs)]
+
 mod active;
 pub mod admin;
 pub mod filters;
