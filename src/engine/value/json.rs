@@ -1,4 +1,4 @@
-//! Writes text as a string of JSON that may also stand inside of a page.
+//! Writes text as a string of JSON.
 //!
 //! The module writes JSON in two places, and the serialiser of `serde_json` would take more of it than this.
 
@@ -10,8 +10,7 @@ pub fn write(text: &str, out: &mut String) {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            // `<` could end the script of a page.
-            '<' | '\0'..' ' | '\u{7f}' => {
+            '\0'..' ' | '\u{7f}' => {
                 // Writing to a string cannot fail.
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }

@@ -81,7 +81,7 @@ mod tests {
             json.key("end").text("");
         });
         let text = json.finish();
-        assert_eq!(text, r#"{"a\"b":"\u003c\u0001\\:{","list":[1,null,[],{"x":true}],"end":""}"#);
+        assert_eq!(text, r#"{"a\"b":"<\u0001\\:{","list":[1,null,[],{"x":true}],"end":""}"#);
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
     }
 }

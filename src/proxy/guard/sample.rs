@@ -15,17 +15,14 @@ const FEW: usize = 6;
 /// Where fewer groups have clients, those are too few to say anything of the version.
 const FEWEST: usize = 4;
 
-/// What an arm shows.
+/// What an arm shows. Most of the time the first question settles it, so that the others are worked out when asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// The share as far as it can be held against a variant: the few worst groups are like the next one, and not
-    /// larger than twice its size.
-    pub least: Ratio,
-    /// The share as far as it can speak for a variant: the few worst groups are at most twice as bad as the next one,
-    /// which they are by chance, and not by a client that fails always.
-    pub most: Ratio,
-    /// How unevenly the groups have part in it, in 1024ths: Pearson's chi-square by its degrees of freedom, at least 1.
-    pub spread: u64,
+    groups: [Ratio; GROUPS],
+    /// The groups as far as they can be held against a variant.
+    least: [Ratio; GROUPS],
+    /// The group behind the few worst.
+    next: Ratio,
 }
 
 impl Sample {
@@ -42,12 +39,30 @@ impl Sample {
                 group
             }
         });
-        let least = if there < FEWEST { [Ratio::default(); GROUPS] } else { least };
-        let most = groups.map(|group| {
-            let twice = scaled(next, group.of).saturating_add(1).saturating_mul(2);
+        Self { groups, least: if there < FEWEST { [Ratio::default(); GROUPS] } else { least }, next }
+    }
+
+    /// The share as far as it can be held against a variant: the few worst groups are like the next one, and not
+    /// larger than twice its size.
+    #[must_use]
+    pub fn least(&self) -> Ratio {
+        sum(&self.least)
+    }
+
+    /// The share as far as it can speak for a variant: the few worst groups are at most twice as bad as the next one,
+    /// which they are by chance, and not by a client that fails always.
+    #[must_use]
+    pub fn most(&self) -> Ratio {
+        sum(&self.groups.map(|group| {
+            let twice = scaled(self.next, group.of).saturating_add(1).saturating_mul(2);
             Ratio { count: group.count.min(twice), ..group }
-        });
-        Self { least: sum(&least), most: sum(&most), spread: spread(&least) }
+        }))
+    }
+
+    /// How unevenly the groups have part in it, in 1024ths: Pearson's chi-square by its degrees of freedom, at least 1.
+    #[must_use]
+    pub fn spread(&self) -> u64 {
+        spread(&self.least)
     }
 }
 
@@ -115,22 +130,22 @@ mod tests {
 
     #[test]
     fn the_worst_groups_are_like_the_next_one() {
-        let like = |counts: &[u32]| sample(10, counts).least;
+        let like = |counts: &[u32]| sample(10, counts).least();
         assert_eq!(like(&[3; 16]), Ratio { of: 160, count: 48 });
         assert_eq!(like(&[10, 10, 10, 10, 10, 10]).count, 0);
         assert_eq!(like(&[10, 10, 10, 10, 10, 10, 1]), Ratio { of: 160, count: 7 });
         assert_eq!(like(&[10; 8]), Ratio { of: 160, count: 80 });
-        assert_eq!(sample(0, &[]).least, Ratio::default());
+        assert_eq!(sample(0, &[]).least(), Ratio::default());
     }
 
     #[test]
     fn a_large_group_that_is_worst_is_no_larger_than_twice_the_next() {
         let mut groups = [Ratio { of: 10, count: 5 }; GROUPS];
         groups[3] = Ratio { of: 10_000, count: 9_000 };
-        assert_eq!(Sample::new(groups, GROUPS).least, Ratio { of: 170, count: 85 });
+        assert_eq!(Sample::new(groups, GROUPS).least(), Ratio { of: 170, count: 85 });
         // One that is no worse than the others, only larger, keeps its own rate.
         groups[3] = Ratio { of: 10_000, count: 1_000 };
-        assert_eq!(Sample::new(groups, GROUPS).least, Ratio { of: 170, count: 77 });
+        assert_eq!(Sample::new(groups, GROUPS).least(), Ratio { of: 170, count: 77 });
     }
 
     #[test]
@@ -140,7 +155,7 @@ mod tests {
             for (place, group) in groups.iter_mut().take(there).enumerate() {
                 *group = Ratio { of: 10, count: if place < broken { 10 } else { 0 } };
             }
-            Sample::new(groups, there).least
+            Sample::new(groups, there).least()
         };
         for (there, broken) in [(16, 6), (11, 5), (8, 3), (6, 3), (4, 2)] {
             assert_eq!(of(there, broken).count, 0, "{broken} of {there}");
@@ -155,28 +170,28 @@ mod tests {
     fn a_baseline_is_not_hidden_behind_its_worst_groups_nor_made_better_by_chance() {
         // As uneven as chance makes it: all of it counts.
         let even = sample(100, &[4, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1]);
-        assert_eq!(even.most, Ratio { of: 1_600, count: 23 });
+        assert_eq!(even.most(), Ratio { of: 1_600, count: 23 });
         let forged = sample(100, &[100, 100, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
-        assert_eq!(forged.most, Ratio { of: 1_600, count: 4 + 4 + 10 });
+        assert_eq!(forged.most(), Ratio { of: 1_600, count: 4 + 4 + 10 });
     }
 
     #[test]
     fn spread_is_that_of_chance_where_failures_are_spread_by_chance() {
-        assert_eq!(sample(100, &[5; 16]).spread, 1_024);
-        assert_eq!(sample(100, &[]).spread, 1_024);
-        assert_eq!(sample(100, &[100; 16]).spread, 1_024);
-        assert_eq!(sample(100, &[7, 3, 6, 4, 5, 5, 5, 5, 8, 2, 6, 4, 5, 5, 5, 5]).spread, 1_024);
+        assert_eq!(sample(100, &[5; 16]).spread(), 1_024);
+        assert_eq!(sample(100, &[]).spread(), 1_024);
+        assert_eq!(sample(100, &[100; 16]).spread(), 1_024);
+        assert_eq!(sample(100, &[7, 3, 6, 4, 5, 5, 5, 5, 8, 2, 6, 4, 5, 5, 5, 5]).spread(), 1_024);
     }
 
     #[test]
     fn spread_is_the_chi_square_of_the_groups_by_its_degrees_of_freedom() {
         // Eight groups with 50 of 100 and eight with none: 16 * 25^2 / (25 * 0.75) = 533.3, by 15.
-        assert_eq!(sample(100, &[50; 8]).spread, 36_408);
+        assert_eq!(sample(100, &[50; 8]).spread(), 36_408);
         assert_eq!(533_333 * 1_024 / 15 / 1_000, 36_408);
         // It grows with the requests, as far as they are not halved.
-        let (half, whole) = (sample(1 << 14, &[1 << 13; 8]).spread, sample(1 << 15, &[1 << 14; 8]).spread);
+        let (half, whole) = (sample(1 << 14, &[1 << 13; 8]).spread(), sample(1 << 15, &[1 << 14; 8]).spread());
         assert!(whole.abs_diff(2 * half) < 4, "{whole} {half}");
-        let many = sample(200_000_000, &[100_000_000; 8]).spread;
+        let many = sample(200_000_000, &[100_000_000; 8]).spread();
         assert!(many > whole && many < 2 * whole, "{many} {whole}");
     }
 }

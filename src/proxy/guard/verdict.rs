@@ -71,9 +71,13 @@ pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Evidenc
                 continue;
             }
             let variant = cell.variant.sample(measure, longest.variant.groups());
+            let against = variant.least();
+            if !limits.reached(against) {
+                continue;
+            }
             let baseline = cell.baseline.sample(measure, longest.baseline.groups());
-            let spread = variant.spread.max(baseline.spread);
-            let (variant, baseline) = (variant.least, baseline.most);
+            let spread = variant.spread().max(baseline.spread());
+            let (variant, baseline) = (against, baseline.most());
             let evidence = Evidence::of(variant, baseline).divided(spread);
             let breach = Breach { measure, seconds: length, evidence, variant, baseline };
             if limits.both_break(variant, baseline) {
@@ -104,9 +108,13 @@ impl Limits {
     /// Whether the variant could break a limit, however well the baseline did: most of the time it could not.
     fn suspect(&self, cell: &Cell, enough: Evidence) -> bool {
         let variant = cell.variant.ratio(self.measure);
-        let least = self.max.or(self.over_baseline).map_or(0, Ppm::parts);
         let shows = || Evidence::of(variant, Ratio { count: 0, ..cell.baseline.ratio(self.measure) }) >= enough;
-        variant.count > 0 && variant.parts() >= least && (variant.count >= FEWEST || shows())
+        self.reached(variant) && (variant.count >= FEWEST || shows())
+    }
+
+    /// Whether the variant could be over the limits, however well the baseline did.
+    fn reached(&self, variant: Ratio) -> bool {
+        variant.count > 0 && variant.parts() >= self.max.or(self.over_baseline).map_or(0, Ppm::parts)
     }
 
     /// Whether the variant is over the limits, if that is no chance.
