@@ -1,4 +1,4 @@
-//! What the guards have decided so far: a few numbers a watched flag, made by [`guard`](tidegate_proxy::guard) and taken into
+//! What the guards have decided so far: a few numbers a watched flag, made by the proxy that counts, and taken into
 //! account by [`decide`](crate::decide). Never says why.
 
 /// How many rules of a flag can be judged.

@@ -1,4 +1,4 @@
-//! Takes pushes in, as [`lifecycle`](crate::lifecycle) judges them, and makes visible what is in force.
+//! Takes pushes in, as [`lifecycle`] judges them, and makes visible what is in force.
 //!
 //! A push is a new instance of the filter in the same worker; the old one serves until its last request is done. Never
 //! stops traffic: a proxy that has never had a good config passes requests on undecided.
