@@ -17,8 +17,9 @@ use std::thread;
 
 use tidegate_engine::value::share::Ppm;
 use tidegate_proxy::guard::evidence::Evidence;
+use tidegate_proxy::guard::sample::GROUPS;
 use tidegate_proxy::guard::verdict::{Limits, Verdict, judge};
-use tidegate_proxy::guard::window::{Cell, Count, GROUPS, Measure, UNIT, Windows};
+use tidegate_proxy::guard::window::{Cell, Count, Measure, UNIT, Windows};
 
 /// How often a guard looks in an hour.
 pub const HOUR: u32 = 3_600_000 / UNIT as u32;

@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use super::ledger;
 use super::limiter::{Demands, Limiter};
+use super::store::{Store, TRIES, change};
 use super::tally::Tally;
-use super::worker::{Store, TRIES};
 use tidegate_engine::config::Throttle;
 use tidegate_engine::plan::{VariantId, Watch};
 use tidegate_engine::value::time::Timestamp;
@@ -126,23 +126,6 @@ impl<T> Shelf<T> {
             }
         }
     }
-}
-
-/// Changes what stands under a key, as often as it takes until nobody else has been faster; whether that was done.
-pub(super) fn change(
-    store: &mut dyn Store,
-    key: &str,
-    tries: usize,
-    to: &mut dyn FnMut(Vec<u8>) -> Option<Vec<u8>>,
-) -> bool {
-    for _ in 0..tries {
-        let (bytes, version) = store.read(key);
-        let Some(next) = to(bytes.unwrap_or_default()) else { return false };
-        if store.swap(key, &next, version) {
-            return true;
-        }
-    }
-    false
 }
 
 /// A number for a worker that no other has.

@@ -14,6 +14,7 @@ mod keep;
 pub mod ledger;
 mod limiter;
 pub mod sample;
+mod store;
 pub mod tally;
 pub mod verdict;
 pub mod window;
@@ -21,4 +22,5 @@ pub mod worker;
 
 pub use event::FlagEvent;
 pub use keep::Keep;
-pub use worker::{Entry, Store, Worker};
+pub use store::Store;
+pub use worker::{Entry, Worker};

@@ -5,7 +5,9 @@
 //! than chance, the evidence is weaker. Whole numbers only; never looks at more than one arm.
 
 use super::evidence::Ratio;
-use super::window::GROUPS;
+
+/// Identities fall into so many groups, by their hash.
+pub const GROUPS: usize = 16;
 
 /// Of all groups, so many may have a client that is broken; where fewer have clients at all, as many less.
 const FEW: usize = 6;

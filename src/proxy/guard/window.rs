@@ -5,10 +5,7 @@
 //! ones and one that fills: 1 s to 10 min. Never reads a clock: whoever keeps one says when a unit is over.
 
 use super::evidence::Ratio;
-use super::sample::Sample;
-
-/// Identities fall into so many groups, by their hash.
-pub const GROUPS: usize = 16;
+use super::sample::{GROUPS, Sample};
 
 /// The length of a unit in milliseconds.
 pub const UNIT: i64 = 250;

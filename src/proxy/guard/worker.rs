@@ -8,9 +8,10 @@
 use core::cell::RefMut;
 
 use super::event::{Event, FlagEvent};
-use super::keep::{Counted, Held, Keep, change};
+use super::keep::{Counted, Held, Keep};
 use super::ledger::{self, Ledger};
 use super::limiter::Limiter;
+use super::store::{Store, TRIES, change};
 use super::tally::Tally;
 use crate::outcome::{Answer, Outcome};
 use tidegate_engine::config::Failures;
@@ -19,25 +20,8 @@ use tidegate_engine::decide::{Decision, Decisions, Reason};
 use tidegate_engine::plan::{Flag, Plan, VariantId, Watch};
 use tidegate_engine::value::time::{Span, Timestamp};
 
-/// How often a lost swap is tried again in one tick.
-pub(super) const TRIES: usize = 3;
-
 /// How many events are kept.
 const EVENTS: usize = 32;
-
-/// What all workers of the plugin remember together.
-pub trait Store {
-    /// What stands under a key, and its version.
-    fn read(&mut self, key: &str) -> (Option<Vec<u8>>, Option<u32>);
-    /// Writes a value, if it is still of this version, if there is one, or if none was given; whether it was.
-    fn write(&mut self, key: &str, value: &[u8], version: Option<u32>) -> bool;
-
-    /// Writes a value, if nobody else has written one since it was read, with this version; whether it was.
-    fn swap(&mut self, key: &str, value: &[u8], version: Option<u32>) -> bool {
-        // Where nothing stood, what stands there by now has another version than this one.
-        self.write(key, value, Some(version.unwrap_or(u32::MAX)))
-    }
-}
 
 /// One worker, under one plan.
 #[derive(Debug, Default)]
