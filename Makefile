@@ -36,7 +36,8 @@ help: ## Show this list
 	@echo "  ENVOY=/path/to/envoy uses that Envoy instead of fetching one."
 
 demo: wasm envoy ## See the main job in one run: headers, split, ramp, kill; then clean up
-	@$(CARGO) run --locked --quiet --package tidegate-demo
+	$(CARGO) build --locked --package tidegate-demo
+	@$(OUT)/debug/demo
 
 up: wasm envoy ## Leave the demo's Envoy running, with curl lines to try
 	@bash envoy/up.sh $(ENVOY_VERSION)
@@ -79,7 +80,8 @@ lint: toolchain ## Check formatting, lints on both targets, and documentation
 
 wasm: toolchain ## Build the filter module, target/tidegate.wasm
 	RUSTFLAGS="$(REMAP) $(SMALL)" $(CARGO) build --locked --package tidegate-filter --release --target $(TARGET)
-	@$(CARGO) run --locked --quiet --package xtask --bin trim -- $(OUT)/$(TARGET)/release/tidegate.wasm $(OUT)/tidegate.wasm
+	$(CARGO) build --locked --package xtask
+	@$(OUT)/debug/trim $(OUT)/$(TARGET)/release/tidegate.wasm $(OUT)/tidegate.wasm
 
 setup: toolchain envoy envoy-oldest ## Get what is missing: the Rust target, the Envoys for demo and tests
 

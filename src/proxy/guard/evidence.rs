@@ -17,25 +17,24 @@ impl Evidence {
 
     /// The evidence that `variant` fails more often than `baseline`; none if it does not.
     ///
-    /// Half a failure is taken off the variant: failures come in wholes, so that with few of them chance reaches further
+    /// One failure is taken off the variant, so that none decides by itself: with few of them, chance reaches further
     /// than the formula says.
     #[must_use]
     pub fn of(variant: Ratio, baseline: Ratio) -> Self {
-        let double = |count: u32| u64::from(count) << 1;
-        let [nc, kc, nb, kb] =
-            [double(variant.of), double(variant.count).saturating_sub(1), double(baseline.of), double(baseline.count)];
-        if u128::from(kc).saturating_mul(nb.into()) <= u128::from(kb).saturating_mul(nc.into()) {
+        let variant = Ratio { count: variant.count.saturating_sub(1), ..variant };
+        if !variant.exceeds(baseline) {
             return Self::NONE;
         }
-        // Beyond 2^25 requests all counts are halved until they fit: there the evidence is not in doubt.
-        let surplus = nc.saturating_add(nb).checked_ilog2().unwrap_or_default().saturating_sub(25);
-        let [nc, kc, nb, kb] = [nc, kc, nb, kb].map(|count| count >> surplus);
+        let total = u64::from(variant.of).saturating_add(u64::from(baseline.of));
+        // Beyond 2^26 requests all counts are halved until they fit: there the evidence is not in doubt.
+        let surplus = total.checked_ilog2().unwrap_or_default().saturating_sub(25);
+        let [nc, kc, nb, kb] =
+            [variant.of, variant.count, baseline.of, baseline.count].map(|count| u64::from(count) >> surplus);
         let (n, k) = (nc.saturating_add(nb), kc.saturating_add(kb));
         let more = [kc, nc.saturating_sub(kc), kb, nb.saturating_sub(kb), n].map(x_log_x);
         let less = [nc, nb, k, n.saturating_sub(k)].map(x_log_x);
         let sum = |parts: &[u64]| parts.iter().fold(0_u128, |sum, part| sum.saturating_add(u128::from(*part)));
-        // Of twice the counts it is twice the evidence.
-        let bits = sum(&more).saturating_sub(sum(&less)) >> 23;
+        let bits = sum(&more).saturating_sub(sum(&less)) >> 22;
         Self(u32::try_from(bits).unwrap_or(u32::MAX))
     }
 
@@ -145,7 +144,7 @@ mod tests {
     fn in_floats(variant: Ratio, baseline: Ratio) -> f64 {
         let f = |x: f64| if x > 0.0 { x * x.log2() } else { 0.0 };
         let [nc, kc, nb, kb] = [variant.of, variant.count, baseline.of, baseline.count].map(f64::from);
-        let kc = kc - 0.5;
+        let kc = kc - 1.0;
         let (n, k) = (nc + nb, kc + kb);
         f(kc) + f(nc - kc) - f(nc) + f(kb) + f(nb - kb) - f(nb) - f(k) - f(n - k) + f(n)
     }
@@ -174,8 +173,7 @@ mod tests {
                     [(2, 0), (nc / 2, nb / 100), (nc, 0), (nc, nb / 2), (nc / 20, nb / 100), (nc / 100 + 3, nb / 100)]
                 {
                     let (variant, baseline) = (ratio(kc, nc), ratio(kb, nb));
-                    // Half a failure more than the baseline would have is the least that is worse.
-                    if (f64::from(kc) - 0.5) * f64::from(nb) > f64::from(kb) * f64::from(nc) {
+                    if ratio(kc.saturating_sub(1), nc).exceeds(baseline) {
                         let found = f64::from(Evidence::of(variant, baseline).0) / 1_024.0;
                         let due = in_floats(variant, baseline);
                         assert!((found - due).abs() < 0.02, "{kc}/{nc} {kb}/{nb}: {found} {due}");
@@ -191,7 +189,7 @@ mod tests {
         assert_eq!(Evidence::of(ratio(5, 10), ratio(50, 100)), Evidence::NONE);
         assert_eq!(Evidence::of(ratio(1, 10), ratio(50, 100)), Evidence::NONE);
         assert!(Evidence::of(ratio(50, 100), ratio(1, 900)) > Evidence::ENOUGH);
-        assert_eq!(Evidence::of(ratio(10, 10), ratio(0, 10)).tenths(), 170);
+        assert_eq!(Evidence::of(ratio(10, 10), ratio(0, 10)).tenths(), 151);
     }
 
     #[test]

@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn many_proxies_ask_for_more_evidence() {
         let limits = [ERRORS];
-        let bad = windows((10, 2), (1_000, 60));
+        let bad = windows((11, 2), (1_000, 50));
         let Verdict::Breached(breach) = judge(&bad, 600, &limits, Evidence::ENOUGH) else { panic!() };
         assert!(breach.evidence < Evidence::enough_for(1_000_000), "{breach:?}");
         assert_ne!(judge(&bad, 600, &limits, breach.evidence), Verdict::Healthy);
