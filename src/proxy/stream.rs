@@ -145,9 +145,7 @@ impl Stream {
             host.add_response_header("set-cookie", cookie.as_bytes());
         }
         if carry.varies != Varies::Never {
-            let header = |name| host.response_header(name);
-            if let Some((name, value, beside)) = carry.for_caches(header("cache-control").as_deref(), || header("vary"))
-            {
+            if let Some((name, value, beside)) = carry.for_caches(|name| host.response_header(name)) {
                 if beside {
                     host.add_response_header(name, &value);
                 } else {

@@ -96,6 +96,10 @@ fn an_answer_that_was_chosen_says_by_what() {
     // What nobody else keeps needs nothing; nor does what no decision has chosen.
     assert_eq!(ask("/shop", &[("x-say-cache-control", "Private, max-age=60")]), "Private, max-age=60|");
     assert_eq!(ask("/shop", &[("x-say-cache-control", "no-store")]), "no-store|");
+    // What a directive says of one header, or in a string, is not about the answer.
+    for control in [r#"private="x", public"#, r#"no-cache="private", max-age=5"#, r#"x="no-store", public"#] {
+        assert_eq!(ask("/shop", &[("x-say-cache-control", control)]), format!("{control}|x-user-id"));
+    }
     assert_eq!(ask("/", &[("x-say-cache-control", "max-age=60")]), "max-age=60|");
     let mut post = Request::get("/shop");
     post.method = "POST".to_owned();
