@@ -141,6 +141,36 @@ fn an_answer_that_was_chosen_says_by_what() {
 }
 
 #[test]
+fn what_counts_more_than_cache_control_goes_where_the_client_alone_may_keep_it() {
+    let envoy = envoy(&config("", &user(), &Value::Null));
+    let targeted = ["cdn-cache-control", "surrogate-control"];
+    let ask = |path: &str, control: &str| {
+        let request = Request::get(path).header("x-user-id", "ana").header("x-say-cache-control", control);
+        let said =
+            targeted.iter().fold(request, |request, name| request.header(&format!("x-say-{name}"), "max-age=60"));
+        let response = envoy.client().send(&said);
+        let left = targeted.iter().filter(|name| response.header(name).is_some()).count();
+        let (control, vary) = self::said(&response);
+        (control, vary, left)
+    };
+    let due = |control: &str, vary: &str, left| (control.to_owned(), vary.to_owned(), left);
+    // Who looks at them looks at `vary`, and not at `private`.
+    assert_eq!(ask("/shop", "max-age=5"), due("max-age=5", "x-user-id", 2));
+    assert_eq!(ask("/shop", "private"), due("private", "x-user-id", 2));
+    for (cache, identity) in
+        [("private", user()), ("vary", json!([{"claim": "sub"}])), ("vary", json!([{"address": true}]))]
+    {
+        assert_eq!(envoy.push(&config(cache, &identity, &Value::Null)), Pushed::Accepted);
+        assert_eq!(ask("/shop", "public, max-age=5"), due("private, max-age=5", "", 0));
+        assert_eq!(ask("/shop", "private"), due("private", "", 0));
+        assert_eq!(ask("/shop", "no-store"), due("no-store", "", 0));
+        assert_eq!(ask("/", "public"), due("public", "", 2));
+    }
+    assert_eq!(envoy.push(&config("none", &user(), &Value::Null)), Pushed::Accepted);
+    assert_eq!(ask("/shop", "public"), due("public", "", 2));
+}
+
+#[test]
 fn an_answer_in_the_upstreams_place_says_it_too() {
     let off = json!({"variants": ["on", {"name": "off", "reply": {"status": 503, "body": "paused"}}], "baseline": "on", "match": {"paths": ["/export"]},
         "rules": [{"when": {"header": "x-plan", "equals": "free"}, "serve": "off"}]});

@@ -18,6 +18,9 @@ use crate::value::order;
 /// The response header of inspection.
 pub const INSPECTION: &str = "x-tidegate";
 
+/// Response headers that some shared caches obey in place of `cache-control` (RFC 9213).
+pub const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
+
 /// The longest inspection header, dictionary and filter state, in bytes: proxies and servers refuse headers of more than 8 KiB.
 const HEADER_MAX: usize = 4 * 1024;
 
@@ -215,14 +218,16 @@ impl OnResponse {
     }
 
     /// The header for caches, and whether it comes beside one of its name, for a response with these; none for one that
-    /// no other cache than the client's keeps.
+    /// no other cache than the client's keeps. A response that is left to the client alone must have none of [`TARGETED`].
     #[must_use]
     pub fn for_caches(&self, header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<(&'static str, Vec<u8>, bool)> {
         let said = header("cache-control").unwrap_or_default();
         let mut private = b"private".to_vec();
+        // Who obeys one of these does not look at `private`, but at `vary`.
+        let kept = || self.varies != Varies::Private && TARGETED.iter().any(|name| header(name).is_some());
         for said in directives(&said) {
             // `private="x"` is about a header, and not about the answer.
-            if is_one_of(said, &["private", "no-store"]) {
+            if is_one_of(said, &["private", "no-store"]) && !kept() {
                 return None;
             }
             let name = said.split(|byte| *byte == b'=').next().unwrap_or_default();
@@ -353,6 +358,14 @@ mod tests {
         for said in ["private", "No-Store", "max-age=5 , PRIVATE", r#"x="a, b",no-store"#, r#"x="\\", private"#] {
             assert_eq!(told(Varies::By("x-a".into()), said), "", "{said}");
             assert_eq!(told(Varies::Private, said), "", "{said}");
+            for targeted in TARGETED {
+                let carry = OnResponse { varies: Varies::By("x-a".into()), ..OnResponse::default() };
+                let header = |name: &str| match name {
+                    "cache-control" => Some(said.into()),
+                    name => (name == targeted).then(|| b"max-age=60".to_vec()),
+                };
+                assert_eq!(carry.for_caches(header), Some(("vary", b"x-a".to_vec(), true)), "{said}, {targeted}");
+            }
         }
     }
 
