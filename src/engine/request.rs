@@ -297,11 +297,11 @@ fn decoded(value: &[u8]) -> Cow<'_, [u8]> {
     if value.len() > LOOKED_AT.saturating_mul(3) { Cow::Borrowed(value) } else { percent_decode(value).into() }
 }
 
-/// The host in lower case, without its port and the dot of a full name: `Shop.example.:8443` and `[::1]:80` too.
+/// The host in lower case, without its port and the dots at its end: `Shop.example.:8443` and `[::1]:80` too.
 fn bare_host(authority: &[u8]) -> Cow<'_, [u8]> {
     let colon = authority.iter().rposition(|byte| *byte == b':');
     let port = colon.and_then(|at| Some((authority.get(..at)?, authority.get(at.checked_add(1)?..)?)));
-    let host = match port {
+    let mut host = match port {
         // The colons inside of `[::1]` begin no port.
         Some((host, port))
             if port.iter().all(u8::is_ascii_digit) && (!host.contains(&b':') || host.ends_with(b"]")) =>
@@ -310,7 +310,9 @@ fn bare_host(authority: &[u8]) -> Cow<'_, [u8]> {
         }
         _ => authority,
     };
-    let host = host.strip_suffix(b".").unwrap_or(host);
+    while let Some(bare) = host.strip_suffix(b".") {
+        host = bare;
+    }
     if host.iter().any(u8::is_ascii_uppercase) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
 }
 

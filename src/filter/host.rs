@@ -137,6 +137,10 @@ impl Host for Envoy {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value));
     }
 
+    fn remove_response_header(&self, name: &str) {
+        let _ = hostcalls::remove_map_value(MapType::HttpResponseHeaders, name);
+    }
+
     fn add_response_header(&self, name: &str, value: &[u8]) {
         let _ = hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value);
     }

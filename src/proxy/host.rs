@@ -70,6 +70,8 @@ pub trait Host {
     fn response_header(&self, name: &str) -> Option<Vec<u8>>;
     /// Makes this the only value of a header of the response.
     fn set_response_header(&self, name: &str, value: &[u8]);
+    /// Takes all headers of this name away from the response.
+    fn remove_response_header(&self, name: &str);
     /// Puts this beside what the response has under the name.
     fn add_response_header(&self, name: &str, value: &[u8]);
 

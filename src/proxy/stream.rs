@@ -14,7 +14,7 @@ use crate::outcome::{Answer, Time, Wait};
 use tidegate_engine::decide::decide;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::output::chain::{Chain, STATE};
-use tidegate_engine::output::effect::{self, INSPECTION, OnResponse};
+use tidegate_engine::output::effect::{self, INSPECTION, OnResponse, TARGETED};
 use tidegate_engine::plan::Varies;
 use tidegate_engine::request::Request;
 use tidegate_engine::value::time::Timestamp;
@@ -144,10 +144,13 @@ impl Stream {
             // Added, not set: the upstream's own cookies stay.
             host.add_response_header("set-cookie", cookie.as_bytes());
         }
+        if carry.varies == Varies::Private {
+            for name in TARGETED {
+                host.remove_response_header(name);
+            }
+        }
         if carry.varies != Varies::Never {
-            let header = |name| host.response_header(name);
-            if let Some((name, value, beside)) = carry.for_caches(header("cache-control").as_deref(), || header("vary"))
-            {
+            if let Some((name, value, beside)) = carry.for_caches(|name| host.response_header(name)) {
                 if beside {
                     host.add_response_header(name, &value);
                 } else {

@@ -96,6 +96,10 @@ fn an_answer_that_was_chosen_says_by_what() {
     // What nobody else keeps needs nothing; nor does what no decision has chosen.
     assert_eq!(ask("/shop", &[("x-say-cache-control", "Private, max-age=60")]), "Private, max-age=60|");
     assert_eq!(ask("/shop", &[("x-say-cache-control", "no-store")]), "no-store|");
+    // What a directive says of one header, or in a string, is not about the answer.
+    for control in [r#"private="x", public"#, r#"no-cache="private", max-age=5"#, r#"x="no-store", public"#] {
+        assert_eq!(ask("/shop", &[("x-say-cache-control", control)]), format!("{control}|x-user-id"));
+    }
     assert_eq!(ask("/", &[("x-say-cache-control", "max-age=60")]), "max-age=60|");
     let mut post = Request::get("/shop");
     post.method = "POST".to_owned();
@@ -134,6 +138,36 @@ fn an_answer_that_was_chosen_says_by_what() {
         };
         assert_eq!(parts(&seen), parts(due), "{cache} {identity} {more}: {seen}");
     }
+}
+
+#[test]
+fn what_counts_more_than_cache_control_goes_where_the_client_alone_may_keep_it() {
+    let envoy = envoy(&config("", &user(), &Value::Null));
+    let targeted = ["cdn-cache-control", "surrogate-control"];
+    let ask = |path: &str, control: &str| {
+        let request = Request::get(path).header("x-user-id", "ana").header("x-say-cache-control", control);
+        let said =
+            targeted.iter().fold(request, |request, name| request.header(&format!("x-say-{name}"), "max-age=60"));
+        let response = envoy.client().send(&said);
+        let left = targeted.iter().filter(|name| response.header(name).is_some()).count();
+        let (control, vary) = self::said(&response);
+        (control, vary, left)
+    };
+    let due = |control: &str, vary: &str, left| (control.to_owned(), vary.to_owned(), left);
+    // Who looks at them looks at `vary`, and not at `private`.
+    assert_eq!(ask("/shop", "max-age=5"), due("max-age=5", "x-user-id", 2));
+    assert_eq!(ask("/shop", "private"), due("private", "x-user-id", 2));
+    for (cache, identity) in
+        [("private", user()), ("vary", json!([{"claim": "sub"}])), ("vary", json!([{"address": true}]))]
+    {
+        assert_eq!(envoy.push(&config(cache, &identity, &Value::Null)), Pushed::Accepted);
+        assert_eq!(ask("/shop", "public, max-age=5"), due("private, max-age=5", "", 0));
+        assert_eq!(ask("/shop", "private"), due("private", "", 0));
+        assert_eq!(ask("/shop", "no-store"), due("no-store", "", 0));
+        assert_eq!(ask("/", "public"), due("public", "", 2));
+    }
+    assert_eq!(envoy.push(&config("none", &user(), &Value::Null)), Pushed::Accepted);
+    assert_eq!(ask("/shop", "public"), due("public", "", 2));
 }
 
 #[test]

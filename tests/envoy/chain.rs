@@ -94,7 +94,10 @@ fn what_an_instance_before_wrote_stays() {
         let plain = envoy.client().send(&Request::get("/")).upstream();
         // What no instance owns is an ordinary header.
         let owned: Vec<&str> = names_of(&configs).collect();
-        for upstream in [plain, forged(&envoy, &owned)] {
+        let forged = forged(&envoy, &owned);
+        // Who knows no config does not know which flags there are.
+        assert_eq!(forged.header("x-flag-c").is_none(), configs.iter().any(|config| config == INERT), "{name}");
+        for upstream in [plain, forged] {
             for flag in ["x-flag-a", "x-flag-b"] {
                 let due = flags.contains(&flag).then_some("on");
                 assert_eq!(upstream.header(flag), due, "{name}: {flag}");

@@ -35,6 +35,7 @@ use kit::http::Request;
 use kit::scene::Scene;
 use serde_json::{Value, json};
 use table::{Case, Due};
+use upstream::Upstream;
 
 /// What a version may take until it counts as slow, and who has left as one that was kept waiting too long.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -140,7 +141,11 @@ fn each_ending_counts_as_what_it_is() {
 }
 
 /// The proxy with a version that never answers, beside one that is well, and a guard that looks at errors alone.
-fn with_a_version_that_hangs() -> Envoy {
+fn with_a_version_that_hangs() -> Scene {
+    with_a_version(table::HANGS)
+}
+
+fn with_a_version(version: Upstream) -> Scene {
     let config = json!({
         "version": 1, "identity": [{"header": "x-user-id"}], "inspect": {"header": KEY},
         "flags": {"checkout": {
@@ -154,7 +159,7 @@ fn with_a_version_that_hangs() -> Envoy {
         {"match": {"prefix": "/", "headers": [hangs]}, "route": {"cluster": "hangs", "timeout": "0s"}},
         {"match": {"prefix": "/"}, "direct_response": {"status": 200}},
     ]);
-    Scene::new(config.to_string()).cluster(upstream::cluster("hangs", table::HANGS)).routes(routes).start()
+    Scene::new(config.to_string()).cluster(upstream::cluster("hangs", version)).routes(routes)
 }
 
 fn standing(envoy: &Envoy) -> Option<u64> {
@@ -181,7 +186,7 @@ fn with_a_baseline(envoy: &Envoy) -> Vec<String> {
 
 #[test]
 fn clients_that_leave_at_once_take_no_version_back() {
-    let envoy = with_a_version_that_hangs();
+    let envoy = with_a_version_that_hangs().start();
     let port = envoy.port("ingress");
     for (n, user) in with_a_baseline(&envoy).into_iter().enumerate() {
         let visit = Visit { port, path: "/".into(), user };
@@ -197,13 +202,34 @@ fn clients_that_leave_at_once_take_no_version_back() {
 
 #[test]
 fn a_version_that_never_answers_is_taken_back() {
-    let envoy = with_a_version_that_hangs();
+    let envoy = with_a_version_that_hangs().start();
     let port = envoy.port("ingress");
     let users = with_a_baseline(&envoy);
     thread::scope(|scope| {
         for user in users.into_iter().take(60) {
             let visit = Visit { port, path: "/".into(), user };
             scope.spawn(move || visit.one("GET", "").map(|_| client::late()));
+        }
+    });
+    envoy.poll("the rollback", || (standing(&envoy) == Some(3)).then_some(()));
+}
+
+#[test]
+fn a_version_that_reads_no_uploads_is_taken_back_where_they_are_buffered() {
+    const MEGABYTES: usize = 12;
+    let buffer = json!({"name": "buffer", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer",
+        "max_request_bytes": MEGABYTES << 20,
+    }});
+    // Closes after the test: that would be a failure of another kind.
+    let version = Upstream::One(|one, _| one.head().map(|_| upstream::pause(600_000)));
+    let envoy = with_a_version(version).filter(buffer).start();
+    let port = envoy.port("ingress");
+    let users = with_a_baseline(&envoy);
+    thread::scope(|scope| {
+        for user in users.into_iter().take(24) {
+            let visit = Visit { port, path: "/".into(), user };
+            scope.spawn(move || client::uploads(&visit, MEGABYTES));
         }
     });
     envoy.poll("the rollback", || (standing(&envoy) == Some(3)).then_some(()));

@@ -108,7 +108,7 @@ fn compare(plan: &Plan, host: &mut Host, message: &Message<'_>) {
     let effects = on_request(plan, &request, &decisions);
     let carry = OnResponse::new(plan, &request, &decisions);
     let mut response = vec![(":status".to_owned(), b"200".to_vec())];
-    let cached = carry.for_caches(None, || None).map(|(name, value, _)| (name.to_owned(), value));
+    let cached = carry.for_caches(|_| None).map(|(name, value, _)| (name.to_owned(), value));
     response.extend(carry.cookie.map(|cookie| ("set-cookie".to_owned(), cookie.into_bytes())));
     response.extend(cached);
     response.extend(carry.inspection.map(|text| (INSPECTION.to_owned(), text.into_bytes())));

@@ -14,10 +14,12 @@ use crate::plan::{DICTIONARY, Plan, Varies};
 use crate::request::Request;
 use crate::value::name::item;
 use crate::value::order;
-use crate::value::search;
 
 /// The response header of inspection.
 pub const INSPECTION: &str = "x-tidegate";
+
+/// Response headers that some shared caches obey in place of `cache-control` (RFC 9213).
+pub const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
 
 /// The longest inspection header, dictionary and filter state, in bytes: proxies and servers refuse headers of more than 8 KiB.
 const HEADER_MAX: usize = 4 * 1024;
@@ -216,37 +218,51 @@ impl OnResponse {
     }
 
     /// The header for caches, and whether it comes beside one of its name, for a response with these; none for one that
-    /// no other cache than the client's keeps.
+    /// no other cache than the client's keeps. A response that is left to the client alone must have none of [`TARGETED`].
     #[must_use]
-    pub fn for_caches(
-        &self,
-        cache_control: Option<&[u8]>,
-        vary: impl FnOnce() -> Option<Vec<u8>>,
-    ) -> Option<(&'static str, Vec<u8>, bool)> {
-        let said = cache_control.unwrap_or_default();
-        if !said.is_empty() && search::words([&b"private"[..], b"no-store"], said).contains(&true) {
-            return None;
+    pub fn for_caches(&self, header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<(&'static str, Vec<u8>, bool)> {
+        let said = header("cache-control").unwrap_or_default();
+        let mut private = b"private".to_vec();
+        // Who obeys one of these does not look at `private`, but at `vary`.
+        let kept = || self.varies != Varies::Private && TARGETED.iter().any(|name| header(name).is_some());
+        for said in directives(&said) {
+            // `private="x"` is about a header, and not about the answer.
+            if is_one_of(said, &["private", "no-store"]) && !kept() {
+                return None;
+            }
+            let name = said.split(|byte| *byte == b'=').next().unwrap_or_default();
+            // What is meant for other caches than the client's, or says less than `private`.
+            if !is_one_of(name.trim_ascii_end(), &["", "public", "s-maxage", "private"]) {
+                private.extend_from_slice(b", ");
+                private.extend_from_slice(said);
+            }
         }
         match &self.varies {
             Varies::Never => None,
             Varies::By(names) => {
-                let known = vary().unwrap_or_default();
+                let known = header("vary").unwrap_or_default();
                 let new = known != b"*" && !known.eq_ignore_ascii_case(names.as_bytes());
                 new.then(|| ("vary", names.as_bytes().to_vec(), true))
             }
-            Varies::Private => {
-                let mut value = b"private".to_vec();
-                for part in said.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                    // What is meant for other caches than the client's.
-                    if !part.is_empty() && search::words([&b"public"[..], b"s-maxage"], part) == [false; 2] {
-                        value.extend_from_slice(b", ");
-                        value.extend_from_slice(part);
-                    }
-                }
-                Some(("cache-control", value, false))
-            }
+            Varies::Private => Some(("cache-control", private, false)),
         }
     }
+}
+
+/// The directives of a `cache-control`. A comma in a quoted string ends none.
+fn directives(said: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    let ends = move |byte: &u8| {
+        let literal = escaped;
+        escaped = quoted && !literal && *byte == b'\\';
+        quoted ^= !literal && *byte == b'"';
+        !quoted && *byte == b','
+    };
+    said.split(ends).map(<[u8]>::trim_ascii)
+}
+
+fn is_one_of(directive: &[u8], names: &[&str]) -> bool {
+    names.iter().any(|name| directive.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// What all that can choose the answer depends on.
@@ -317,6 +333,41 @@ fn join(decisions: &[Decision<'_>], mut member: impl FnMut(&Decision<'_>, &mut S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn caches_are_told_by_directives_and_not_by_what_stands_in_a_string() {
+        let told = |varies: Varies, said: &str| {
+            let carry = OnResponse { varies, ..OnResponse::default() };
+            let told = carry.for_caches(|name| (name == "cache-control").then(|| said.into()));
+            told.map_or_else(String::new, |(name, value, _)| format!("{name}: {}", String::from_utf8_lossy(&value)))
+        };
+        for (said, rest) in [
+            ("", ""),
+            ("public, max-age=60", ", max-age=60"),
+            (r#"private="x", public"#, ""),
+            (r#"no-cache="private", max-age=5"#, r#", no-cache="private", max-age=5"#),
+            (r#"x="no-store", public"#, r#", x="no-store""#),
+            (r#"x="a, no-store", public"#, r#", x="a, no-store""#),
+            (r#"x="\", private", S-MaxAge="5""#, r#", x="\", private""#),
+            (r#"x="\\",s-maxage = 5 ,,y=\""#, r#", x="\\", y=\""#),
+            ("x-private, no-stores", ", x-private, no-stores"),
+        ] {
+            assert_eq!(told(Varies::By("x-a".into()), said), "vary: x-a", "{said}");
+            assert_eq!(told(Varies::Private, said), format!("cache-control: private{rest}"), "{said}");
+        }
+        for said in ["private", "No-Store", "max-age=5 , PRIVATE", r#"x="a, b",no-store"#, r#"x="\\", private"#] {
+            assert_eq!(told(Varies::By("x-a".into()), said), "", "{said}");
+            assert_eq!(told(Varies::Private, said), "", "{said}");
+            for targeted in TARGETED {
+                let carry = OnResponse { varies: Varies::By("x-a".into()), ..OnResponse::default() };
+                let header = |name: &str| match name {
+                    "cache-control" => Some(said.into()),
+                    name => (name == targeted).then(|| b"max-age=60".to_vec()),
+                };
+                assert_eq!(carry.for_caches(header), Some(("vary", b"x-a".to_vec(), true)), "{said}, {targeted}");
+            }
+        }
+    }
 
     #[test]
     fn a_key_is_compared_whole() {

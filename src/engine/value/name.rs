@@ -215,7 +215,7 @@ impl HostPattern {
     /// Says which character or length is wrong, or that a port was given.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         // The dot of a full name says nothing: requests are matched without it.
-        let text = text.strip_suffix('.').unwrap_or(text);
+        let text = text.trim_end_matches('.');
         let name = text.strip_prefix("*.").unwrap_or(text);
         if name.contains('/') {
             return Err("is a host, without scheme and path".into());

@@ -1,17 +1,18 @@
 //! Turns the path of a request into its normal form: the one by which flags and conditions know it.
 //!
-//! Servers read `//api`, `/./api`, `/x/../api`, `/%61pi` and `/x%2fapi` as other paths than they look, each in its way.
+//! Servers read `//api`, `/./api`, `/x/../api`, `/%61pi`, `/x%2fapi` and `/api;a=1` as other paths than they look, each
+//! in its way.
 //! A flag that is to be killed for `/api` has to be found under all of them. Never changes what goes upstream.
 
 use std::borrow::Cow;
 
-/// The path without doubled slashes and dot segments, with `\`, `%5c` and `%2f` as slashes, and with what needs no
-/// escape unescaped, once. Borrowed where it is that already.
+/// The path without doubled slashes, dot segments and the parameters of segments (`;` and what follows), with `\`, `%5c`
+/// and `%2f` as slashes, and with what needs no escape unescaped, once. Borrowed where it is that already.
 #[must_use]
 pub fn normal(path: &[u8]) -> Cow<'_, [u8]> {
     let mut before = 0;
     let odd = |byte: &u8| {
-        let odd = matches!((before, byte), (b'/', b'/' | b'.') | (_, b'%' | b'\\'));
+        let odd = matches!((before, byte), (b'/', b'/' | b'.') | (_, b'%' | b'\\' | b';'));
         before = *byte;
         odd
     };
@@ -19,7 +20,7 @@ pub fn normal(path: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(path);
     }
     let mut out = Vec::with_capacity(path.len());
-    let mut rest = path;
+    let (mut rest, mut parameters) = (path, false);
     while let Some((first, mut tail)) = rest.split_first() {
         let mut byte = *first;
         if byte == b'%'
@@ -31,11 +32,15 @@ pub fn normal(path: &[u8]) -> Cow<'_, [u8]> {
         }
         rest = tail;
         if matches!(byte, b'/' | b'\\') {
+            parameters = false;
             close(&mut out);
             if !out.ends_with(b"/") {
                 out.push(b'/');
             }
-        } else {
+        } else if byte == b';' {
+            // Servlet containers take these off before they look for dot segments. `%3b` begins none there.
+            parameters = true;
+        } else if !parameters {
             out.push(byte);
         }
     }
@@ -95,6 +100,19 @@ mod tests {
             ("/.well-known/x", "/.well-known/x"),
             ("/a/..b/.../c.", "/a/..b/.../c."),
             ("/a%3fb", "/a%3fb"),
+            ("/api;a=1", "/api"),
+            ("/api;a=1;b=../x;/y", "/api/x/y"),
+            ("/;/api", "/api"),
+            ("/;x/api", "/api"),
+            ("/;", "/"),
+            ("/x/..;/api", "/api"),
+            ("/x/..;a=1/api/..;", "/"),
+            ("/.;/api", "/api"),
+            ("/x/%2e%2e;/api", "/api"),
+            ("/x;%2f../api", "/api"),
+            ("/x;%2e%2e/api", "/x/api"),
+            ("/x;\\..\\api", "/api"),
+            ("/a%3bb", "/a%3bb"),
         ] {
             let normal = normal(path.as_bytes());
             assert_eq!(String::from_utf8_lossy(&normal), form, "{path}");
@@ -104,7 +122,7 @@ mod tests {
 
     #[test]
     fn an_ordinary_path_is_borrowed() {
-        for path in ["/", "/api/v1/users/7", "/a.b/c-d_e~f", "/a;b=c"] {
+        for path in ["/", "/api/v1/users/7", "/a.b/c-d_e~f", "/a,b=c:d@e"] {
             assert!(matches!(normal(path.as_bytes()), Cow::Borrowed(_)), "{path}");
         }
     }

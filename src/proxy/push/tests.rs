@@ -125,8 +125,12 @@ impl Host for Fake {
     }
 
     fn set_response_header(&self, name: &str, value: &[u8]) {
-        self.response.borrow_mut().retain(|(known, _)| known != name);
+        self.remove_response_header(name);
         self.add_response_header(name, value);
+    }
+
+    fn remove_response_header(&self, name: &str) {
+        self.response.borrow_mut().retain(|(known, _)| known != name);
     }
 
     fn add_response_header(&self, name: &str, value: &[u8]) {

@@ -55,6 +55,15 @@ impl Visit {
     }
 }
 
+/// Sends this many megabytes until nobody takes them any more, and leaves late.
+pub fn uploads(visit: &Visit, megabytes: usize) -> io::Result<()> {
+    let mut stream = visit.one("POST", &format!("content-length: {}\r\n", megabytes << 20))?;
+    stream.set_write_timeout(Some(LIMIT + Duration::from_millis(500)))?;
+    (0..megabytes).try_for_each(|_| stream.write_all(&[b'x'; 1 << 20]))?;
+    late();
+    Ok(())
+}
+
 /// Waits until the answer begins.
 pub fn begun(connection: &mut Connection) -> io::Result<()> {
     while connection.read()?.kind != HEADERS {}

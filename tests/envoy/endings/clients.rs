@@ -4,8 +4,10 @@ use std::io::{self, Write as _};
 
 use serde_json::json;
 
-use super::client::{Visit, begun, call, get, get_two, late, soon};
-use super::table::{Case, FAILED, GOOD, HANGS, HANGS_OVER_TWO, NONE, SLOW, SLOW_FAILURE, breaks, case, routed, stalls};
+use super::client::{Visit, begun, call, get, get_two, late, soon, uploads};
+use super::table::{
+    Case, FAILED, GOOD, HANGS, HANGS_OVER_TWO, NONE, READS_NO_BODY, SLOW, SLOW_FAILURE, breaks, case, routed, stalls,
+};
 use super::upstream::Upstream::{self, One, Two};
 use super::upstream::{pause, whole};
 use kit::h2::fields;
@@ -89,6 +91,10 @@ fn leaving() -> Vec<Case> {
         case("cancels-an-upload", HANGS_OVER_TWO, |visit| uploads_and_leaves(visit, Some(8)), NONE),
         case("ends-an-upload-without-error", HANGS, |visit| uploads_and_leaves(visit, Some(0)), NONE),
         case("closes-in-an-upload", HANGS, |visit| uploads_and_leaves(visit, None), NONE),
+        // The version's doing, but a client that stops sending looks the same.
+        routed("unread", READS_NO_BODY, |visit| uploads(visit, 64), json!({"idle_timeout": "1.3s"}), NONE),
+        // Envoy does not see the client leave: it is behind what it cannot read yet.
+        case("unread-and-closed", READS_NO_BODY, |visit| uploads(visit, 64), FAILED),
         case(
             "uploads-and-leaves-late",
             HANGS,

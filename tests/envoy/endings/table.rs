@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::client::Visit;
 use super::upstream::Upstream::{self, One, Two};
+use super::upstream::pause;
 use super::{broken, clients};
 
 /// Requests, failures and slow answers.
@@ -51,6 +52,13 @@ pub fn cases() -> Vec<Case> {
 pub const HANGS: Upstream = One(|one, _| {
     one.head()?;
     one.hang()
+});
+
+/// Takes the head of a request and none of its body, and closes when everybody has left.
+pub const READS_NO_BODY: Upstream = One(|one, _| {
+    one.head()?;
+    pause(5_000);
+    Ok(())
 });
 
 pub const HANGS_OVER_TWO: Upstream = Two(|two, _| two.hang());
