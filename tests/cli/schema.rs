@@ -22,7 +22,7 @@ use kit::envoy::repository;
 use kit::invalid;
 use serde_json::Value;
 use tidegate_engine::config::Node;
-use tidegate_engine::config::reference::SECTIONS;
+use tidegate_engine::config::schema::reference::SECTIONS;
 
 const COPY: &str = "envoy/schema.json";
 

@@ -11,8 +11,8 @@ use semver::VersionReq;
 
 use super::Node;
 use super::identity::ClaimPath;
-use super::read::{Field, Limit, Object};
-use super::reference::{CONDITION, OPERATORS};
+use super::reader::{Field, Limit, Object};
+use super::schema::reference::{CONDITION, OPERATORS};
 use crate::problem::{Problems, Wrong};
 use crate::value::decimal::Decimal;
 use crate::value::name::{HeaderName, ParameterName, SegmentName};

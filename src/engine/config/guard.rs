@@ -2,8 +2,8 @@
 //!
 //! Each number is whole and in its bounds from here on. Never judges an outcome, and never answers a request.
 
-use super::read::{Field, HEADERS, Limit, steps, word};
-use super::reference::{ERRORS, GUARD, LATENCY, LIMIT, REPLY};
+use super::reader::{Field, HEADERS, Limit, steps, word};
+use super::schema::reference::{ERRORS, GUARD, LATENCY, LIMIT, REPLY};
 use crate::problem::{Problems, Wrong};
 use crate::value::name::{HeaderName, HeaderValue, Prose, readable};
 use crate::value::share::Ppm;

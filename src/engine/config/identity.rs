@@ -3,8 +3,8 @@
 //! Never says which source wins for a request: `decide` does.
 
 use super::Node;
-use super::read::{Field, Limit, Object};
-use super::reference::{GENERATE, SOURCE};
+use super::reader::{Field, Limit, Object};
+use super::schema::reference::{GENERATE, SOURCE};
 use crate::problem::{Problems, Wrong};
 use crate::value::name::{HeaderName, ParameterName};
 use crate::value::time::Span;

@@ -9,10 +9,9 @@ mod flag;
 mod guard;
 mod identity;
 mod node;
-pub mod read;
-pub mod reference;
-pub mod shape;
-mod structpb;
+mod protobuf;
+pub mod reader;
+pub mod schema;
 
 pub use condition::{Comparison, Condition, Operator, Relation, Subject};
 pub use flag::{Exposure, Flag, Kind, Match, Metrics, Rule, Serve, Split, Stage, Step, Variant};
@@ -22,8 +21,8 @@ pub use node::Node;
 
 use crate::problem::{FieldPath, Problems, Wrong};
 use crate::value::name::{FlagKey, HeaderValue, OwnedHeader, Prose, SegmentName};
-use read::{Field, Limit};
-use reference::{CONFIG, INSPECT, TELEMETRY};
+use reader::{Field, Limit};
+use schema::reference::{CONFIG, INSPECT, TELEMETRY};
 
 /// The largest config, in bytes.
 pub const MAX_BYTES: usize = 512 * 1024;
@@ -131,7 +130,7 @@ impl Config {
         match serde_json::from_slice::<Node>(bytes) {
             Ok(node) => Self::from_node(&node, problems),
             Err(error) => {
-                if let Some(node) = structpb::read(bytes).filter(|_| !bytes.is_empty()) {
+                if let Some(node) = protobuf::read(bytes).filter(|_| !bytes.is_empty()) {
                     return Self::from_node(&node, problems);
                 }
                 let words = if bytes.is_empty() {
@@ -195,7 +194,7 @@ impl Config {
             config.dictionary = dictionary.boolean(problems).unwrap_or_default();
         }
         if let Some(field) = object.field("cache") {
-            config.cache = field.parse(problems, |text| read::word(text, &Cache::WORDS)).unwrap_or_default();
+            config.cache = field.parse(problems, |text| reader::word(text, &Cache::WORDS)).unwrap_or_default();
         }
         if let Some(field) = object.field("inspect") {
             config.inspect = inspect(&field, problems);

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{CliError, Found};
 use crate::terminal::Screen;
-use tidegate_engine::config::reference::{CONDITION, CONFIG, OPERATORS, SECTIONS, TOGETHER};
-use tidegate_engine::config::shape::{Entry, NEEDED, Section, Shape, Together};
+use tidegate_engine::config::schema::reference::{CONDITION, CONFIG, OPERATORS, SECTIONS, TOGETHER};
+use tidegate_engine::config::schema::shape::{Entry, NEEDED, Section, Shape, Together};
 
 /// Print the format of a config as a JSON Schema, for editors
 #[derive(Debug, clap::Args)]

@@ -5,11 +5,10 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 use super::shape::Together;
-mod guard;
 
+pub use super::guard::{ERRORS, GUARD, LATENCY};
 pub use super::shape::{Entry, Section};
 use super::shape::{NEEDED, Shape, entry};
-pub use guard::{ERRORS, GUARD, LATENCY};
 
 /// The fields of a condition that say what must be true of what it looks at.
 pub const OPERATORS: [&str; 10] =

@@ -7,7 +7,7 @@ use core::ops::RangeInclusive;
 use std::borrow::Cow;
 
 use super::node::Node;
-use super::reference::Section;
+use super::schema::reference::Section;
 use crate::problem::{FieldPath, Problems, Wrong, known};
 use crate::value::decimal::Decimal;
 use crate::value::order;

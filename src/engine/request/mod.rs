@@ -4,20 +4,21 @@
 //! very long, it keeps only that: picking one would let a client pick, and looking at it would cost what a client likes.
 //! Never asks the host for anything: what a plan needs is listed in its [`Inputs`].
 
+mod cookie;
+mod device;
+mod query;
+mod token;
+
+pub use token::{claim, token_payload};
+
 use std::borrow::Cow;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode;
 
-use crate::config::{ClaimPath, Node};
 use crate::output::chain::{Chain, Writer};
 use crate::plan::{Inputs, Place, Slot};
 use crate::value::path;
-use crate::value::search::{self, LOOKED_AT};
-
-/// The longest token whose claims are looked at.
-const TOKEN_MAX: usize = 16 * 1024;
+use crate::value::search::LOOKED_AT;
 
 /// How many cookies are looked at, and how many query parameters.
 const PAIRS: usize = 512;
@@ -104,7 +105,7 @@ impl<'r> Request<'r> {
             match name {
                 ":method" => request.method = value,
                 ":path" => {
-                    let (path, behind) = split_at_byte(value, b'?');
+                    let (path, behind) = query::split(value, b'?');
                     (request.path, query) = (path::normal(path), behind);
                 }
                 ":authority" => request.host = bare_host(value),
@@ -235,23 +236,16 @@ impl<'r> Request<'r> {
                 return;
             }
             self.cookies = self.cookies.saturating_add(1);
-            let pair = pair.trim_ascii();
-            // What has no `=` is no cookie.
-            let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { continue };
-            let (name, value) = pair.split_at_checked(equals).unwrap_or_default();
-            let name = name.trim_ascii_end();
-            if let Some(slot) = inputs.cookie(name) {
-                let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii_start();
-                let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-                self.add(slot, decoded(quoted.unwrap_or(value)));
+            if let Some((name, value)) = cookie::parse(pair)
+                && let Some(slot) = inputs.cookie(name)
+            {
+                self.add(slot, decoded(value));
             }
         }
     }
 
     fn query(&mut self, inputs: &Inputs, query: &'r [u8]) {
-        for pair in query.split(|byte| *byte == b'&').take(PAIRS) {
-            let (name, value) = split_at_byte(pair, b'=');
-            let name: Cow<'_, [u8]> = percent_decode(name).into();
+        for (name, value) in query::pairs(query).take(PAIRS) {
             if let Some(slot) = inputs.query(&name) {
                 self.add(slot, decoded(value));
             }
@@ -269,26 +263,9 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// The class of the device: the client's own hint first, then what browsers put into `user-agent`.
     fn device(&self, inputs: &Inputs) -> Option<&'static [u8]> {
         let one = |slot: Option<Slot>| slot.and_then(|slot| self.value(slot).one());
-        let agent = one(inputs.user_agent);
-        let words: [&[u8]; 7] = [b"bot", b"crawl", b"spider", b"ipad", b"tablet", b"android", b"mobi"];
-        let [bot, crawl, spider, ipad, tablet, android, mobi] = search::words(words, agent.unwrap_or_default());
-        if bot || crawl || spider {
-            return Some(b"bot");
-        }
-        // Android phones say "Mobile", Android tablets do not.
-        if ipad || tablet || (android && !mobi) {
-            return Some(b"tablet");
-        }
-        match one(inputs.mobile_hint) {
-            Some(b"?1") => return Some(b"mobile"),
-            Some(b"?0") => return Some(b"desktop"),
-            _ => {}
-        }
-        agent?;
-        Some(if mobi { b"mobile" } else { b"desktop" })
+        device::class(one(inputs.user_agent), one(inputs.mobile_hint))
     }
 }
 
@@ -312,47 +289,6 @@ fn bare_host(authority: &[u8]) -> Cow<'_, [u8]> {
     };
     let host = host.strip_suffix(b".").unwrap_or(host);
     if host.iter().any(u8::is_ascii_uppercase) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
-}
-
-/// What stands before and behind the first of these bytes; all and nothing if there is none.
-fn split_at_byte(bytes: &[u8], border: u8) -> (&[u8], &[u8]) {
-    let at = bytes.iter().position(|byte| *byte == border);
-    let parts = at.and_then(|at| Some((bytes.get(..at)?, bytes.get(at.checked_add(1)?..)?)));
-    parts.unwrap_or((bytes, b""))
-}
-
-/// The payload of `Bearer header.payload.signature`, not verified.
-#[must_use]
-pub fn token_payload(authorization: &[u8]) -> Option<Node> {
-    let (scheme, token) = authorization.split_at_checked(7)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") || token.len() > TOKEN_MAX {
-        return None;
-    }
-    let mut parts = token.trim_ascii().split(|byte| *byte == b'.');
-    let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() {
-        return None;
-    }
-    let bytes = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    serde_json::from_slice(&bytes).ok()
-}
-
-/// A claim as bytes: text as it is, a number as its shortest decimal text, a boolean as its word.
-#[must_use]
-pub fn claim(payload: &Node, path: &ClaimPath) -> Option<Vec<u8>> {
-    let mut node = payload;
-    for name in &path.0 {
-        let Node::Map(entries) = node else { return None };
-        let mut named = entries.iter().filter(|(key, _)| key == name);
-        // A claim that comes twice has no single value, like a header.
-        let ((_, only), None) = (named.next()?, named.next()) else { return None };
-        node = only;
-    }
-    match node {
-        Node::Text(text) | Node::Number(text) => Some(text.as_bytes().to_vec()),
-        Node::Bool(value) => Some(value.to_string().into_bytes()),
-        Node::Null | Node::List(_) | Node::Map(_) => None,
-    }
 }
 
 /// A socket address without its port: `10.0.0.1:4711` and `[::1]:4711`.
@@ -386,21 +322,5 @@ mod tests {
         }
         assert_eq!(host_address(b"[2001:db8::1]:443"), b"2001:db8::1");
         assert_eq!(host_address(b"10.0.0.1:4711"), b"10.0.0.1");
-    }
-
-    #[test]
-    fn a_token_that_is_none_has_no_claims() {
-        let payload = |json: &str| format!("Bearer e30.{}.sig", URL_SAFE_NO_PAD.encode(json));
-        let path = ClaimPath([Box::from("sub")].into());
-        let read = |header: &str| token_payload(header.as_bytes()).and_then(|payload| claim(&payload, &path));
-        assert_eq!(read(&payload(r#"{"sub": "ana"}"#)), Some(b"ana".to_vec()));
-        assert_eq!(read(&payload(r#"{"sub": 5.0}"#)), Some(b"5".to_vec()));
-        assert_eq!(read(&payload(r#"{"sub": "a", "sub": "b"}"#)), None);
-        assert_eq!(read(&payload(r#"{"sub": ["a"]}"#)), None);
-        for header in
-            ["", "Bearer", "Bearer ", "Bearer a.b", "Bearer a.b.c.d", "Basic e30.e30.x", "Bearer ..", "Bearer e30.%.x"]
-        {
-            assert_eq!(read(header), None, "{header}");
-        }
     }
 }
