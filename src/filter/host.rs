@@ -110,7 +110,7 @@ impl Host for Envoy {
     }
 
     /// Where Envoy does not take one, the SDK panics.
-    fn reply(&self, reply: &effect::Answer<'_>) -> bool {
+    fn reply(&self, reply: &effect::LocalReply<'_>) -> bool {
         hostcalls::send_http_response(reply.status, reply.headers.clone(), Some(reply.body.as_bytes())).is_ok()
     }
 

@@ -57,7 +57,7 @@ pub trait Host {
     fn apply(&self, effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) -> u32;
     /// Answers the request in the upstream's place; whether it will. What is not answered goes on.
     #[must_use]
-    fn reply(&self, reply: &effect::Answer<'_>) -> bool;
+    fn reply(&self, reply: &effect::LocalReply<'_>) -> bool;
 
     /// A value that is kept with the request, by its name.
     fn state(&self, name: &str) -> Option<Vec<u8>>;

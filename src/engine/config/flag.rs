@@ -5,7 +5,7 @@
 
 use super::Node;
 use super::condition::{self, Condition};
-use super::guard::{self, Guard, Reply, Throttle};
+use super::guard::{self, Guard, Reply, TrafficLimit};
 use super::identity::{self, Source};
 use super::reader::{Field, HEADERS, Limit, word};
 use super::schema::reference::{FLAG, MATCH, ROUTE, RULE, SPLIT, STEP, VARIANT};
@@ -135,7 +135,7 @@ pub struct Variant {
     /// Further headers.
     pub headers: Vec<(OwnedHeader, HeaderValue)>,
     /// What it takes at most.
-    pub limit: Option<Throttle>,
+    pub limit: Option<TrafficLimit>,
     /// An answer in the upstream's place.
     pub reply: Option<Reply>,
 }

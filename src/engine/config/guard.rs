@@ -101,7 +101,7 @@ pub enum Action {
 
 /// What a variant takes at most; at least one of the two is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Throttle {
+pub struct TrafficLimit {
     /// Requests in a thousand seconds, rounded down: 50,000 for `50/s`, 5,000 for `300/m`.
     pub rate: Option<u64>,
     /// Requests at the same time.
@@ -214,7 +214,7 @@ fn failures(field: &Field<'_>, problems: &mut Problems) -> Option<Failures> {
 }
 
 /// Reads the limit of a variant.
-pub(super) fn throttle(field: &Field<'_>, problems: &mut Problems) -> Option<Throttle> {
+pub(super) fn throttle(field: &Field<'_>, problems: &mut Problems) -> Option<TrafficLimit> {
     let object = field.object(&LIMIT, problems)?;
     object.either("requests", "inFlight", problems);
     let rate = object.field("requests").and_then(|requests| {
@@ -228,7 +228,7 @@ pub(super) fn throttle(field: &Field<'_>, problems: &mut Problems) -> Option<Thr
     let in_flight = object
         .field("inFlight")
         .and_then(|count| count.steps(problems, 0, "", 1..=1_000_000, "must be a whole number from 1 to 1000000"));
-    Some(Throttle { rate, in_flight })
+    Some(TrafficLimit { rate, in_flight })
 }
 
 /// Reads `50/s` or `300/m` as requests in a thousand seconds.

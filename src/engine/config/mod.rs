@@ -15,7 +15,7 @@ pub mod schema;
 
 pub use condition::{Comparison, Condition, Operator, Relation, Subject};
 pub use flag::{Exposure, Flag, Kind, Match, Metrics, Rule, Serve, Split, Stage, Step, Variant};
-pub use guard::{Action, Errors, Failures, Guard, Identities, Latency, Reply, Throttle};
+pub use guard::{Action, Errors, Failures, Guard, Identities, Latency, Reply, TrafficLimit};
 pub use identity::{ClaimPath, Generate, Source, SourceKind};
 pub use node::Node;
 

@@ -57,17 +57,17 @@ pub(super) struct Identities<'p, 'r> {
     plan: &'p Plan,
     request: &'r Request<'r>,
     /// The config's own list: the only one of most configs.
-    first: Answer<'r>,
-    others: Vec<Answer<'r>>,
+    first: Resolved<'r>,
+    others: Vec<Resolved<'r>>,
     cookie: Option<Cookie<'p>>,
     sources: Sources,
 }
 
 /// What a list of sources gave.
 #[derive(Clone)]
-enum Answer<'r> {
-    Unasked,
-    Nobody,
+enum Resolved<'r> {
+    NotYet,
+    NoIdentity,
     Identity { bytes: Cow<'r, [u8]>, verified: bool },
 }
 
@@ -77,8 +77,8 @@ impl<'p, 'r> Identities<'p, 'r> {
         Self {
             plan,
             request,
-            first: Answer::Unasked,
-            others: vec![Answer::Unasked; others],
+            first: Resolved::NotYet,
+            others: vec![Resolved::NotYet; others],
             cookie: None,
             sources: Sources::default(),
         }
@@ -100,28 +100,28 @@ impl<'p, 'r> Identities<'p, 'r> {
             None => first,
             Some(place) => others.get_mut(place)?,
         };
-        if let Answer::Unasked = known {
+        if let Resolved::NotYet = known {
             let sources = plan.identities.get(place).map_or(&[][..], |sources| sources);
             let identity = sources.iter().find_map(|source| {
                 let identity = identity(source, request, cookie)?;
                 seen.add(source.kind.place());
-                Some(Answer::Identity { bytes: identity, verified: source.kind.is_verified() })
+                Some(Resolved::Identity { bytes: identity, verified: source.kind.is_verified() })
             });
             if identity.is_none() {
                 seen.add(SourceKind::CODES.len());
             }
-            *known = identity.unwrap_or(Answer::Nobody);
+            *known = identity.unwrap_or(Resolved::NoIdentity);
         }
         match known {
-            Answer::Identity { bytes, .. } => Some(bytes),
-            Answer::Unasked | Answer::Nobody => None,
+            Resolved::Identity { bytes, .. } => Some(bytes),
+            Resolved::NotYet | Resolved::NoIdentity => None,
         }
     }
 
     /// Whether somebody has verified the identity that the list at this place gave.
     pub(super) fn is_verified(&self, place: usize) -> bool {
         let known = place.checked_sub(1).map_or(Some(&self.first), |place| self.others.get(place));
-        matches!(known, Some(Answer::Identity { verified: true, .. }))
+        matches!(known, Some(Resolved::Identity { verified: true, .. }))
     }
 }
 

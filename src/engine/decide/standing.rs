@@ -56,7 +56,7 @@ impl Phase {
 
 /// What holds for one flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stand {
+pub struct FlagStanding {
     /// What its guard lets happen.
     pub phase: Phase,
     /// By judged rule: how many steps its ramp may have taken.
@@ -71,7 +71,7 @@ pub struct Stand {
     pub away: u64,
 }
 
-impl Default for Stand {
+impl Default for FlagStanding {
     fn default() -> Self {
         Self { phase: Phase::Running, steps: [u8::MAX; JUDGED], slow: u32::MAX, patience: u32::MAX, full: 0, away: 0 }
     }
@@ -79,7 +79,7 @@ impl Default for Stand {
 
 /// What holds for all watched flags of a plan, in its order.
 #[derive(Clone, Debug, Default)]
-pub struct Standing(Vec<Stand>);
+pub struct Standing(Vec<FlagStanding>);
 
 impl Standing {
     /// Nothing has been decided: all rules hold as they are written.
@@ -87,18 +87,18 @@ impl Standing {
 
     /// For each watched flag, in the plan's order, this.
     #[must_use]
-    pub fn new(stands: Vec<Stand>) -> Self {
-        Self(stands)
+    pub fn new(flags: Vec<FlagStanding>) -> Self {
+        Self(flags)
     }
 
     /// All of it, to be brought up to date.
-    pub fn stands(&mut self) -> &mut [Stand] {
+    pub fn flags_mut(&mut self) -> &mut [FlagStanding] {
         &mut self.0
     }
 
     /// What holds for the flag with this place among the watched ones; one that has none is as it is written.
     #[must_use]
-    pub fn of(&self, place: Option<u16>) -> Stand {
+    pub fn of(&self, place: Option<u16>) -> FlagStanding {
         place.and_then(|place| self.0.get(usize::from(place))).copied().unwrap_or_default()
     }
 }

@@ -6,30 +6,23 @@ use crate::config::Operator;
 use crate::plan::{Flag, Subject, VariantId};
 use crate::value::share::Ppm;
 
-/// What a rule made of a request.
+/// What a rule did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// Its condition is false.
-    Untrue,
-    /// It takes nobody at this time.
-    Nobody,
-    /// It draws, and there is nobody to draw for.
+pub enum RuleOutcome {
+    ConditionFalse,
+    /// The rule is at 0 % at this time.
+    NobodyExposed,
+    /// The rule draws, and the request has no identity to draw by.
     NoIdentity {
-        /// The share that it would take in.
         share: Ppm,
     },
-    /// The draw left the request out.
+    /// The draw left the request out: `exposure` is not below the share.
     Missed {
-        /// The share that it takes in.
         share: Ppm,
-        /// Where the identity stands.
         exposure: u32,
     },
-    /// It takes the request.
-    Taken {
-        /// The share that it takes in.
+    Served {
         share: Ppm,
-        /// What it serves.
         variant: VariantId,
     },
 }
@@ -45,7 +38,7 @@ pub trait Witness {
     /// The segment at this place of the plan was asked, and holds or not.
     fn segment(&mut self, _place: usize, _holds: bool) {}
     /// The rule at this place was tried.
-    fn rule(&mut self, _place: usize, _: Turn) {}
+    fn rule(&mut self, _place: usize, _: RuleOutcome) {}
 }
 
 /// Watches nothing, and costs nothing.

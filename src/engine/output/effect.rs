@@ -155,7 +155,7 @@ pub fn names<'e>(effects: &'e [Effect<'_>]) -> impl Iterator<Item = &'e str> {
 
 /// An answer in the upstream's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer<'p> {
+pub struct LocalReply<'p> {
     /// The status.
     pub status: u32,
     /// All headers.
@@ -166,11 +166,11 @@ pub struct Answer<'p> {
 
 /// The answer that the first variant with one gives, in the form that the client takes; `None` to ask the upstream.
 #[must_use]
-pub fn reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p>) -> Option<Answer<'p>> {
+pub fn reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p>) -> Option<LocalReply<'p>> {
     let reply = decisions.list().iter().find_map(|decision| decision.variant().reply.as_ref())?;
     let mut headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
     let Some((kind, body)) = &reply.plain else {
-        return Some(Answer { status: reply.status, headers, body: "" });
+        return Some(LocalReply { status: reply.status, headers, body: "" });
     };
     // What a client names first it would rather have: browsers name HTML, and JSON not at all.
     let accept = plan.accept.and_then(|slot| request.value(slot).one()).unwrap_or_default();
@@ -182,7 +182,7 @@ pub fn reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p
     let forms = reply.forms.iter().filter_map(|(sign, kind, body)| Some((named(sign)?, *kind, &**body)));
     let (_, kind, body) = forms.min_by_key(|(place, ..)| *place).unwrap_or((0, kind, body));
     headers.push(("content-type", kind));
-    Some(Answer { status: reply.status, headers, body })
+    Some(LocalReply { status: reply.status, headers, body })
 }
 
 /// What the response has to carry, worked out while the request is there to be read.

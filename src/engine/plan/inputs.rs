@@ -104,13 +104,13 @@ impl Inputs {
         if self.device == Some(slot) {
             return "device".to_owned();
         }
-        let header = self.headers.entries.iter().find(|(_, place)| *place == Place::Slot(slot));
+        let header = self.headers.entries.iter().find(|(_, role)| *role == HeaderRole::Slot(slot));
         header.map_or_else(String::new, |(name, _)| format!("header {}", String::from_utf8_lossy(name)))
     }
 
     /// The headers that play a part, by name.
-    pub(super) fn header_names(&self) -> impl Iterator<Item = (&[u8], Place)> {
-        self.headers.entries.iter().map(|(name, place)| (&**name, *place))
+    pub(super) fn header_names(&self) -> impl Iterator<Item = (&[u8], HeaderRole)> {
+        self.headers.entries.iter().map(|(name, role)| (&**name, *role))
     }
 
     /// How many names a header is compared with at most.
@@ -126,7 +126,7 @@ impl Inputs {
     }
 
     /// Calls `visit` with each part that the header of this name plays.
-    pub fn header(&self, name: &[u8], mut visit: impl FnMut(Place)) {
+    pub fn header(&self, name: &[u8], mut visit: impl FnMut(HeaderRole)) {
         self.headers.find(name, &mut visit);
     }
 }
@@ -136,7 +136,7 @@ impl Inputs {
     #[must_use]
     pub fn owns(&self, name: &[u8]) -> bool {
         let mut owned = false;
-        self.header(name, |place| owned |= matches!(place, Place::Owned | Place::Baggage));
+        self.header(name, |role| owned |= matches!(role, HeaderRole::Owned | HeaderRole::Baggage));
         owned
     }
 }
@@ -154,7 +154,7 @@ fn insert(names: &mut Vec<(ParameterName, Slot)>, name: ParameterName, slot: Slo
 
 /// The part that a request header plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum HeaderRole {
     /// It belongs to the filter: whatever a client sent under it is removed.
     Owned,
     /// It holds the cookies.
@@ -169,7 +169,7 @@ pub enum Place {
 /// and WSGI fold `_` and `-` onto each other: to them `x_flag_a` is `x-flag-a`.
 #[derive(Debug, Default)]
 struct HeaderTable {
-    entries: Box<[(Box<[u8]>, Place)]>,
+    entries: Box<[(Box<[u8]>, HeaderRole)]>,
     /// A hash table with linear probing: an entry's number plus one, or 0.
     buckets: Box<[u16]>,
     /// Which lengths of names exist, so that most headers cost no hash at all.
@@ -179,7 +179,7 @@ struct HeaderTable {
 }
 
 impl HeaderTable {
-    fn new(entries: Vec<(Box<[u8]>, Place)>) -> Self {
+    fn new(entries: Vec<(Box<[u8]>, HeaderRole)>) -> Self {
         let size = entries.len().saturating_mul(2).next_power_of_two();
         let mut table = Self { buckets: vec![0; size].into(), entries: Box::default(), lengths: 0, all_flags: false };
         for (number, (name, _)) in (1..).zip(&entries) {
@@ -194,9 +194,9 @@ impl HeaderTable {
     }
 
     // One for all callers: a name that plays a part is rare.
-    fn find(&self, name: &[u8], visit: &mut dyn FnMut(Place)) {
+    fn find(&self, name: &[u8], visit: &mut dyn FnMut(HeaderRole)) {
         if self.all_flags && name.iter().map(|byte| fold(*byte)).take(6).eq(*b"x-flag") {
-            visit(Place::Owned);
+            visit(HeaderRole::Owned);
             return;
         }
         if self.lengths & length_bit(name) == 0 {
@@ -206,13 +206,15 @@ impl HeaderTable {
             let Some(number) = self.buckets.get(at).and_then(|number| usize::from(*number).checked_sub(1)) else {
                 return;
             };
-            let Some((known, place)) = self.entries.get(number) else { return };
-            let same = match place {
-                Place::Owned => known.len() == name.len() && known.iter().zip(name).all(|(a, b)| fold(*a) == fold(*b)),
-                Place::Cookies | Place::Baggage | Place::Slot(_) => known.eq_ignore_ascii_case(name),
+            let Some((known, role)) = self.entries.get(number) else { return };
+            let same = match role {
+                HeaderRole::Owned => {
+                    known.len() == name.len() && known.iter().zip(name).all(|(a, b)| fold(*a) == fold(*b))
+                }
+                HeaderRole::Cookies | HeaderRole::Baggage | HeaderRole::Slot(_) => known.eq_ignore_ascii_case(name),
             };
             if same {
-                visit(*place);
+                visit(*role);
             }
         }
     }
@@ -316,8 +318,8 @@ impl Interner {
     pub(super) fn finish(self, owned: &[OwnedHeader], baggage: bool) -> Inputs {
         let slots = u16::try_from(self.inputs.len()).unwrap_or(u16::MAX);
         let mut inputs = Inputs { slots, ..Inputs::default() };
-        let mut entries: Vec<(Box<[u8]>, Place)> = Vec::new();
-        entries.extend(owned.iter().map(|name| (name.as_str().as_bytes().into(), Place::Owned)));
+        let mut entries: Vec<(Box<[u8]>, HeaderRole)> = Vec::new();
+        entries.extend(owned.iter().map(|name| (name.as_str().as_bytes().into(), HeaderRole::Owned)));
         let (mut cookies, mut queries, mut properties, mut token_claims) = (vec![], vec![], vec![], vec![]);
         for (input, slot) in self.inputs.into_iter().zip((0..).map(Slot)) {
             match input {
@@ -328,7 +330,7 @@ impl Interner {
                         "sec-ch-ua-mobile" => inputs.mobile_hint = Some(slot),
                         _ => {}
                     }
-                    entries.push((name.as_str().as_bytes().into(), Place::Slot(slot)));
+                    entries.push((name.as_str().as_bytes().into(), HeaderRole::Slot(slot)));
                 }
                 Input::Cookie(name) => insert(&mut cookies, name, slot),
                 Input::Query(name) => insert(&mut queries, name, slot),
@@ -338,10 +340,10 @@ impl Interner {
             }
         }
         if !cookies.is_empty() {
-            entries.push((Box::from(&b"cookie"[..]), Place::Cookies));
+            entries.push((Box::from(&b"cookie"[..]), HeaderRole::Cookies));
         }
         if baggage {
-            entries.push((BAGGAGE.as_bytes().into(), Place::Baggage));
+            entries.push((BAGGAGE.as_bytes().into(), HeaderRole::Baggage));
         }
         inputs.headers = HeaderTable::new(entries);
         inputs.cookies = cookies.into();
@@ -378,10 +380,10 @@ mod tests {
             places
         };
         for name in ["x-flag-a_b", "X-Flag-A-B", "x_flag_a_b", "x-version", "X_VERSION"] {
-            assert_eq!(places(name), [Place::Owned], "{name}");
+            assert_eq!(places(name), [HeaderRole::Owned], "{name}");
         }
-        assert_eq!(places("X-User_Id"), [Place::Slot(read)]);
-        assert_eq!(places("Cookie"), [Place::Cookies]);
+        assert_eq!(places("X-User_Id"), [HeaderRole::Slot(read)]);
+        assert_eq!(places("Cookie"), [HeaderRole::Cookies]);
         for name in ["x-user-id", "x-flag-a", "x-flag-a_bc", "", "cookies", "x-verſion"] {
             assert_eq!(places(name), [], "{name}");
         }

@@ -15,13 +15,13 @@ mod work;
 
 pub use compile::DICTIONARY;
 pub use index::Index;
-pub use inputs::{Inputs, Place, Property, Slot};
+pub use inputs::{HeaderRole, Inputs, Property, Slot};
 pub use reply::Reply;
 pub use varies::Varies;
 pub use watch::{Judged, Watch};
 
 use crate::config::{Cache, Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step, Telemetry};
-use crate::decide::standing::{Phase, Stand};
+use crate::decide::standing::{FlagStanding, Phase};
 use crate::problem::Problems;
 use crate::value::hash::Salt;
 use crate::value::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
@@ -194,9 +194,9 @@ impl Flag {
 
     /// The share of identities that one of its rules draws at this time, as far as kill and guard let it.
     #[must_use]
-    pub fn exposure(&self, rule: &Rule, now: Timestamp, stand: &Stand) -> Ppm {
-        let back = self.kill || stand.phase == Phase::RolledBack;
-        if back { Ppm::NONE } else { rule.share(now, stand, self.baseline) }
+    pub fn exposure(&self, rule: &Rule, now: Timestamp, standing: &FlagStanding) -> Ppm {
+        let back = self.kill || standing.phase == Phase::RolledBack;
+        if back { Ppm::NONE } else { rule.share(now, standing, self.baseline) }
     }
 
     /// The variant at this place.
@@ -273,18 +273,18 @@ impl Rule {
 
     /// How many steps of its ramp are taken at this time, as far as the guard lets it.
     #[must_use]
-    pub fn taken(&self, now: Timestamp, stand: &Stand) -> usize {
+    pub fn taken(&self, now: Timestamp, standing: &FlagStanding) -> usize {
         let begun = self.exposure.begun(now);
-        let allowed = self.judged.and_then(|rule| stand.steps.get(usize::from(rule)));
+        let allowed = self.judged.and_then(|rule| standing.steps.get(usize::from(rule)));
         allowed.map_or(begun, |allowed| begun.min(usize::from(*allowed)))
     }
 
     /// The share of identities that the rule takes in at this time, as far as the guard lets it.
     #[must_use]
-    pub fn share(&self, now: Timestamp, stand: &Stand, baseline: VariantId) -> Ppm {
-        let share = self.exposure.after(self.taken(now, stand));
+    pub fn share(&self, now: Timestamp, standing: &FlagStanding, baseline: VariantId) -> Ppm {
+        let share = self.exposure.after(self.taken(now, standing));
         let safe = matches!(self.serve, Serve::One(only) if only == baseline);
-        if stand.phase == Phase::Trial && !safe { share.min(Ppm::TRIAL) } else { share }
+        if standing.phase == Phase::Trial && !safe { share.min(Ppm::TRIAL) } else { share }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Host, path and query are what caches go by anyway. Never looks at a request, and says nothing of flags that neither
 //! choose the upstream nor answer in its place: what a service makes of a header is the service's to say.
 
-use super::{Condition, Flag, Inputs, Place, Plan, Serve, Subject};
+use super::{Condition, Flag, HeaderRole, Inputs, Plan, Serve, Subject};
 
 /// What a cache has to do with answers that a decision has chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -94,10 +94,10 @@ impl Used<'_> {
         };
         // The headers that other inputs are made of are inputs themselves.
         let made_of = [(token, "authorization"), (device, "user-agent"), (device, "sec-ch-ua-mobile")];
-        for (name, place) in inputs.header_names() {
+        for (name, role) in inputs.header_names() {
             let name = core::str::from_utf8(name).unwrap_or_default();
             let part = made_of.iter().any(|(used, known)| *used && *known == name);
-            add(part || matches!(place, Place::Slot(slot) if used(slot)), name);
+            add(part || matches!(role, HeaderRole::Slot(slot) if used(slot)), name);
         }
         add(inputs.cookies.iter().any(|(_, slot)| used(*slot)), "cookie");
         if names.is_empty() { Varies::Never } else { Varies::By(names.into()) }

@@ -3,7 +3,7 @@
 //! A rule that draws can be judged, because its draw leaves a fair sample at the baseline. Never counts anything.
 
 use super::{Flag, Rule, Serve, VariantId};
-use crate::config::{self, Config, Exposure, Guard, Identities, Step, Throttle};
+use crate::config::{self, Config, Exposure, Guard, Identities, Step, TrafficLimit};
 use crate::decide::standing::JUDGED;
 use crate::problem::{FieldPath, Problems};
 use crate::value::share::Ppm;
@@ -29,7 +29,7 @@ pub struct Watch {
     pub judged: Box<[Judged]>,
     /// By judged rule, each variant that is compared with the baseline.
     pub comparisons: Box<[(u8, VariantId)]>,
-    pub limits: Box<[(VariantId, Throttle)]>,
+    pub limits: Box<[(VariantId, TrafficLimit)]>,
     pub rescue: Option<Span>,
 }
 

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 use crate::output::chain::{Chain, Writer};
-use crate::plan::{Inputs, Place, Slot};
+use crate::plan::{HeaderRole, Inputs, Slot};
 use crate::value::path;
 use crate::value::search::LOOKED_AT;
 
@@ -109,15 +109,15 @@ impl<'r> Request<'r> {
                     (request.path, query) = (path::normal(path), behind);
                 }
                 ":authority" => request.host = bare_host(value),
-                _ => inputs.header(name.as_bytes(), |place| match place {
-                    Place::Owned => {
+                _ => inputs.header(name.as_bytes(), |role| match role {
+                    HeaderRole::Owned => {
                         request.owned.push((name, value));
                         request.removed.push(name);
                     }
-                    Place::Cookies => request.cookies(inputs, value),
-                    Place::Baggage => request.baggage.push(value),
+                    HeaderRole::Cookies => request.cookies(inputs, value),
+                    HeaderRole::Baggage => request.baggage.push(value),
                     // Blanks around a value are none of it; HTTP/1.1 codecs take them off, those of HTTP/2 do not.
-                    Place::Slot(slot) => {
+                    HeaderRole::Slot(slot) => {
                         let value = value.trim_ascii();
                         if inputs.authorization == Some(slot) {
                             let first = matches!(request.authorization, Token::None);

@@ -17,8 +17,8 @@ use crate::metrics::catalogue::CLASSES;
 use crate::metrics::series::Series;
 use json::Json;
 use tidegate_engine::decide::standing::{Phase, Standing};
-use tidegate_engine::decide::{Decisions, Reason, Turn, Witness};
-use tidegate_engine::output::effect::{Answer, Effect, asks};
+use tidegate_engine::decide::{Decisions, Reason, RuleOutcome, Witness};
+use tidegate_engine::output::effect::{Effect, LocalReply, asks};
 use tidegate_engine::plan::{Flag, Plan, Serve, Variant, VariantId};
 use tidegate_engine::request::Request;
 use tidegate_engine::value::name::HeaderValue;
@@ -63,7 +63,7 @@ impl Page {
     }
 
     /// The answer with this body: nobody keeps it, and it reaches out to nothing but the proxy that served it.
-    pub(crate) fn answer(self, body: &str) -> Answer<'_> {
+    pub(crate) fn answer(self, body: &str) -> LocalReply<'_> {
         const POLICY: &str =
             "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
         let headers = vec![
@@ -72,7 +72,7 @@ impl Page {
             ("x-content-type-options", "nosniff"),
             ("content-security-policy", POLICY),
         ];
-        Answer { status: 200, headers, body }
+        LocalReply { status: 200, headers, body }
     }
 
     /// The type of what it shows.
@@ -152,19 +152,19 @@ impl Known<'_> {
     }
 
     fn flag(&self, json: &mut Json, place: usize, flag: &Flag) {
-        let stand = self.standing.of(flag.watch);
+        let standing = self.standing.of(flag.watch);
         let ledger = flag.watch.and_then(|watch| self.ledgers.get(usize::from(watch))).and_then(Option::as_ref);
         let key = flag.key().as_str();
-        let shares = || flag.rules.iter().map(|rule| rule.share(self.now, &stand, flag.baseline));
+        let shares = || flag.rules.iter().map(|rule| rule.share(self.now, &standing, flag.baseline));
         json.map(|json| {
             json.key("key").text(key);
             json.key("killed").plain(Some(flag.kill));
             json.key("baseline").text(name(flag, flag.baseline));
             json.key("standing").map(|json| {
-                json.key("phase").text(stand.phase.name());
+                json.key("phase").text(standing.phase.name());
                 json.key("since").plain(ledger.map(|ledger| ledger.since().millis()));
             });
-            let all_back = flag.kill || stand.phase == Phase::RolledBack;
+            let all_back = flag.kill || standing.phase == Phase::RolledBack;
             let exposed = if all_back { Ppm::NONE } else { exposed(flag, shares()) };
             json.key("exposure").plain(Some(exposed.parts()));
             json.key("rules").list(|json| {
@@ -187,7 +187,7 @@ impl Known<'_> {
                                 });
                             }
                         });
-                        json.key("taken").plain(Some(rule.taken(self.now, &stand)));
+                        json.key("taken").plain(Some(rule.taken(self.now, &standing)));
                     });
                 }
             });
@@ -251,16 +251,16 @@ fn name(flag: &Flag, variant: VariantId) -> &str {
 
 /// Writes down what each rule made of a request.
 #[derive(Debug, Default)]
-pub struct Transcript(Vec<Vec<(usize, Turn)>>);
+pub struct Transcript(Vec<Vec<(usize, RuleOutcome)>>);
 
 impl Witness for Transcript {
     fn flag(&mut self, _: &Flag) {
         self.0.push(Vec::new());
     }
 
-    fn rule(&mut self, place: usize, turn: Turn) {
+    fn rule(&mut self, place: usize, outcome: RuleOutcome) {
         if let Some(rules) = self.0.last_mut() {
-            rules.push((place, turn));
+            rules.push((place, outcome));
         }
     }
 }
@@ -279,7 +279,8 @@ pub fn explain(transcript: &Transcript, decisions: &Decisions<'_>, effects: &[Ef
                     json.key("reason").text(decision.reason().code());
                     json.key("exposure").plain(decision.exposure());
                     json.key("missedDraw").plain(Some(decision.missed_draw()));
-                    json.key("rules").list(|json| rules.iter().for_each(|(place, turn)| rule(json, *place, *turn)));
+                    json.key("rules")
+                        .list(|json| rules.iter().for_each(|(place, outcome)| rule(json, *place, *outcome)));
                 });
             }
         });
@@ -294,13 +295,13 @@ pub fn explain(transcript: &Transcript, decisions: &Decisions<'_>, effects: &[Ef
     json.finish()
 }
 
-fn rule(json: &mut Json, place: usize, turn: Turn) {
-    let (verdict, share) = match turn {
-        Turn::Untrue => ("not met", None),
-        Turn::Nobody => ("nobody", None),
-        Turn::NoIdentity { share } => ("no identity", Some(share)),
-        Turn::Missed { share, .. } => ("missed", Some(share)),
-        Turn::Taken { share, .. } => ("taken", Some(share)),
+fn rule(json: &mut Json, place: usize, outcome: RuleOutcome) {
+    let (verdict, share) = match outcome {
+        RuleOutcome::ConditionFalse => ("not met", None),
+        RuleOutcome::NobodyExposed => ("nobody", None),
+        RuleOutcome::NoIdentity { share } => ("no identity", Some(share)),
+        RuleOutcome::Missed { share, .. } => ("missed", Some(share)),
+        RuleOutcome::Served { share, .. } => ("taken", Some(share)),
     };
     json.map(|json| {
         json.key("rule").plain(Some(place.saturating_add(1)));

@@ -12,7 +12,7 @@ use super::ledger;
 use super::limiter::{Demands, Limiter};
 use super::store::{Store, TRIES, change};
 use super::tally::Tally;
-use tidegate_engine::config::Throttle;
+use tidegate_engine::config::TrafficLimit;
 use tidegate_engine::plan::{VariantId, Watch};
 use tidegate_engine::value::time::Timestamp;
 
@@ -53,7 +53,7 @@ impl Keep {
     }
 
     /// The limiter of a variant, which has this limit from now on.
-    pub(super) fn limiter(&mut self, flag: &str, variant: &str, limit: Throttle, now: Timestamp) -> Held<Limiter> {
+    pub(super) fn limiter(&mut self, flag: &str, variant: &str, limit: TrafficLimit, now: Timestamp) -> Held<Limiter> {
         let limiter = self.limiters.hold(&format!("limit/{flag}/{variant}"), || Limiter::new(limit, now));
         if let Ok(mut limiter) = limiter.try_borrow_mut() {
             limiter.set_limit(limit);

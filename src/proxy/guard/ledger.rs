@@ -11,7 +11,7 @@ use super::verdict::{Limits, SAMPLE, Verdict, judge};
 use super::window::{Count, Measure, UNIT, Windows};
 use crate::outcome::Bins;
 use tidegate_engine::config::Action;
-use tidegate_engine::decide::standing::{JUDGED, Phase, Stand};
+use tidegate_engine::decide::standing::{FlagStanding, JUDGED, Phase};
 use tidegate_engine::plan::{Flag, Judged, Watch};
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::Timestamp;
@@ -94,8 +94,14 @@ impl Ledger {
 
     /// What decisions have to know.
     #[must_use]
-    pub fn stand(&self) -> Stand {
-        Stand { phase: self.phase, steps: self.steps, slow: self.slow, patience: self.patience, ..Stand::default() }
+    pub fn standing(&self) -> FlagStanding {
+        FlagStanding {
+            phase: self.phase,
+            steps: self.steps,
+            slow: self.slow,
+            patience: self.patience,
+            ..FlagStanding::default()
+        }
     }
 
     /// When its phase began.
@@ -361,13 +367,13 @@ impl Ledger {
 
 /// What decisions have to know, from a ledger that is kept, without reading all of it.
 #[must_use]
-pub fn stand(bytes: &[u8]) -> Option<Stand> {
+pub fn standing(bytes: &[u8]) -> Option<FlagStanding> {
     let (&[FORM, phase, _], rest) = bytes.split_first_chunk()? else { return None };
     let (slow, rest) = rest.get(16..)?.split_first_chunk()?;
     let (patience, rest) = rest.split_first_chunk()?;
     let (steps, _) = rest.split_first_chunk()?;
     let [slow, patience] = [slow, patience].map(|bytes| u32::from_le_bytes(*bytes));
-    Some(Stand { phase: Phase::of_code(phase)?, steps: *steps, slow, patience, ..Stand::default() })
+    Some(FlagStanding { phase: Phase::of_code(phase)?, steps: *steps, slow, patience, ..FlagStanding::default() })
 }
 
 /// What of a ledger that is kept is no count: its standing, in the same form. `None` if that is all that there is.
@@ -471,6 +477,6 @@ mod tests {
         let mut read = Ledger::from_bytes(&bytes, watch, flag).unwrap();
         assert_eq!(read, ledger);
         assert_eq!(read.to_bytes(), bytes);
-        assert_eq!(stand(&bytes), Some(ledger.stand()));
+        assert_eq!(standing(&bytes), Some(ledger.standing()));
     }
 }

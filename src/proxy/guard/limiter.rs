@@ -4,7 +4,7 @@
 //! worked out on the tick, never on the request path. Of the room for requests in flight, a worker takes no more than
 //! what the others do not hold: together they exceed it by one request a worker, at most.
 
-use tidegate_engine::config::Throttle;
+use tidegate_engine::config::TrafficLimit;
 use tidegate_engine::value::time::Timestamp;
 
 /// A worker that has not been heard of for so long has no allotment, in milliseconds.
@@ -28,7 +28,7 @@ pub(super) struct Allotment {
 /// What one worker may still send to a variant.
 #[derive(Clone, Debug)]
 pub(super) struct Limiter {
-    limit: Throttle,
+    limit: TrafficLimit,
     allotment: Allotment,
     tokens: u64,
     filled: Timestamp,
@@ -39,7 +39,7 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    pub(super) fn new(limit: Throttle, now: Timestamp) -> Self {
+    pub(super) fn new(limit: TrafficLimit, now: Timestamp) -> Self {
         // Until its first tick it has all of the rate, since nobody is known to ask for it, but begins with one
         // request only; and it has one request in flight at a time, since others may hold the rest.
         let allotment = Allotment { rate: 1_000_000, room: 0 };
@@ -47,7 +47,7 @@ impl Limiter {
     }
 
     /// Takes another limit. Its allotment of that is what it had of the one before, until the next tick.
-    pub(super) fn set_limit(&mut self, limit: Throttle) {
+    pub(super) fn set_limit(&mut self, limit: TrafficLimit) {
         if let Some(after) = limit.in_flight
             && Some(after) != self.limit.in_flight
         {

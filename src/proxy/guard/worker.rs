@@ -15,7 +15,7 @@ use super::store::{Store, TRIES, change};
 use super::tally::Tally;
 use crate::outcome::{Answer, Outcome};
 use tidegate_engine::config::Failures;
-use tidegate_engine::decide::standing::{Draws, Phase, Stand, Standing};
+use tidegate_engine::decide::standing::{Draws, FlagStanding, Phase, Standing};
 use tidegate_engine::decide::{Decision, Decisions, Reason};
 use tidegate_engine::plan::{Flag, Plan, VariantId, Watch};
 use tidegate_engine::value::time::{Span, Timestamp};
@@ -63,7 +63,7 @@ impl Worker {
     /// worker keeps goes on where it was.
     pub fn new(plan: &Plan, now: Timestamp, store: &mut dyn Store, keep: &mut Keep) -> Self {
         let mut worker = Self::default();
-        let mut stands = Vec::new();
+        let mut flags = Vec::new();
         for watch in plan.watches() {
             let limiter = |(variant, limit): &(VariantId, _)| {
                 let flag = plan.flag_of(watch)?;
@@ -72,27 +72,27 @@ impl Worker {
             };
             let limiters = watch.limits.iter().filter_map(limiter).collect();
             worker.flags.push(Watched { counted: keep.counted(watch), limiters, rescued_for: watch.rescue });
-            let known = store.read(&watch.key).0.and_then(|bytes| ledger::stand(&bytes));
-            stands.push(known.unwrap_or_else(|| fresh(watch)));
+            let known = store.read(&watch.key).0.and_then(|bytes| ledger::standing(&bytes));
+            flags.push(known.unwrap_or_else(|| fresh(watch)));
         }
-        worker.standing = Standing::new(stands);
+        worker.standing = Standing::new(flags);
         worker
     }
 
     /// What holds for a request that comes now.
     pub fn standing(&mut self, now: Timestamp) -> &Standing {
-        for (watched, stand) in self.flags.iter_mut().zip(self.standing.stands()) {
+        for (watched, standing) in self.flags.iter_mut().zip(self.standing.flags_mut()) {
             let bit = |variant: VariantId| 1_u64.checked_shl(u32::from(variant.0)).unwrap_or(0);
-            (stand.full, stand.away) = (0, 0);
+            (standing.full, standing.away) = (0, 0);
             for (variant, limiter) in &watched.limiters {
                 let open = limiter.try_borrow_mut().is_ok_and(|mut limiter| limiter.is_open(now));
-                stand.full |= if open { 0 } else { bit(*variant) };
+                standing.full |= if open { 0 } else { bit(*variant) };
             }
             let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
             // A clock that jumps, back or forward, ends it: to try is the lesser evil.
             counted.away.retain(|(_, time)| time.contains(&now));
             for (variant, _) in &counted.away {
-                stand.away |= bit(*variant);
+                standing.away |= bit(*variant);
             }
         }
         &self.standing
@@ -136,7 +136,7 @@ impl Worker {
             }
             let usual = Failures::default();
             let failures = watch.guard.as_ref().map_or(&usual, |guard| &guard.failures);
-            let Stand { slow, patience, .. } = self.standing.of(Some(entry.watch));
+            let FlagStanding { slow, patience, .. } = self.standing.of(Some(entry.watch));
             let Some(outcome) = Outcome::new(answer, failures, patience) else { continue };
             let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
             if let Some(rescue) = watched.rescued_for
@@ -163,7 +163,7 @@ impl Worker {
 
     /// What the guard of each watched flag lets happen.
     pub fn phases(&mut self) -> impl Iterator<Item = Phase> {
-        self.standing.stands().iter().map(|stand| stand.phase)
+        self.standing.flags_mut().iter().map(|standing| standing.phase)
     }
 
     /// Whether the others have yet to be told of something that was counted here.
@@ -175,12 +175,12 @@ impl Worker {
     /// Tells the others what was counted, takes up what holds, and judges where that is due. Returns what events.
     pub fn tick(&mut self, plan: &Plan, now: Timestamp, store: &mut dyn Store) -> Vec<FlagEvent> {
         let mut events = Vec::new();
-        let standing = self.flags.iter_mut().zip(self.standing.stands());
-        for (place, (watch, (watched, stand))) in plan.watches().iter().zip(standing).enumerate() {
+        let standing = self.flags.iter_mut().zip(self.standing.flags_mut());
+        for (place, (watch, (watched, standing))) in plan.watches().iter().zip(standing).enumerate() {
             let Some(flag) = plan.flag_of(watch) else { continue };
             if watch.guard.is_some() {
                 let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
-                for event in counted.tell(watch, flag, stand, now, store) {
+                for event in counted.tell(watch, flag, standing, now, store) {
                     events.push(FlagEvent { watch: place, flag: flag.key().as_str().to_owned(), event });
                 }
             }
@@ -204,16 +204,16 @@ impl Counted {
         &mut self,
         watch: &Watch,
         flag: &Flag,
-        stand: &mut Stand,
+        standing: &mut FlagStanding,
         now: Timestamp,
         store: &mut dyn Store,
     ) -> Vec<Event> {
         for _ in 0..TRIES {
             let (bytes, version) = store.read(&watch.key);
             let bytes = bytes.unwrap_or_default();
-            if let Some(known) = ledger::stand(&bytes) {
+            if let Some(known) = ledger::standing(&bytes) {
                 // It holds even if what was counted here cannot be told now.
-                *stand = known;
+                *standing = known;
                 if self.tally.is_empty() && !ledger::is_due(&bytes, now) {
                     return Vec::new();
                 }
@@ -224,7 +224,7 @@ impl Counted {
             let events = ledger.pass(watch, flag, now);
             if store.swap(&watch.key, &ledger.to_bytes(), version) {
                 self.tally = Tally::new(watch);
-                *stand = ledger.stand();
+                *standing = ledger.standing();
                 return events;
             }
         }
@@ -245,6 +245,6 @@ fn keep(events: &[FlagEvent], now: Timestamp, store: &mut dyn Store) {
 }
 
 /// What holds for a flag of which nothing is known yet.
-fn fresh(watch: &Watch) -> Stand {
-    Stand { slow: watch.slow().unwrap_or(u32::MAX), patience: watch.patience(), ..Stand::default() }
+fn fresh(watch: &Watch) -> FlagStanding {
+    FlagStanding { slow: watch.slow().unwrap_or(u32::MAX), patience: watch.patience(), ..FlagStanding::default() }
 }
