@@ -10,7 +10,7 @@ use crate::guard::{Keep, Worker};
 use crate::host::{Host, Level, Shared};
 use crate::lifecycle::State;
 use crate::metrics::count::Counts;
-use crate::metrics::meters::{self, Meters, Names, Scope, Spoken};
+use crate::metrics::meters::{self, Announced, Meters, Names, Scope};
 use crate::metrics::series::Series;
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
@@ -29,9 +29,9 @@ pub(crate) struct Active {
     pub(crate) meters: RefCell<Meters>,
     names: Rc<Names>,
     /// Whether the host still has the instance that took it in.
-    rooted: Cell<bool>,
+    has_instance: Cell<bool>,
     /// Whether a request has come since the last look.
-    asked: Cell<bool>,
+    requested: Cell<bool>,
     /// For how many ticks it has been able to get requests, as far as can be seen.
     open: Cell<u8>,
 }
@@ -70,8 +70,8 @@ impl Active {
             counts: counts.into(),
             meters: meters.into(),
             names,
-            rooted: true.into(),
-            asked: false.into(),
+            has_instance: true.into(),
+            requested: false.into(),
             open: 0.into(),
         })
     }
@@ -82,42 +82,42 @@ impl Active {
     }
 
     /// A request has come.
-    pub(crate) fn asked(&self) {
-        self.asked.set(true);
+    pub(crate) fn saw_request(&self) {
+        self.requested.set(true);
     }
 
     /// The host has no instance for it any more.
-    pub(crate) fn gone(&self) {
-        self.rooted.set(false);
+    pub(crate) fn instance_gone(&self) {
+        self.has_instance.set(false);
     }
 
     /// Whether the host still has its instance.
-    pub(crate) fn is_rooted(&self) -> bool {
-        self.rooted.get()
+    pub(crate) fn has_instance(&self) -> bool {
+        self.has_instance.get()
     }
 
     /// A later config has come: whether this one gets requests is to be seen anew.
-    pub(crate) fn followed(&self) {
-        self.asked.set(false);
+    pub(crate) fn superseded(&self) {
+        self.requested.set(false);
         self.open.set(0);
     }
 
     /// For how many ticks it has been able to get requests, with this one: it got one, or it is there without any.
-    pub(crate) fn look(self: &Rc<Self>) -> u8 {
+    pub(crate) fn ticks_open(self: &Rc<Self>) -> u8 {
         // Besides the requests, the filter's list holds it, and its instance.
-        let can = self.asked.take() || Rc::strong_count(self) == 2;
+        let can = self.requested.take() || Rc::strong_count(self) == 2;
         self.open.set(if can { self.open.get().saturating_add(1) } else { 0 });
         self.open.get()
     }
 
     /// Whether it is to be judged though another config is in force.
     pub(crate) fn is_busy(&self) -> bool {
-        self.open.get() > 0 || self.has_counted()
+        self.open.get() > 0 || self.has_unreported()
     }
 
     /// Whether others have yet to be told of something that was counted for the guards.
-    pub(crate) fn has_counted(&self) -> bool {
-        self.worker.try_borrow().is_ok_and(|worker| worker.has_counted())
+    pub(crate) fn has_unreported(&self) -> bool {
+        self.worker.try_borrow().is_ok_and(|worker| worker.has_unreported())
     }
 
     /// Takes up what the guards have decided, and tells what was counted for them.
@@ -140,22 +140,22 @@ impl Active {
     }
 
     /// Hands over what was counted.
-    pub(crate) fn tell(&self, host: &dyn Host) {
+    pub(crate) fn report(&self, host: &dyn Host) {
         let parts = (self.worker.try_borrow_mut(), self.counts.try_borrow_mut(), self.meters.try_borrow_mut());
         if let (Ok(mut worker), Ok(mut counts), Ok(mut meters)) = parts {
-            meters.tell(self.scope(host), &mut worker, &mut counts);
+            meters.report(self.scope(host), &mut worker, &mut counts);
         }
     }
 
     /// Shows which revision it is, once it is the one in force.
-    pub(crate) fn show_revision(&self, host: &dyn Host, spoken: &mut Spoken) {
-        spoken.revision(self.scope(host), self.state);
+    pub(crate) fn show_revision(&self, host: &dyn Host, announced: &mut Announced) {
+        announced.revision(self.scope(host), self.state);
     }
 
     /// Shows what this config says, and nothing that others have said.
-    pub(crate) fn speak(&self, host: &dyn Host, spoken: &mut Spoken, now: Timestamp) {
+    pub(crate) fn announce(&self, host: &dyn Host, announced: &mut Announced, now: Timestamp) {
         if let Ok(mut meters) = self.meters.try_borrow_mut() {
-            spoken.take_over(host, &mut meters);
+            announced.take_over(host, &mut meters);
         }
         meters::config(self.scope(host), self.state, self.since);
         self.show(host, now);

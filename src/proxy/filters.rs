@@ -14,7 +14,7 @@ use crate::guard::Keep;
 use crate::host::{Host, Level, Shared};
 use crate::lifecycle::State;
 use crate::metrics::catalogue::Metric;
-use crate::metrics::meters::{Names, Spoken};
+use crate::metrics::meters::{Announced, Names};
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
 
@@ -25,7 +25,7 @@ const TICK: i64 = 250;
 pub(crate) const PERIOD: Duration = Duration::from_millis(TICK.unsigned_abs());
 
 /// After so many ticks a config that could still get requests is taken to be in force.
-const SURE: u8 = 4;
+const SURE_TICKS: u8 = 4;
 
 /// All filters of one worker. Its instances share it, and nothing else needs to outlive them.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ struct Filter {
     keep: Keep,
     /// The configs that are not done, the one that speaks last.
     configs: Vec<Rc<Active>>,
-    spoken: Spoken,
+    announced: Announced,
     ticked: Timestamp,
     warned: bool,
 }
@@ -51,7 +51,7 @@ impl Filters {
     pub(crate) fn serves(&self, key: &str) -> bool {
         let Ok(filters) = self.all.try_borrow() else { return false };
         let ours = filters.iter().find(|filter| filter.key == key);
-        let last = ours.and_then(|filter| filter.configs.iter().rfind(|active| active.is_rooted()));
+        let last = ours.and_then(|filter| filter.configs.iter().rfind(|active| active.has_instance()));
         last.is_some_and(|active| active.state != State::Inert)
     }
 
@@ -79,7 +79,7 @@ impl Filters {
                 key: id.key.clone(),
                 keep: Keep::default(),
                 configs: Vec::new(),
-                spoken: Spoken::default(),
+                announced: Announced::default(),
                 ticked: host.now(),
                 warned: false,
             });
@@ -88,11 +88,11 @@ impl Filters {
         let active = Active::new(host, id, plan, state, &mut ours.keep, Rc::clone(&self.names));
         let now = active.since;
         let ticks = !ours.configs.is_empty();
-        ours.configs.iter().for_each(|other| other.followed());
+        ours.configs.iter().for_each(|other| other.superseded());
         // The one before may have been shown by another worker only: it takes a turn, so that it is taken back.
         ours.show_revision(host);
         ours.configs.push(Rc::clone(&active));
-        ours.speak(host, now);
+        ours.announce(host, now);
         if ticks || first {
             ours.show_revision(host);
         }
@@ -106,12 +106,12 @@ impl Filters {
     pub(crate) fn tick(&self, host: &dyn Host, active: &Rc<Active>) {
         let Ok(mut filters) = self.all.try_borrow_mut() else { return };
         for filter in filters.iter_mut() {
-            if filter.speaks(active) {
+            if filter.is_speaker(active) {
                 filter.tick(host);
-            } else if filter.configs.iter().all(|active| !active.is_rooted()) {
+            } else if filter.configs.iter().all(|active| !active.has_instance()) {
                 // The filter is gone: nobody else would hand over what was counted.
                 for active in core::mem::take(&mut filter.configs) {
-                    active.tell(host);
+                    active.report(host);
                 }
             }
         }
@@ -120,23 +120,23 @@ impl Filters {
 
 impl Filter {
     /// Whether it is this config that speaks for the filter.
-    fn speaks(&self, active: &Rc<Active>) -> bool {
-        self.configs.iter().rfind(|other| other.is_rooted()).is_some_and(|last| Rc::ptr_eq(last, active))
+    fn is_speaker(&self, active: &Rc<Active>) -> bool {
+        self.configs.iter().rfind(|other| other.has_instance()).is_some_and(|last| Rc::ptr_eq(last, active))
     }
 
     fn tick(&mut self, host: &dyn Host) {
         let now = host.now();
         self.ticked = now;
-        self.look(host, now);
+        self.find_in_force(host, now);
         for (place, active) in self.configs.iter().enumerate() {
-            let speaks = place.saturating_add(1) == self.configs.len();
-            if speaks || active.is_busy() {
+            let is_speaker = place.saturating_add(1) == self.configs.len();
+            if is_speaker || active.is_busy() {
                 active.judge(host, now);
             }
-            if speaks {
+            if is_speaker {
                 active.show(host, now);
             }
-            active.tell(host);
+            active.report(host);
         }
         self.show_revision(host);
         self.keep.tick(now, &mut Shared { host, key: &self.key });
@@ -145,11 +145,11 @@ impl Filter {
     /// Finds out which configs can get requests: those that got one, and those that have none and are there all the same.
     ///
     /// A host takes a config up again without a word if the same bytes come back while a request of it is open.
-    fn look(&mut self, host: &dyn Host, now: Timestamp) {
+    fn find_in_force(&mut self, host: &dyn Host, now: Timestamp) {
         let (mut last, mut again, mut sure) = (None, None, 0_u8);
-        for (place, active) in self.configs.iter().enumerate().filter(|(_, active)| active.is_rooted()) {
-            let open = active.look();
-            sure = sure.saturating_add(u8::from(open >= SURE));
+        for (place, active) in self.configs.iter().enumerate().filter(|(_, active)| active.has_instance()) {
+            let open = active.ticks_open();
+            sure = sure.saturating_add(u8::from(open >= SURE_TICKS));
             again = if open > 1 { Some(place) } else { again };
             last = Some((place, open));
         }
@@ -159,34 +159,34 @@ impl Filter {
         let Some((last, open)) = last else { return };
         let speaker = again.filter(|_| open == 0).unwrap_or(last);
         let changes = speaker.saturating_add(1) != self.configs.len();
-        let mut speaks = None;
+        let mut in_force = None;
         for (place, active) in core::mem::take(&mut self.configs).into_iter().enumerate() {
             if place == speaker {
-                speaks = Some(active);
-            } else if active.is_rooted() || Rc::strong_count(&active) > 1 || active.has_counted() {
+                in_force = Some(active);
+            } else if active.has_instance() || Rc::strong_count(&active) > 1 || active.has_unreported() {
                 self.configs.push(active);
             } else {
                 // Nobody else holds it: it has no request left, and no instance.
-                active.tell(host);
+                active.report(host);
             }
         }
-        self.configs.extend(speaks);
+        self.configs.extend(in_force);
         if changes {
-            self.speak(host, now);
+            self.announce(host, now);
         }
     }
 
     /// Shows the revision of the config that speaks.
     fn show_revision(&mut self, host: &dyn Host) {
         if let Some(active) = self.configs.last() {
-            active.show_revision(host, &mut self.spoken);
+            active.show_revision(host, &mut self.announced);
         }
     }
 
     /// Shows what the last config says, and nothing that others have said.
-    fn speak(&mut self, host: &dyn Host, now: Timestamp) {
+    fn announce(&mut self, host: &dyn Host, now: Timestamp) {
         if let Some(active) = self.configs.last() {
-            active.speak(host, &mut self.spoken, now);
+            active.announce(host, &mut self.announced, now);
         }
     }
 }

@@ -98,7 +98,7 @@ impl Accepted {
     /// Whether this config is one of them.
     #[must_use]
     pub fn has(&self, config: &[u8]) -> bool {
-        self.0.chunks_exact(8).any(|known| *known == print(config))
+        self.0.chunks_exact(8).any(|known| *known == fingerprint(config))
     }
 
     /// Adds a config; beyond the most that is kept, the oldest goes.
@@ -108,24 +108,24 @@ impl Accepted {
         }
         let surplus = self.0.len().saturating_add(8).saturating_sub(MOST.saturating_mul(8));
         self.0 = self.0.split_off(surplus);
-        self.0.extend(print(config));
+        self.0.extend(fingerprint(config));
     }
 }
 
-fn print(config: &[u8]) -> [u8; 8] {
+fn fingerprint(config: &[u8]) -> [u8; 8] {
     Salt::new("tidegate-config").point(config).bits().to_le_bytes()
 }
 
 /// Judges a bad push; `inert` is the plan that only strips, `accepted` whether these bytes are on record, and
 /// `stands_by` whether they took the place of a good config.
 #[must_use]
-pub fn judge_bad(inert: Plan, accepted: bool, stands_by: bool, last_good: Option<&[u8]>) -> Judgement {
+pub fn judge_bad(inert: Plan, accepted: bool, falls_back: bool, last_good: Option<&[u8]>) -> Judgement {
     // What is refused needs no plan: the one that runs stays as it is.
     if !accepted && last_good.is_some() {
         return Judgement::Refuse;
     }
     // A last good config may be none to this module: an older one may have written it down.
-    match last_good.filter(|_| stands_by).map(|bytes| Plan::from_bytes(bytes).0) {
+    match last_good.filter(|_| falls_back).map(|bytes| Plan::from_bytes(bytes).0) {
         Some(Compiled::Ready(plan)) => Judgement::Accept(Box::new(plan), State::LastGood),
         Some(Compiled::Broken(_)) | None => Judgement::Accept(Box::new(inert), State::Inert),
     }

@@ -29,7 +29,7 @@ use tidegate_engine::value::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// The page for people.
-    Look,
+    Html,
     /// The same as data.
     Data,
     /// The decisions for the request that asks.
@@ -37,7 +37,7 @@ pub enum Page {
 }
 
 /// How far back a comparison is shown, in seconds.
-const LATELY: u64 = 64;
+const RECENT_SECONDS: u64 = 64;
 
 const HTML: &str = include_str!("page.html");
 
@@ -45,7 +45,7 @@ impl Page {
     /// The page of this path, if it is one.
     fn of(path: &[u8]) -> Option<Self> {
         match path {
-            b"/.tidegate" => Some(Self::Look),
+            b"/.tidegate" => Some(Self::Html),
             b"/.tidegate.json" => Some(Self::Data),
             b"/.tidegate/explain" => Some(Self::Explain),
             _ => None,
@@ -79,14 +79,14 @@ impl Page {
     #[must_use]
     fn content_type(self) -> &'static str {
         match self {
-            Self::Look => "text/html; charset=utf-8",
+            Self::Html => "text/html; charset=utf-8",
             Self::Data | Self::Explain => "application/json",
         }
     }
 }
 
 /// What a proxy knows.
-pub struct Known<'k> {
+pub struct Snapshot<'k> {
     /// The plan in force.
     pub plan: &'k Plan,
     /// Where things are counted.
@@ -107,19 +107,19 @@ pub struct Known<'k> {
     pub number: &'k dyn Fn(usize) -> u64,
 }
 
-impl fmt::Debug for Known<'_> {
+impl fmt::Debug for Snapshot<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Known").field("state", &self.state).field("since", &self.since).finish_non_exhaustive()
+        f.debug_struct("Snapshot").field("state", &self.state).field("since", &self.since).finish_non_exhaustive()
     }
 }
 
 /// The page for people.
 #[must_use]
-pub fn look() -> &'static str {
+pub fn html() -> &'static str {
     HTML
 }
 
-impl Known<'_> {
+impl Snapshot<'_> {
     /// All of it as data.
     #[must_use]
     pub fn data(&self) -> String {
@@ -219,7 +219,7 @@ impl Known<'_> {
     fn comparisons(&self, json: &mut Json, flag: &Flag, ledger: Option<&Ledger>) {
         let watch = flag.watch.and_then(|watch| self.plan.watches().get(usize::from(watch)));
         let Some((watch, ledger)) = watch.zip(ledger) else { return };
-        for ((rule, variant), (seconds, arm, baseline)) in watch.comparisons.iter().zip(ledger.lately(LATELY)) {
+        for ((rule, variant), (seconds, arm, baseline)) in watch.comparisons.iter().zip(ledger.recent(RECENT_SECONDS)) {
             let number = watch.judged.get(usize::from(*rule)).map(|rule| rule.number());
             json.map(|json| {
                 json.key("rule").plain(number);
@@ -312,7 +312,7 @@ fn rule(json: &mut Json, place: usize, outcome: RuleOutcome) {
 
 /// What the request says that asks to be explained: `?path=/api&host=shop.example&method=POST` stand for its own.
 #[must_use]
-pub fn asked_for(path: &[u8]) -> Vec<(&'static str, Cow<'_, [u8]>)> {
+pub fn overrides(path: &[u8]) -> Vec<(&'static str, Cow<'_, [u8]>)> {
     let query = path.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();
     let pairs = query.split(|byte| *byte == b'&');
     let named = pairs.filter_map(|pair| {

@@ -34,7 +34,7 @@ pub(super) struct Counted {
     pub(super) away: Vec<(VariantId, Range<Timestamp>)>,
     pub(super) throttled: u32,
     pub(super) rescued: u32,
-    pub(super) untold: u32,
+    pub(super) delayed: u32,
 }
 
 /// Something that may be held by the workers of several configs.
@@ -48,7 +48,7 @@ impl Keep {
             away: Vec::new(),
             throttled: 0,
             rescued: 0,
-            untold: 0,
+            delayed: 0,
         })
     }
 
@@ -77,7 +77,7 @@ impl Keep {
         let Some(number) = self.number else { return };
         for (key, limiter) in &self.limiters.0 {
             let Ok(mut limiter) = limiter.try_borrow_mut() else { continue };
-            limiter.pass();
+            limiter.advance();
             let mut allotment = None;
             let told = change(store, key, TRIES, &mut |bytes| {
                 let mut demands = Demands::from_bytes(&bytes);

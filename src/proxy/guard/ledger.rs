@@ -42,7 +42,7 @@ pub struct Ledger {
     /// Whether the one retry has been spent.
     retried: bool,
     /// Whether a breach has been told that moves nothing.
-    told: Told,
+    reported: Reported,
     /// When the phase began.
     since: Timestamp,
     /// When the last unit ended.
@@ -63,7 +63,7 @@ pub struct Ledger {
 
 /// What has been told, so that it is not told again at every tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Told {
+struct Reported {
     breach: bool,
     both: bool,
 }
@@ -79,7 +79,7 @@ impl Ledger {
         Self {
             phase: Phase::Running,
             retried: false,
-            told: Told::default(),
+            reported: Reported::default(),
             since: now,
             last: now,
             slow: watch.slow().unwrap_or(u32::MAX),
@@ -111,7 +111,7 @@ impl Ledger {
     }
 
     /// By comparison: what the variant and the baseline did in at most so many of the last seconds, and in how many.
-    pub fn lately(&self, seconds: u64) -> impl Iterator<Item = (u64, Count, Count)> {
+    pub fn recent(&self, seconds: u64) -> impl Iterator<Item = (u64, Count, Count)> {
         let longest = move |windows: &Windows| {
             let window = windows.up_to(seconds).last();
             window.map(|(length, cell)| (length, cell.variant.sum(), cell.baseline.sum())).unwrap_or_default()
@@ -133,7 +133,7 @@ impl Ledger {
     }
 
     /// Lets the units pass that are over by now, and judges.
-    pub fn pass(&mut self, watch: &Watch, flag: &Flag, now: Timestamp) -> Vec<Event> {
+    pub fn advance(&mut self, watch: &Watch, flag: &Flag, now: Timestamp) -> Vec<Event> {
         let passed = now.millis().saturating_sub(self.last.millis());
         let units = if (0..JUMP).contains(&passed) {
             let units = passed.wrapping_div(UNIT);
@@ -147,7 +147,7 @@ impl Ledger {
             1
         };
         for _ in 0..units {
-            self.windows.iter_mut().for_each(Windows::pass);
+            self.windows.iter_mut().for_each(Windows::advance);
             self.epoch = self.epoch.wrapping_add(1);
             if self.epoch & EPOCH.wrapping_sub(1) == 0 {
                 let [now, before] = &mut self.times;
@@ -208,13 +208,13 @@ impl Ledger {
             |rule: usize| self.since_step.get(rule).is_some_and(|arms| arms.iter().all(|requests| *requests >= SAMPLE));
         // A rule that hardly anybody meets says nothing, neither for nor against.
         let well = (0..watch.judged.len()).any(|rule| healthy.get(rule) == Some(&true) && sampled(rule));
-        let told = Told { breach: breach.is_some(), both: both.is_some() };
+        let reported = Reported { breach: breach.is_some(), both: both.is_some() };
         if let (Some((variant, found)), None) = (both, &breach) {
             // The fault is elsewhere: neither forward nor back.
-            if !self.told.both {
+            if !self.reported.both {
                 events.push(Event { kind: EventKind::BothBad, variant, breach: Some(found) });
             }
-            self.told = told;
+            self.reported = reported;
             return;
         }
         match (self.phase, breach) {
@@ -225,7 +225,7 @@ impl Ledger {
                     Action::Alert => Phase::Running,
                 };
                 let kind = if to == self.phase { EventKind::Alert } else { EventKind::Phase(self.phase, to) };
-                if kind != EventKind::Alert || !self.told.breach {
+                if kind != EventKind::Alert || !self.reported.breach {
                     events.push(Event { kind, variant, breach: Some(found) });
                 }
                 if to != self.phase {
@@ -255,7 +255,7 @@ impl Ledger {
             }
             (Phase::Trial | Phase::Held, _) => {}
         }
-        self.told = told;
+        self.reported = reported;
     }
 
     /// Goes over to a phase, and begins to count anew.
@@ -304,8 +304,8 @@ impl Ledger {
     /// The form in which it is kept.
     #[must_use]
     pub fn to_bytes(&mut self) -> Vec<u8> {
-        let told = u8::from(self.told.breach) | u8::from(self.told.both) << 1 | u8::from(self.retried) << 2;
-        let mut bytes = vec![FORM, self.phase.code(), told];
+        let flags = u8::from(self.reported.breach) | u8::from(self.reported.both) << 1 | u8::from(self.retried) << 2;
+        let mut bytes = vec![FORM, self.phase.code(), flags];
         bytes.extend(self.since.millis().to_le_bytes());
         bytes.extend(self.last.millis().to_le_bytes());
         bytes.extend(self.slow.to_le_bytes());
@@ -327,7 +327,7 @@ impl Ledger {
     /// What was kept for this flag; `None` if it is no ledger of it.
     #[must_use]
     pub fn from_bytes(bytes: &[u8], watch: &Watch, flag: &Flag) -> Option<Self> {
-        let (&[FORM, phase, told], rest) = bytes.split_first_chunk()? else { return None };
+        let (&[FORM, phase, flags], rest) = bytes.split_first_chunk()? else { return None };
         let (since, rest) = rest.split_first_chunk()?;
         let (last, rest) = rest.split_first_chunk()?;
         let (slow, rest) = rest.split_first_chunk()?;
@@ -336,8 +336,8 @@ impl Ledger {
         let time = |bytes: &[u8; 8]| Timestamp::from_millis(i64::from_le_bytes(*bytes));
         let mut ledger = Self::new(watch, flag, time(last));
         ledger.phase = Phase::of_code(phase)?;
-        ledger.told = Told { breach: told & 1 != 0, both: told & 2 != 0 };
-        (ledger.retried, ledger.since) = (told & 4 != 0, time(since));
+        ledger.reported = Reported { breach: flags & 1 != 0, both: flags & 2 != 0 };
+        (ledger.retried, ledger.since) = (flags & 4 != 0, time(since));
         (ledger.slow, ledger.steps) = (u32::from_le_bytes(*slow), *steps);
         ledger.patience = u32::from_le_bytes(*patience);
         if rest.is_empty() {
@@ -470,7 +470,7 @@ mod tests {
         tally.times.add(5_000);
         let mut ledger = Ledger::new(watch, flag, begins);
         ledger.add(watch, &tally);
-        ledger.pass(watch, flag, Timestamp::from_millis(begins.millis() + UNIT));
+        ledger.advance(watch, flag, Timestamp::from_millis(begins.millis() + UNIT));
         let bytes = ledger.to_bytes();
         let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex.concat(), KEPT);

@@ -97,7 +97,7 @@ impl Limiter {
     }
 
     /// A tick has passed: what was asked for in it is part of the demand.
-    pub(super) fn pass(&mut self) {
+    pub(super) fn advance(&mut self) {
         self.demand = self.demand.saturating_add(self.wanted.saturating_mul(256)) >> 1;
         self.wanted = 0;
     }

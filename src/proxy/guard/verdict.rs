@@ -228,7 +228,7 @@ mod tests {
         let limits = [Limits { max: percent("5"), ..ERRORS }];
         let mut windows = windows((200, 200), (200, 200));
         for _ in 0..40 {
-            windows.pass();
+            windows.advance();
         }
         assert!(matches!(judge(&windows, 600, &limits, Evidence::ENOUGH), Verdict::BothBad(_)));
         let mut cell = Cell::default();

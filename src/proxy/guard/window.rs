@@ -185,7 +185,7 @@ impl Windows {
     }
 
     /// A unit is over.
-    pub fn pass(&mut self) {
+    pub fn advance(&mut self) {
         self.units = self.units.wrapping_add(1);
         for (power, level) in (0..).zip(&mut self.levels) {
             let slots = self.units >> power;
@@ -238,7 +238,7 @@ mod tests {
         let seen = |windows: &Windows| windows.up_to(600).filter(|(_, cell)| cell.variant.requests() == 1).count();
         assert_eq!(seen(&windows), LEVELS);
         for unit in 1..=5_u32 << 9 {
-            windows.pass();
+            windows.advance();
             // A slot of level j is full for four of its lengths; how long it fills depends on where it began.
             let due = (0..LEVELS).filter(|level| unit < 5 << level).count();
             assert_eq!(seen(&windows), due, "after {unit} units");
@@ -251,7 +251,7 @@ mod tests {
         let mut windows = Windows::default();
         for unit in 0..3_000 {
             windows.add(&one(u32::from(unit % 3 == 0)));
-            windows.pass();
+            windows.advance();
         }
         let mut again = windows.clone();
         again.sum_up();

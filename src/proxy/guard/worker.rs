@@ -47,7 +47,7 @@ pub struct Report {
     /// Requests that a variant that cannot be reached left to the baseline, since the last report.
     pub rescued: u32,
     /// How often counts could not be told to the other workers, and waited, since the last report.
-    pub untold: u32,
+    pub delayed: u32,
 }
 
 /// What has to be remembered of a request for a watched flag, until it is done.
@@ -152,12 +152,12 @@ impl Worker {
     }
 
     /// What there is to tell of each watched flag; what was told is not told again.
-    pub fn report(&mut self) -> impl Iterator<Item = Report> {
+    pub fn take_reports(&mut self) -> impl Iterator<Item = Report> {
         self.flags.iter().map(|watched| {
             let Ok(mut counted) = watched.counted.try_borrow_mut() else { return Report::default() };
-            let Counted { throttled, rescued, untold, .. } = &mut *counted;
-            let [throttled, rescued, untold] = [throttled, rescued, untold].map(core::mem::take);
-            Report { throttled, rescued, untold }
+            let Counted { throttled, rescued, delayed, .. } = &mut *counted;
+            let [throttled, rescued, delayed] = [throttled, rescued, delayed].map(core::mem::take);
+            Report { throttled, rescued, delayed }
         })
     }
 
@@ -168,7 +168,7 @@ impl Worker {
 
     /// Whether the others have yet to be told of something that was counted here.
     #[must_use]
-    pub fn has_counted(&self) -> bool {
+    pub fn has_unreported(&self) -> bool {
         self.flags.iter().any(|watched| watched.counted.try_borrow().is_ok_and(|counted| !counted.tally.is_empty()))
     }
 
@@ -180,7 +180,7 @@ impl Worker {
             let Some(flag) = plan.flag_of(watch) else { continue };
             if watch.guard.is_some() {
                 let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
-                for event in counted.tell(watch, flag, standing, now, store) {
+                for event in counted.share(watch, flag, standing, now, store) {
                     events.push(FlagEvent { watch: place, flag: flag.key().as_str().to_owned(), event });
                 }
             }
@@ -200,7 +200,7 @@ impl Watched {
 }
 
 impl Counted {
-    fn tell(
+    fn share(
         &mut self,
         watch: &Watch,
         flag: &Flag,
@@ -221,14 +221,14 @@ impl Counted {
             let known = Ledger::from_bytes(&bytes, watch, flag);
             let mut ledger = known.unwrap_or_else(|| Ledger::new(watch, flag, now));
             ledger.add(watch, &self.tally);
-            let events = ledger.pass(watch, flag, now);
+            let events = ledger.advance(watch, flag, now);
             if store.swap(&watch.key, &ledger.to_bytes(), version) {
                 self.tally = Tally::new(watch);
                 *standing = ledger.standing();
                 return events;
             }
         }
-        self.untold = self.untold.saturating_add(1);
+        self.delayed = self.delayed.saturating_add(1);
         Vec::new()
     }
 }

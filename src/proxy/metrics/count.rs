@@ -77,7 +77,7 @@ impl Counts {
     }
 
     /// Counts what could not be told to the other workers.
-    pub fn untold(&mut self, times: u32) {
+    pub fn delayed(&mut self, times: u32) {
         self.add(Series::store(), times);
     }
 

@@ -133,7 +133,7 @@ impl Meters {
         for (place, known) in meters.ids.iter_mut().enumerate() {
             // Times are given to the host as they come; and what routes or is guarded shows from the beginning.
             let Some(Metric { kind, .. }) = series.metric(place) else { continue };
-            if *kind == Kind::Histogram && series.is_used(place) || series.is_born(plan, place) {
+            if *kind == Kind::Histogram && series.is_used(place) || series.starts_at_zero(plan, place) {
                 *known = scope.place(place);
             }
         }
@@ -184,10 +184,10 @@ impl Meters {
     }
 
     /// Hands all counts to the host.
-    pub(crate) fn tell(&mut self, scope: Scope<'_>, worker: &mut Worker, counts: &mut Counts) {
+    pub(crate) fn report(&mut self, scope: Scope<'_>, worker: &mut Worker, counts: &mut Counts) {
         let host = scope.host;
-        for (watched, Report { throttled, rescued, untold, .. }) in self.watched.iter().zip(worker.report()) {
-            counts.untold(untold);
+        for (watched, Report { throttled, rescued, delayed, .. }) in self.watched.iter().zip(worker.take_reports()) {
+            counts.delayed(delayed);
             for (id, more) in [(watched.throttled, throttled), (watched.rescued, rescued)] {
                 if let Some(id) = id {
                     host.add(id, more);
@@ -241,10 +241,10 @@ pub(crate) fn config(scope: Scope<'_>, state: State, since: Timestamp) {
     let Scope { plan, series, .. } = scope;
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     // A double, which is what metrics are stored as, holds 53 bits.
-    let print = if state == State::Inert { 0 } else { plan.fingerprint() & 0xffff_ffff_ffff };
+    let fingerprint = if state == State::Inert { 0 } else { plan.fingerprint() & 0xffff_ffff_ffff };
     let since = u64::try_from(since.millis()).unwrap_or_default();
     for (metric, value) in [
-        (&catalogue::FINGERPRINT, print),
+        (&catalogue::FINGERPRINT, fingerprint),
         (&catalogue::FLAGS, count(plan.flags().len())),
         (&catalogue::SERIES, count(series.count())),
         (&catalogue::SINCE, since.wrapping_div(1_000)),
@@ -256,12 +256,12 @@ pub(crate) fn config(scope: Scope<'_>, state: State, since: Timestamp) {
 
 /// What the config that is in force says by gauges, which somebody has to set to 0 when it goes.
 #[derive(Debug, Default)]
-pub(crate) struct Spoken {
+pub(crate) struct Announced {
     gauges: Vec<u32>,
     revision: Option<(String, Option<u32>)>,
 }
 
-impl Spoken {
+impl Announced {
     /// Makes way for these gauges. Those of flags and rules that are gone are set to 0: nobody else will.
     pub(crate) fn take_over(&mut self, host: &dyn Host, meters: &mut Meters) {
         let mut gauges = Vec::new();

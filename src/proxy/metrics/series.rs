@@ -14,17 +14,17 @@ use tidegate_engine::value::share::Ppm;
 /// The series of one plan, each with a place.
 #[derive(Debug, Default)]
 pub struct Series {
-    all: Vec<One>,
+    all: Vec<SeriesEntry>,
     /// By flag.
-    flags: Box<[Of]>,
+    flags: Box<[FlagSeries]>,
     /// What is counted of flags that would be too many.
-    other: Own,
+    other: VariantPlaces,
     count: usize,
 }
 
 /// One series.
 #[derive(Clone, Copy, Debug)]
-struct One {
+struct SeriesEntry {
     metric: &'static Metric,
     /// The flag and its variant; neither where many are counted together.
     of: Option<(usize, VariantId)>,
@@ -34,16 +34,16 @@ struct One {
 
 /// Where a flag is counted.
 #[derive(Clone, Debug)]
-enum Of {
-    Own(Own),
+enum FlagSeries {
+    Own(VariantPlaces),
     /// With all others that are too many.
-    Other,
-    Nowhere,
+    Together,
+    Off,
 }
 
 /// Where the variants of a flag are counted.
 #[derive(Clone, Debug, Default)]
-struct Own {
+struct VariantPlaces {
     /// By variant and reason, where that can be.
     decisions: Box<[Option<u16>]>,
     /// The first class of the first variant.
@@ -71,10 +71,10 @@ impl Series {
         series.push(&catalogue::FORGED, None, "");
         series.push(&catalogue::ERRORS, None, "host");
         series.push(&catalogue::ERRORS, None, "store");
-        series.other = series.own(None, 1, |_, _| true, true);
+        series.other = series.add_variants(None, 1, |_, _| true, true);
         // What is told of the config itself comes beside these.
         let mut left = MOST.saturating_sub(series.all.len()).saturating_sub(8);
-        let mut flags = vec![Of::Nowhere; plan.flags.len()];
+        let mut flags = vec![FlagSeries::Off; plan.flags.len()];
         let first = |flag: &Flag| flag.routes || flag.watch.is_some();
         let (ahead, behind): (Vec<_>, Vec<_>) = plan.flags.iter().enumerate().partition(|(_, flag)| first(flag));
         for (place, flag) in ahead.into_iter().chain(behind) {
@@ -85,17 +85,22 @@ impl Series {
             let can = reasons(plan, flag);
             let times = flag.metrics == Metrics::All;
             let before = series.all.len();
-            let own = series.own(Some(place), flag.variants.len(), |variant, reason| can.has(variant, reason), times);
+            let own = series.add_variants(
+                Some(place),
+                flag.variants.len(),
+                |variant, reason| can.has(variant, reason),
+                times,
+            );
             let own_count = series.all.len().saturating_sub(before).saturating_add(gauges(flag));
             *of = match left.checked_sub(own_count) {
                 Some(rest) => {
                     left = rest;
                     series.count = series.count.saturating_add(own_count);
-                    Of::Own(own)
+                    FlagSeries::Own(own)
                 }
                 None => {
                     series.all.truncate(before);
-                    Of::Other
+                    FlagSeries::Together
                 }
             };
         }
@@ -116,20 +121,20 @@ impl Series {
     }
 
     fn push(&mut self, metric: &'static Metric, of: Option<(usize, VariantId)>, last: &'static str) {
-        self.all.push(One { metric, of, last });
+        self.all.push(SeriesEntry { metric, of, last });
     }
 
     fn next(&self) -> u16 {
         u16::try_from(self.all.len()).unwrap_or(u16::MAX)
     }
 
-    fn own(
+    fn add_variants(
         &mut self,
         flag: Option<usize>,
         variants: usize,
         can: impl Fn(VariantId, Reason) -> bool,
         times: bool,
-    ) -> Own {
+    ) -> VariantPlaces {
         let ids = || (0..).map(VariantId).take(variants);
         let of = |variant| flag.map(|flag| (flag, variant));
         let mut decisions = Vec::new();
@@ -152,22 +157,22 @@ impl Series {
         if times {
             ids().for_each(|variant| self.push(&catalogue::LATENCY, of(variant), ""));
         }
-        Own { decisions: decisions.into(), responses, latency }
+        VariantPlaces { decisions: decisions.into(), responses, latency }
     }
 
     /// Where a flag is counted, and as which variant.
-    fn of(&self, flag: usize, variant: VariantId) -> Option<(&Own, usize)> {
+    fn variant_places(&self, flag: usize, variant: VariantId) -> Option<(&VariantPlaces, usize)> {
         match self.flags.get(flag)? {
-            Of::Own(own) => Some((own, usize::from(variant.0))),
-            Of::Other => Some((&self.other, 0)),
-            Of::Nowhere => None,
+            FlagSeries::Own(own) => Some((own, usize::from(variant.0))),
+            FlagSeries::Together => Some((&self.other, 0)),
+            FlagSeries::Off => None,
         }
     }
 
     /// Where a decision is counted.
     #[must_use]
     pub fn decision(&self, flag: usize, variant: VariantId, reason: Reason) -> Option<usize> {
-        let (own, variant) = self.of(flag, variant)?;
+        let (own, variant) = self.variant_places(flag, variant)?;
         let row = variant.saturating_mul(Reason::ALL.len());
         own.decisions.get(row.saturating_add(reason.place()))?.map(usize::from)
     }
@@ -175,7 +180,7 @@ impl Series {
     /// Where an answer of this class is counted.
     #[must_use]
     pub fn response(&self, flag: usize, variant: VariantId, class: usize) -> Option<usize> {
-        let (own, variant) = self.of(flag, variant)?;
+        let (own, variant) = self.variant_places(flag, variant)?;
         let row = variant.saturating_mul(CLASSES.len()).saturating_add(class);
         Some(usize::from(own.responses).saturating_add(row))
     }
@@ -183,7 +188,7 @@ impl Series {
     /// Where the time of an answer is counted.
     #[must_use]
     pub fn time(&self, flag: usize, variant: VariantId) -> Option<usize> {
-        let (own, variant) = self.of(flag, variant)?;
+        let (own, variant) = self.variant_places(flag, variant)?;
         own.latency.map(|latency| usize::from(latency).saturating_add(variant))
     }
 
@@ -226,12 +231,12 @@ impl Series {
     /// Whether a flag has series of its own.
     #[must_use]
     pub fn is_own(&self, flag: usize) -> bool {
-        matches!(self.flags.get(flag), Some(Of::Own(_)))
+        matches!(self.flags.get(flag), Some(FlagSeries::Own(_)))
     }
 
     /// The flags that are counted together, because there are too many.
     pub fn together<'p>(&self, plan: &'p Plan) -> impl Iterator<Item = &'p Flag> {
-        plan.flags.iter().zip(&self.flags).filter(|(_, of)| matches!(of, Of::Other)).map(|(flag, _)| flag)
+        plan.flags.iter().zip(&self.flags).filter(|(_, of)| matches!(of, FlagSeries::Together)).map(|(flag, _)| flag)
     }
 
     /// The metric at a place.
@@ -244,12 +249,12 @@ impl Series {
     #[must_use]
     pub fn is_used(&self, place: usize) -> bool {
         let of = self.all.get(place).and_then(|one| one.of);
-        of.is_some() || self.flags.iter().any(|of| matches!(of, Of::Other))
+        of.is_some() || self.flags.iter().any(|of| matches!(of, FlagSeries::Together))
     }
 
     /// Whether what is counted at a place is to be seen before anything was counted.
     #[must_use]
-    pub fn is_born(&self, plan: &Plan, place: usize) -> bool {
+    pub fn starts_at_zero(&self, plan: &Plan, place: usize) -> bool {
         let flag = self.all.get(place).and_then(|one| one.of).and_then(|(flag, _)| plan.flags.get(flag));
         flag.is_some_and(|flag| flag.routes || flag.watch.is_some())
     }
@@ -281,9 +286,9 @@ fn gauges(flag: &Flag) -> usize {
 }
 
 /// Which variants of a flag can be served, for which reasons.
-struct Can(Vec<u16>);
+struct Servable(Vec<u16>);
 
-impl Can {
+impl Servable {
     fn add(&mut self, variant: VariantId, reason: Reason) {
         if let Some(reasons) = self.0.get_mut(usize::from(variant.0)) {
             *reasons |= bit(reason);
@@ -300,8 +305,8 @@ fn bit(reason: Reason) -> u16 {
 }
 
 /// Mirrors the order in which [`decide`](tidegate_engine::decide::decide) goes through a flag; a law holds the two together.
-fn reasons(plan: &Plan, flag: &Flag) -> Can {
-    let mut can = Can(vec![0; flag.variants.len()]);
+fn reasons(plan: &Plan, flag: &Flag) -> Servable {
+    let mut can = Servable(vec![0; flag.variants.len()]);
     if flag.kill {
         can.add(flag.baseline, Reason::Killed);
         return can;

@@ -35,7 +35,7 @@ pub struct Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         if let Some(active) = &self.active {
-            active.gone();
+            active.instance_gone();
         }
     }
 }
@@ -77,7 +77,7 @@ impl Instance {
                 false
             }
             Judgement::Accept(plan, state) => {
-                report(host, &plan, state, &problems);
+                log_state(host, &plan, state, &problems);
                 self.active = self.filters.serve(host, id, *plan, state, last_good.is_none());
                 true
             }
@@ -89,8 +89,8 @@ impl Instance {
         // A config that has come is accepted by whoever looks at it first, where it is accepted at all.
         let accepted = on_record(shared, "accepted", bytes, last_good.is_none());
         let serves = self.filters.serves(shared.key);
-        let stands_by = accepted && on_record(shared, "stands-by", bytes, serves) || serves;
-        judge_bad(inert, accepted, stands_by, last_good)
+        let falls_back = accepted && on_record(shared, "stands-by", bytes, serves) || serves;
+        judge_bad(inert, accepted, falls_back, last_good)
     }
 
     /// The host's timer.
@@ -107,7 +107,7 @@ impl Instance {
     #[must_use]
     pub fn stream(&self) -> Option<Stream> {
         let active = self.active.as_ref()?;
-        active.asked();
+        active.saw_request();
         Some(Stream::new(Rc::clone(active)))
     }
 }
@@ -142,13 +142,15 @@ fn warn(host: &dyn Host, problems: &Problems) {
 }
 
 /// Says in the log what is in force from now on.
-fn report(host: &dyn Host, plan: &Plan, state: State, problems: &Problems) {
+fn log_state(host: &dyn Host, plan: &Plan, state: State, problems: &Problems) {
     let revision = plan.revision().map_or("without a name", |revision| revision.as_str());
-    let (flags, print) = (plan.flags().len(), plan.fingerprint());
+    let (flags, fingerprint) = (plan.flags().len(), plan.fingerprint());
     let problems = || problems.one_line();
     match state {
-        State::Active => host
-            .log(Level::Info, format_args!("config: revision {revision} is active: {flags} flags, plan {print:016x}")),
+        State::Active => host.log(
+            Level::Info,
+            format_args!("config: revision {revision} is active: {flags} flags, plan {fingerprint:016x}"),
+        ),
         State::LastGood => host.log(
             Level::Error,
             format_args!("config: not good, the last good revision {revision} stays in force: {}", problems()),
