@@ -1,9 +1,11 @@
 //! What one worker knows of each of its filters, over all of their configs: which one is in force, which ones were
 //! replaced and still have requests, and what the guards keep meanwhile.
 //!
-//! A push is a new instance of the filter. The old one lives on until its last request is done, its tick with it; the
-//! host never says that it was replaced. So one config of a filter speaks, on its tick: it takes up what the guards
-//! decide, shows the gauges, and hands over what was counted under the others. Never runs for a request.
+//! A push is a new instance of the filter. The old one lives, and ticks, until its last request is done, and the host
+//! never says that it was replaced. So exactly one config of a filter is its speaker: on its tick it applies what the
+//! guards decide, sets the gauges, and reports the counts of all others. Never runs for a request.
+
+#![warn(missing_docs)]
 
 use core::cell::RefCell;
 use std::rc::Rc;
@@ -21,10 +23,9 @@ use tidegate_engine::value::time::Timestamp;
 /// How often workers tell each other what they have counted, in milliseconds.
 const TICK: i64 = 250;
 
-/// The same, for the host.
 pub(crate) const PERIOD: Duration = Duration::from_millis(TICK.unsigned_abs());
 
-/// After so many ticks a config that could still get requests is taken to be in force.
+/// A config that could get requests for so many ticks in a row is taken to be in force.
 const SURE_TICKS: u8 = 4;
 
 /// All filters of one worker. Its instances share it, and nothing else needs to outlive them.
@@ -34,12 +35,11 @@ pub struct Filters {
     names: Rc<Names>,
 }
 
-/// One filter in this worker.
 #[derive(Debug)]
 struct Filter {
     key: String,
     keep: Keep,
-    /// The configs that are not done, the one that speaks last.
+    /// The configs that are not done. The speaker is the last one.
     configs: Vec<Rc<Active>>,
     announced: Announced,
     ticked: Timestamp,
@@ -55,16 +55,16 @@ impl Filters {
         last.is_some_and(|active| active.state != State::Inert)
     }
 
-    /// Sets a gauge that says something of a push, whatever becomes of it.
+    /// Sets a gauge about a push, whether it is accepted or not.
     pub(crate) fn gauge(&self, host: &dyn Host, id: &FilterId, metric: &Metric, value: u64) {
         self.names.gauge(host, &id.name, metric, value);
     }
 
     /// Takes a plan into service, with what its guards have decided before.
     ///
-    /// `first` is whether the filter has never had a good config. Only a worker that ticks may say which revision is in
-    /// force, because nobody takes back what is said where a host only tries a config; but of the first one there is
-    /// nothing to take back.
+    /// `first` is whether the filter has never had a good config. A host may only try a config in a worker that it then
+    /// throws away, where no tick would clear the revision again. So only a worker that ticks shows it; but the first
+    /// config has no revision before it to clear.
     pub(crate) fn serve(
         &self,
         host: &dyn Host,
@@ -89,14 +89,14 @@ impl Filters {
         let now = active.since;
         let ticks = !ours.configs.is_empty();
         ours.configs.iter().for_each(|other| other.superseded());
-        // The one before may have been shown by another worker only: it takes a turn, so that it is taken back.
+        // If only another worker has shown the revision before, show it once here, so that it is cleared afterwards.
         ours.show_revision(host);
         ours.configs.push(Rc::clone(&active));
         ours.announce(host, now);
         if ticks || first {
             ours.show_revision(host);
         }
-        // What is due goes on being due: pushes that come faster than the tick must not put it off.
+        // Keep the time of the next tick: pushes that come faster than the tick must not delay it for ever.
         let left = TICK.saturating_sub(now.millis().saturating_sub(ours.ticked.millis()));
         host.tick_after(Duration::from_millis(left.clamp(1, TICK).unsigned_abs()));
         Some(active)
@@ -109,7 +109,7 @@ impl Filters {
             if filter.is_speaker(active) {
                 filter.tick(host);
             } else if filter.configs.iter().all(|active| !active.has_instance()) {
-                // The filter is gone: nobody else would hand over what was counted.
+                // The filter is gone: no other config would report its counts.
                 for active in core::mem::take(&mut filter.configs) {
                     active.report(host);
                 }
@@ -119,7 +119,7 @@ impl Filters {
 }
 
 impl Filter {
-    /// Whether it is this config that speaks for the filter.
+    /// Whether this config is the filter's speaker.
     fn is_speaker(&self, active: &Rc<Active>) -> bool {
         self.configs.iter().rfind(|other| other.has_instance()).is_some_and(|last| Rc::ptr_eq(last, active))
     }
@@ -142,9 +142,10 @@ impl Filter {
         self.keep.tick(now, &mut Shared { host, key: &self.key });
     }
 
-    /// Finds out which configs can get requests: those that got one, and those that have none and are there all the same.
+    /// Finds out which config is in force: one that got a request, or that has none and is kept by the host.
     ///
-    /// A host takes a config up again without a word if the same bytes come back while a request of it is open.
+    /// It need not be the newest: if the same bytes come back while a request of an old config is open, the host uses
+    /// the old instance again, and does not say so.
     fn find_in_force(&mut self, host: &dyn Host, now: Timestamp) {
         let (mut last, mut again, mut sure) = (None, None, 0_u8);
         for (place, active) in self.configs.iter().enumerate().filter(|(_, active)| active.has_instance()) {
@@ -166,7 +167,7 @@ impl Filter {
             } else if active.has_instance() || Rc::strong_count(&active) > 1 || active.has_unreported() {
                 self.configs.push(active);
             } else {
-                // Nobody else holds it: it has no request left, and no instance.
+                // It has no request left, and no instance.
                 active.report(host);
             }
         }
@@ -176,14 +177,14 @@ impl Filter {
         }
     }
 
-    /// Shows the revision of the config that speaks.
+    /// Shows the speaker's revision.
     fn show_revision(&mut self, host: &dyn Host) {
         if let Some(active) = self.configs.last() {
             active.show_revision(host, &mut self.announced);
         }
     }
 
-    /// Shows what the last config says, and nothing that others have said.
+    /// Sets all gauges to the speaker's values, and clears those of the speaker before it.
     fn announce(&mut self, host: &dyn Host, now: Timestamp) {
         if let Some(active) = self.configs.last() {
             active.announce(host, &mut self.announced, now);

@@ -40,7 +40,6 @@ pub struct Decision<'p> {
 }
 
 impl<'p> Decision<'p> {
-    /// The flag.
     #[must_use]
     pub fn flag(&self) -> &'p Flag {
         self.flag
@@ -52,13 +51,11 @@ impl<'p> Decision<'p> {
         self.place
     }
 
-    /// The outcome.
     #[must_use]
     pub fn variant(&self) -> &'p Variant {
         self.variant
     }
 
-    /// Why.
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.reason
@@ -88,14 +85,13 @@ impl<'p> Decision<'p> {
         self.draws
     }
 
-    /// Whether a rule was missed because nobody was there to draw for.
+    /// Whether a rule was skipped because the request has no identity to draw by.
     #[must_use]
     pub fn missed_draw(&self) -> bool {
         self.missed_draw
     }
 }
 
-/// All decisions for one request.
 #[derive(Clone, Debug)]
 pub struct Decisions<'p> {
     list: Vec<Decision<'p>>,
@@ -122,7 +118,6 @@ impl<'p> Decisions<'p> {
         self.cookie.as_ref()
     }
 
-    /// Where identities came from.
     #[must_use]
     pub fn sources(&self) -> Sources {
         self.sources
@@ -131,13 +126,13 @@ impl<'p> Decisions<'p> {
 
 pub use identity::{Cookie, Sources};
 
-/// Decides every flag that matches the request, by what the guards have decided so far.
+/// Decides every flag that matches the request, under what the guards have decided so far.
 #[must_use]
 pub fn decide<'p>(plan: &'p Plan, request: &Request<'_>, standing: &Standing, now: Timestamp) -> Decisions<'p> {
     decide_before(&mut Silent, plan, request, standing, now)
 }
 
-/// Decides as [`decide`] does, before the eyes of a witness.
+/// The same as [`decide`], and reports each step to a witness.
 pub fn decide_before<'p>(
     witness: &mut impl Witness,
     plan: &'p Plan,
@@ -205,7 +200,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
                 self.witness.rule(place, RuleOutcome::ConditionFalse);
                 continue;
             }
-            // Behind another rule, even one that takes everybody has been reached by what the request is.
+            // A rule at 100 % is only static if no rule before it could have taken the request.
             let whole = if place == 0 && rule.when.is_none() { Reason::Static } else { Reason::TargetingMatch };
             let (outcome, reason) = self.serve(flag, rule, standing, whole, &mut draw);
             self.witness.rule(place, outcome);
@@ -222,7 +217,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
         (if standing.phase == Phase::Trial { flag.baseline } else { flag.default }, reason, draw)
     }
 
-    /// What a rule whose condition holds makes of the request; `whole` is the reason if there is no draw.
+    /// Applies a rule whose condition is true; `whole` is the reason if there is no draw.
     fn serve(
         &mut self,
         flag: &'p Flag,
@@ -269,7 +264,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
     }
 }
 
-/// The variant, or the baseline in its place where it takes no more or cannot be reached.
+/// The variant, or the baseline if the variant is full or its upstream cannot be reached.
 fn baseline_if_unavailable(
     flag: &Flag,
     standing: &FlagStanding,
@@ -289,7 +284,7 @@ fn baseline_if_unavailable(
 #[derive(Default)]
 struct Draw {
     point: Option<Point>,
-    /// Whether there was nobody to draw for.
+    /// Whether a draw was needed and the request has no identity.
     no_identity: bool,
     draws: Draws,
 }

@@ -16,22 +16,22 @@ use crate::value::name::item;
 use crate::value::order;
 use crate::value::search;
 
-/// The response header of inspection.
 pub const INSPECTION: &str = "x-tidegate";
 
-/// The longest inspection header, dictionary and filter state, in bytes: proxies and servers refuse headers of more than 8 KiB.
+/// The longest inspection header, dictionary and filter state, in bytes: proxies and servers refuse headers of more
+/// than 8 KiB.
 const HEADER_MAX: usize = 4 * 1024;
 
 /// One change to a request's headers or route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect<'e> {
-    /// Take every value of this header away.
+    /// Remove every value of this header.
     Remove(&'e str),
-    /// Make this the only value of this header.
+    /// Set this header to this one value.
     Set(&'e str, &'e str),
-    /// Make this the only value of the dictionary header.
+    /// Set the dictionary header to this one value.
     Dictionary(String),
-    /// Make this the only value of the baggage header.
+    /// Set the baggage header to this one value.
     Baggage(Vec<u8>),
     /// Look the route up again: a header that routes may match has changed.
     ClearRoute,
@@ -45,7 +45,7 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
     let mut effects = Vec::with_capacity(list.len().saturating_mul(2).saturating_add(removed.len()).saturating_add(2));
     // A twin of an owned header cannot be replaced by writing the header, so what was forged goes first.
     effects.extend(removed.iter().map(|name| Effect::Remove(name)));
-    // So does what is written anew of what an instance before this one wrote.
+    // Likewise, what an earlier instance wrote goes before this one writes it again.
     let written = |decision: &Decision<'_>, name: &str| {
         let mut names = decision.variant().writes.iter().map(|(name, _)| name.as_str());
         plan.dictionary && name == DICTIONARY || names.any(|known| known == name)
@@ -55,7 +55,7 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
             effects.push(Effect::Remove(name));
         }
     }
-    // Of a request that could not be read, nobody knows what its baggage is.
+    // The request could not be read, so its baggage is not known and must not be overwritten.
     let tells = plan.telemetry.baggage && !request.method().is_empty();
     let baggage = if tells { baggage(plan, request, list) } else { None };
     if baggage.is_some() && !request.baggage().is_empty() {
@@ -147,24 +147,21 @@ impl Effect<'_> {
     }
 }
 
-/// The names of the headers of ours that are written.
+/// The names of the filter's own headers that are written.
 pub fn names<'e>(effects: &'e [Effect<'_>]) -> impl Iterator<Item = &'e str> {
     let ours = effects.iter().filter(|effect| !matches!(effect, Effect::Baggage(_)));
     ours.filter_map(Effect::written).map(|(name, _)| name)
 }
 
-/// An answer in the upstream's place.
+/// A response that the proxy sends instead of the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalReply<'p> {
-    /// The status.
     pub status: u32,
-    /// All headers.
     pub headers: Vec<(&'p str, &'p str)>,
-    /// The body.
     pub body: &'p str,
 }
 
-/// The answer that the first variant with one gives, in the form that the client takes; `None` to ask the upstream.
+/// The reply of the first variant that has one, in a form that the client accepts; `None` if the upstream answers.
 #[must_use]
 pub fn reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p>) -> Option<LocalReply<'p>> {
     let reply = decisions.list().iter().find_map(|decision| decision.variant().reply.as_ref())?;
@@ -172,7 +169,7 @@ pub fn reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p
     let Some((kind, body)) = &reply.plain else {
         return Some(LocalReply { status: reply.status, headers, body: "" });
     };
-    // What a client names first it would rather have: browsers name HTML, and JSON not at all.
+    // A client names first what it prefers: browsers name HTML, and do not name JSON.
     let accept = plan.accept.and_then(|slot| request.value(slot).one()).unwrap_or_default();
     let stands = |at: usize, kind: &str| {
         let part = accept.get(at..).and_then(|rest| rest.get(..kind.len()));
@@ -185,14 +182,14 @@ pub fn reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p
     Some(LocalReply { status: reply.status, headers, body })
 }
 
-/// What the response has to carry, worked out while the request is there to be read.
+/// What the response has to carry. Made in the request phase, because the response phase cannot read the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OnResponse {
     /// A `set-cookie` to add.
     pub cookie: Option<String>,
-    /// What was decided and why, for a request that asked.
+    /// The decisions and their reasons, for a request with the inspection key.
     pub inspection: Option<String>,
-    /// What caches have to do with it.
+    /// What caches are told.
     pub varies: Varies,
 }
 
@@ -209,7 +206,7 @@ impl OnResponse {
         }
     }
 
-    /// Whether there is nothing to do.
+    /// Whether the response needs no change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.cookie.is_none() && self.inspection.is_none() && self.varies == Varies::Never
@@ -249,7 +246,7 @@ impl OnResponse {
     }
 }
 
-/// What all that can choose the answer depends on.
+/// Combines what all flags that can change the response depend on.
 fn varies(plan: &Plan, list: &[Decision<'_>]) -> Varies {
     let mut all = String::new();
     for decision in list {
@@ -277,13 +274,13 @@ pub fn asks(plan: &Plan, request: &Request<'_>) -> bool {
     inspect.equals.as_ref().is_none_or(|key| same(key.as_str().as_bytes(), sent))
 }
 
-/// Compares a key without telling by the time taken how much of it was right.
+/// Compares in constant time: otherwise a client could guess the key byte by byte from how long the answer takes.
 fn same(key: &[u8], sent: &[u8]) -> bool {
     key.len() == sent.len() && key.iter().zip(sent).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
-/// `checkout=v2;reason=split;exposure=12345`; the exposure only for who has the key: with the salts of many flags it
-/// would come close to an identity.
+/// `checkout=v2;reason=split;exposure=12345`. The exposure is only for holders of the key: the exposures of many flags
+/// together would come close to an identity.
 fn told(decision: &Decision<'_>, exposure: Option<u32>, text: &mut String) {
     let name = item(decision.variant().name().as_str());
     // Writing to a string cannot fail.
@@ -296,7 +293,8 @@ fn told(decision: &Decision<'_>, exposure: Option<u32>, text: &mut String) {
     }
 }
 
-/// The members of a dictionary. What does not fit is counted in a last member, so that nothing is lost unseen.
+/// The members of a dictionary. A last member counts those that do not fit, so that a reader sees that some are
+/// missing.
 fn join(decisions: &[Decision<'_>], mut member: impl FnMut(&Decision<'_>, &mut String)) -> String {
     let mut text = String::new();
     for (index, decision) in decisions.iter().enumerate() {

@@ -17,7 +17,6 @@ use crate::value::name::{HeaderName, OwnedHeader, ParameterName};
 pub struct Slot(u16);
 
 impl Slot {
-    /// The slot as an index.
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -54,7 +53,7 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Nothing is looked at; these headers, and all that flags have by themselves, are owned.
+    /// For a plan that decides nothing: it reads no input, and owns these headers and every default header of a flag.
     pub(super) fn inert(owned: &[OwnedHeader]) -> Self {
         let mut inputs = Interner::default().finish(owned, false);
         inputs.headers.all_flags = true;
@@ -78,7 +77,7 @@ impl Inputs {
         self.properties.iter().map(|(property, _)| property)
     }
 
-    /// What stands in a slot, in the words of a config.
+    /// The input of a slot, in the words of a config.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn name(&self, slot: Slot) -> String {
         fn find<N>(list: &[(N, Slot)], slot: Slot) -> Option<&N> {
@@ -108,12 +107,12 @@ impl Inputs {
         header.map_or_else(String::new, |(name, _)| format!("header {}", String::from_utf8_lossy(name)))
     }
 
-    /// The headers that play a part, by name.
+    /// The headers that have a role, by name.
     pub(super) fn header_names(&self) -> impl Iterator<Item = (&[u8], HeaderRole)> {
         self.headers.entries.iter().map(|(name, role)| (&**name, *role))
     }
 
-    /// How many names a header is compared with at most.
+    /// The most names that one header is compared with.
     pub(super) fn longest_run(&self) -> usize {
         let runs = self.headers.buckets.split(|number| *number == 0);
         runs.map(<[u16]>::len).max().unwrap_or_default()
@@ -125,7 +124,7 @@ impl Inputs {
         usize::from(self.slots)
     }
 
-    /// Calls `visit` with each part that the header of this name plays.
+    /// Calls `visit` with each role of the header with this name.
     pub fn header(&self, name: &[u8], mut visit: impl FnMut(HeaderRole)) {
         self.headers.find(name, &mut visit);
     }
@@ -146,33 +145,29 @@ fn look_up(names: &[(ParameterName, Slot)], name: &[u8]) -> Option<Slot> {
     names.get(place).map(|(_, slot)| *slot)
 }
 
-/// Adds a name in order.
 fn insert(names: &mut Vec<(ParameterName, Slot)>, name: ParameterName, slot: Slot) {
     let place = names.partition_point(|(known, _)| *known < name);
     names.insert(place, (name, slot));
 }
 
-/// The part that a request header plays.
+/// What a request header is used for. One header can have several roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderRole {
-    /// It belongs to the filter: whatever a client sent under it is removed.
+    /// It belongs to the filter: a value that a client sent is removed.
     Owned,
-    /// It holds the cookies.
     Cookies,
-    /// It holds the baggage.
     Baggage,
-    /// Its value is looked at.
     Slot(Slot),
 }
 
-/// Finds a header's part by its name, in any case. Owned names are also found under their `_` twins, because CGI
+/// Finds a header's roles by its name, in any case. Owned names are also found under their `_` twins, because CGI
 /// and WSGI fold `_` and `-` onto each other: to them `x_flag_a` is `x-flag-a`.
 #[derive(Debug, Default)]
 struct HeaderTable {
     entries: Box<[(Box<[u8]>, HeaderRole)]>,
     /// A hash table with linear probing: an entry's number plus one, or 0.
     buckets: Box<[u16]>,
-    /// Which lengths of names exist, so that most headers cost no hash at all.
+    /// Which lengths of names exist, as bits: a header with another length needs no hash.
     lengths: u128,
     /// Whether every name that a flag would have by itself is owned, whatever the flags are.
     all_flags: bool,
@@ -193,7 +188,7 @@ impl HeaderTable {
         table
     }
 
-    // One for all callers: a name that plays a part is rare.
+    // Not generic, so that the module has it once: few headers get past the lengths.
     fn find(&self, name: &[u8], visit: &mut dyn FnMut(HeaderRole)) {
         if self.all_flags && name.iter().map(|byte| fold(*byte)).take(6).eq(*b"x-flag") {
             visit(HeaderRole::Owned);

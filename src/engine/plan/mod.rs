@@ -28,12 +28,11 @@ use crate::value::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader,
 use crate::value::share::Ppm;
 use crate::value::time::Timestamp;
 
-/// What became of a config.
 #[derive(Debug)]
 pub enum Compiled {
     /// It has no error: this is its plan.
     Ready(Plan),
-    /// It has errors: this plan passes requests on undecided, and only removes what clients may not send.
+    /// It has errors. This plan decides nothing, and still removes headers that clients may not send.
     Broken(Plan),
 }
 
@@ -48,7 +47,6 @@ impl Compiled {
     }
 }
 
-/// A config, compiled.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub flags: Box<[Flag]>,
@@ -67,7 +65,7 @@ pub struct Plan {
     pub shared: Box<[OwnedHeader]>,
     /// Whether a decision depends on the time.
     needs_time: bool,
-    /// Where the types of answer stand that a client takes.
+    /// The slot of the `accept` header, if a reply depends on it.
     pub accept: Option<Slot>,
     inputs: Inputs,
     mark: Mark,
@@ -77,7 +75,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads and compiles a config.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> (Compiled, Problems) {
         let mut problems = Problems::default();
@@ -116,7 +113,7 @@ impl Plan {
         self.fingerprint
     }
 
-    /// What tells instances with other plans apart, in one chain.
+    /// Tells instances with different plans apart in one filter chain.
     #[must_use]
     pub fn mark(&self) -> &str {
         &self.mark.0
@@ -134,7 +131,6 @@ impl Plan {
         &self.flags
     }
 
-    /// The flag that is watched.
     #[must_use]
     pub fn flag_of(&self, watch: &Watch) -> Option<&Flag> {
         self.flags.get(watch.flag)
@@ -159,11 +155,10 @@ impl Plan {
     }
 }
 
-/// The fingerprint of a plan as text, which is no part of it.
+/// The fingerprint of a plan as text.
 #[derive(Debug, Default)]
 struct Mark(Box<str>);
 
-/// A flag, compiled.
 #[derive(Debug)]
 pub struct Flag {
     pub key: FlagKey,
@@ -177,16 +172,14 @@ pub struct Flag {
     pub kill: bool,
     pub rules: Box<[Rule]>,
     pub routes: bool,
-    /// What its decision depends on, if caches must know.
+    /// What caches have to know about its decision.
     pub varies: Varies,
-    /// What is counted of it.
     pub metrics: Metrics,
     /// Its place among the watched flags.
     pub watch: Option<u16>,
 }
 
 impl Flag {
-    /// Its key.
     #[must_use]
     pub fn key(&self) -> &FlagKey {
         &self.key
@@ -199,7 +192,6 @@ impl Flag {
         if back { Ppm::NONE } else { rule.share(now, standing, self.baseline) }
     }
 
-    /// The variant at this place.
     #[must_use]
     pub fn variant(&self, id: VariantId) -> Option<&Variant> {
         self.variants.get(usize::from(id.0))
@@ -224,13 +216,11 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// Its name.
     #[must_use]
     pub fn name(&self) -> &VariantName {
         &self.name
     }
 
-    /// What the headers carry.
     #[must_use]
     pub fn value(&self) -> &HeaderValue {
         &self.value
@@ -245,7 +235,6 @@ pub struct Match {
     pub methods: Box<[Method]>,
 }
 
-/// A rule, compiled.
 #[derive(Debug)]
 pub struct Rule {
     pub when: Option<Condition>,
@@ -265,7 +254,7 @@ impl Rule {
         }
     }
 
-    /// Whether it takes some of those that it looks at, and not others.
+    /// Whether it takes only a share of the requests that its condition matches.
     #[must_use]
     pub fn draws(&self) -> bool {
         self.exposure != Exposure::Fixed(Ppm::FULL)
@@ -288,7 +277,6 @@ impl Rule {
     }
 }
 
-/// What a rule serves.
 #[derive(Debug)]
 pub enum Serve {
     One(VariantId),

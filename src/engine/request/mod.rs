@@ -1,8 +1,8 @@
 //! Turns what the host gave into a [`Request`]: the borrowed view that `decide` looks at.
 //!
-//! Values are bytes, never text: a byte above 0x7f is an ordinary value. Of a value that comes more than once, or is
-//! very long, it keeps only that: picking one would let a client pick, and looking at it would cost what a client likes.
-//! Never asks the host for anything: what a plan needs is listed in its [`Inputs`].
+//! Values are bytes, never text: a byte above 0x7f is an ordinary value. If a value comes more than once or is very
+//! long, only that fact is kept: to pick one would let the client choose, and to read it all would let the client
+//! decide how much CPU time it costs. Never asks the host for anything: what a plan needs is listed in its [`Inputs`].
 
 mod cookie;
 mod device;
@@ -23,15 +23,12 @@ use crate::value::search::LOOKED_AT;
 /// How many cookies are looked at, and how many query parameters.
 const PAIRS: usize = 512;
 
-/// A value of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Value<'r> {
-    /// It is not there.
     #[default]
     Absent,
-    /// It is there once.
     One(Cow<'r, [u8]>),
-    /// It is there, but more than once or too long: it has no single value that is looked at.
+    /// It comes more than once, or is too long: no single value can be used.
     Many,
 }
 
@@ -60,7 +57,7 @@ pub struct Request<'r> {
     host: Cow<'r, [u8]>,
     path: Cow<'r, [u8]>,
     values: Box<[Value<'r>]>,
-    /// Headers under names of the filter, until it is known who wrote them.
+    /// Headers with names that belong to the filter, until it is known who wrote them.
     owned: Vec<(&'r str, &'r [u8])>,
     kept: Vec<(&'r str, &'r [u8])>,
     removed: Vec<&'r str>,
@@ -71,7 +68,7 @@ pub struct Request<'r> {
     cookies: usize,
 }
 
-/// What there is of a bearer token: it may be longer than other values.
+/// The `authorization` header. Apart from the other values, because a token may be longer.
 #[derive(Clone, Copy, Debug)]
 enum Token<'r> {
     None,
@@ -116,7 +113,7 @@ impl<'r> Request<'r> {
                     }
                     HeaderRole::Cookies => request.cookies(inputs, value),
                     HeaderRole::Baggage => request.baggage.push(value),
-                    // Blanks around a value are none of it; HTTP/1.1 codecs take them off, those of HTTP/2 do not.
+                    // Blanks around a value are not part of it. HTTP/1.1 codecs remove them, HTTP/2 codecs do not.
                     HeaderRole::Slot(slot) => {
                         let value = value.trim_ascii();
                         if inputs.authorization == Some(slot) {
@@ -148,13 +145,13 @@ impl<'r> Request<'r> {
         request
     }
 
-    /// Whether it has headers under names of the filter.
+    /// Whether it has headers with names that belong to the filter.
     #[must_use]
     pub fn has_owned(&self) -> bool {
         !self.owned.is_empty()
     }
 
-    /// Leaves those of them that an instance before this one wrote; without this, all are taken for forged.
+    /// Keeps the headers that an earlier instance wrote. Without this call, all of them count as forged.
     pub fn judge(&mut self, chain: &Chain<'_>) {
         self.forged = 0;
         self.removed.clear();
@@ -170,7 +167,6 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// The method.
     #[must_use]
     pub fn method(&self) -> &[u8] {
         self.method
@@ -188,24 +184,24 @@ impl<'r> Request<'r> {
         &self.path
     }
 
-    /// The names of headers that belong to the filter and are not to go on, as they were sent.
+    /// The names, as they were sent, of headers that belong to the filter and must be removed.
     #[must_use]
     pub fn removed(&self) -> &[&'r str] {
         &self.removed
     }
 
-    /// How many of them a client has forged.
+    /// How many owned headers a client has forged.
     #[must_use]
     pub fn forged(&self) -> usize {
         self.forged
     }
 
-    /// The names of headers that belong to the filter, and that an instance before this one wrote.
+    /// The names of owned headers that an earlier instance wrote.
     pub fn kept(&self) -> impl Iterator<Item = &'r str> {
         self.kept.iter().map(|(name, _)| *name)
     }
 
-    /// The value of one of them.
+    /// The value of an owned header that an earlier instance wrote.
     #[must_use]
     pub fn earlier(&self, name: &str) -> Option<&'r [u8]> {
         self.kept.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
@@ -217,7 +213,6 @@ impl<'r> Request<'r> {
         &self.baggage
     }
 
-    /// The value of an input.
     #[must_use]
     pub fn value(&self, slot: Slot) -> &Value<'r> {
         self.values.get(slot.index()).unwrap_or(&Value::Absent)

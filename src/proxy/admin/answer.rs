@@ -1,6 +1,6 @@
-//! Answers who asks for a page of this proxy: fetches what the page needs, and says it.
+//! Makes the body of each page from what the worker and the shared store hold.
 //!
-//! Never decides who may see it, and never counts what is asked here.
+//! Never decides who may see it, and never counts these requests.
 
 use super::{Page, Snapshot, Transcript, explain as explained, html, overrides};
 use crate::active::Active;

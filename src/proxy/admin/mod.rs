@@ -1,7 +1,7 @@
-//! Turns what a proxy knows of its rollouts into a page for people, the same as data, and the decisions for whoever asks.
+//! Shows what a proxy knows of its rollouts: as a page for people, as JSON, and as the decisions for one request.
 //!
-//! The page is one file without a reference to any other, which fetches the data again and again. Read-only: nothing
-//! that is asked here changes anything, or is counted. Never shows an identity.
+//! The page is one file that loads nothing else but the JSON, again and again. Read-only: a request for it changes
+//! nothing and is not counted. Never shows an identity.
 
 pub(crate) mod answer;
 mod json;
@@ -28,9 +28,7 @@ use tidegate_engine::value::time::Timestamp;
 /// What is asked for, by its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
-    /// The page for people.
     Html,
-    /// The same as data.
     Data,
     /// The decisions for the request that asks.
     Explain,
@@ -52,7 +50,8 @@ impl Page {
         }
     }
 
-    /// The page that a request asks for, if it may see it. What its listener is called is asked for only then.
+    /// The page that a request asks for, if it may see it. Asks for the listener's name only then: that costs a host
+    /// call.
     #[must_use]
     pub fn asked(plan: &Plan, request: &Request<'_>, listener: impl FnOnce() -> Option<Vec<u8>>) -> Option<Self> {
         let inspect = plan.inspect.as_ref()?;
@@ -62,7 +61,7 @@ impl Page {
         (by_key || inspect.listener.as_ref().is_some_and(open)).then_some(page)
     }
 
-    /// The answer with this body: nobody keeps it, and it reaches out to nothing but the proxy that served it.
+    /// The reply with this body: caches may not keep it, and the page may only connect to the proxy that served it.
     pub(crate) fn answer(self, body: &str) -> LocalReply<'_> {
         const POLICY: &str =
             "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
@@ -85,21 +84,14 @@ impl Page {
     }
 }
 
-/// What a proxy knows.
 pub struct Snapshot<'k> {
-    /// The plan in force.
     pub plan: &'k Plan,
-    /// Where things are counted.
     pub series: &'k Series,
-    /// What is in force.
     pub state: State,
-    /// Since when.
     pub since: Option<Timestamp>,
-    /// The time.
     pub now: Timestamp,
-    /// What the guards have decided.
     pub standing: &'k Standing,
-    /// By watched flag: what is known of its generation.
+    /// By watched flag.
     pub ledgers: Vec<Option<Ledger>>,
     /// The last events, a line each.
     pub events: &'k str,
@@ -113,14 +105,12 @@ impl fmt::Debug for Snapshot<'_> {
     }
 }
 
-/// The page for people.
 #[must_use]
 pub fn html() -> &'static str {
     HTML
 }
 
 impl Snapshot<'_> {
-    /// All of it as data.
     #[must_use]
     pub fn data(&self) -> String {
         let mut json = Json::default();
@@ -201,7 +191,7 @@ impl Snapshot<'_> {
 
     fn variant(&self, json: &mut Json, flag: usize, id: VariantId, variant: &Variant) {
         let series = self.series;
-        // What is counted with others says nothing about this one.
+        // If the flag is counted together with others, the numbers say nothing about it.
         let number = |place: Option<usize>| place.filter(|_| series.is_own(flag)).map(self.number);
         let decided = Reason::ALL.iter().filter_map(|reason| number(series.decision(flag, id, *reason)));
         json.map(|json| {
@@ -237,8 +227,8 @@ impl Snapshot<'_> {
     }
 }
 
-/// The share of identities that draws give to anything but the baseline: rules without a condition share one draw, so
-/// that the largest of them says it.
+/// The share of identities that get something other than the baseline by a draw. Rules without a condition share one
+/// draw, so the largest of their shares is the answer.
 fn exposed(flag: &Flag, shares: impl Iterator<Item = Ppm>) -> Ppm {
     let open = flag.rules.iter().zip(shares).filter(|(rule, _)| rule.when.is_none());
     let others = open.filter(|(rule, _)| !matches!(rule.serve, Serve::One(only) if only == flag.baseline));
@@ -249,7 +239,7 @@ fn name(flag: &Flag, variant: VariantId) -> &str {
     flag.variant(variant).map_or("", |variant| variant.name().as_str())
 }
 
-/// Writes down what each rule made of a request.
+/// Records what each rule did with a request.
 #[derive(Debug, Default)]
 pub struct Transcript(Vec<Vec<(usize, RuleOutcome)>>);
 
@@ -265,7 +255,7 @@ impl Witness for Transcript {
     }
 }
 
-/// What was decided for a request, rule by rule, and what would be written.
+/// The decisions for a request, rule by rule, and the headers that would be written.
 #[must_use]
 pub fn explain(transcript: &Transcript, decisions: &Decisions<'_>, effects: &[Effect<'_>]) -> String {
     let mut json = Json::default();
@@ -285,7 +275,7 @@ pub fn explain(transcript: &Transcript, decisions: &Decisions<'_>, effects: &[Ef
             }
         });
         json.key("upstream").map(|json| {
-            // Most of a baggage is not ours, and may say who somebody is.
+            // Most of a baggage comes from others, and may identify a user.
             let ours = effects.iter().filter(|effect| !matches!(effect, Effect::Baggage(_)));
             for (name, value) in ours.filter_map(Effect::written) {
                 json.key(name).text(core::str::from_utf8(value).unwrap_or_default());
@@ -310,7 +300,7 @@ fn rule(json: &mut Json, place: usize, outcome: RuleOutcome) {
     });
 }
 
-/// What the request says that asks to be explained: `?path=/api&host=shop.example&method=POST` stand for its own.
+/// The parts of the request that its query replaces: `?path=/api&host=shop.example&method=POST`.
 #[must_use]
 pub fn overrides(path: &[u8]) -> Vec<(&'static str, Cow<'_, [u8]>)> {
     let query = path.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();

@@ -2,7 +2,7 @@
 //! counted and not told yet, and the limiters of limited variants with their requests in flight.
 //!
 //! All is kept by name: counts by the flag's generation, limiters by flag and variant. The workers of all configs that
-//! know a name hold the same thing; what none of them holds any more is given up. Never decides anything.
+//! know a name share one entry; an entry that no worker holds any more is dropped. Never decides anything.
 
 use core::cell::RefCell;
 use core::ops::Range;
@@ -30,7 +30,7 @@ pub struct Keep {
 #[derive(Debug)]
 pub(super) struct Counted {
     pub(super) tally: Tally,
-    /// The variants whose upstream could not be reached, and from when until when nobody is sent there.
+    /// The variants whose upstream could not be reached, and the time in which no request is sent there.
     pub(super) away: Vec<(VariantId, Range<Timestamp>)>,
     pub(super) throttled: u32,
     pub(super) rescued: u32,
@@ -114,7 +114,7 @@ impl<T> Shelf<T> {
         }
     }
 
-    /// Takes away what nobody holds any more, and tells its name.
+    /// Removes what no worker holds any more. Returns its name.
     fn give_up(&mut self, gone: &mut dyn FnMut(&str)) {
         let mut place = 0;
         while let Some((name, held)) = self.0.get(place) {

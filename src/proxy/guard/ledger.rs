@@ -1,7 +1,7 @@
-//! Keeps what is known of one flag's generation: its standing, the steps that its ramps may take, and the counts.
+//! The shared state of one flag's generation: its standing, the steps that its ramps may take, and the counts.
 //!
-//! All workers share one ledger a generation; each adds what it has counted, and whoever comes first after a
-//! quarter of a second judges. A rollback is latched: it ends with a changed flag, which is another generation,
+//! All workers share one ledger per generation. Each adds its counts, and the first one after each quarter of a second
+//! judges. A rollback is latched: it ends with a changed flag, which is another generation,
 //! or by one retry. Time is handed in; a clock that jumps counts as one quarter of a second.
 
 use super::event::{Event, EventKind};
@@ -16,7 +16,7 @@ use tidegate_engine::plan::{Flag, Judged, Watch};
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::Timestamp;
 
-/// The form in which ledgers are kept; another one is none.
+/// The version of the encoding. A ledger in another one is ignored.
 const FORM: u8 = 2;
 
 /// How many bytes stand before the counts. A ledger may end there: then all counts are 0.
@@ -25,11 +25,10 @@ const HEAD: usize = 35;
 /// After how long without a tick the clock is taken to have jumped, in milliseconds.
 const JUMP: i64 = 20_000;
 
-/// How many times as long as the slowest of the baseline's answers, without the slowest hundredth, nobody waits for an
-/// answer that comes.
+/// A client that waits this many times longer than the baseline's 99th percentile gets no answer any more.
 const PATIENCE: u32 = 10;
 
-/// Who leaves sooner than this, in microseconds, was not kept waiting, however fast the baseline is.
+/// A client that leaves sooner than this, in microseconds, was not kept waiting, however fast the baseline is.
 const IMPATIENT: u32 = 100_000;
 
 /// How many units the bins of one epoch take up.
@@ -41,15 +40,14 @@ pub struct Ledger {
     phase: Phase,
     /// Whether the one retry has been spent.
     retried: bool,
-    /// Whether a breach has been told that moves nothing.
+    /// Events without effect that have been reported.
     reported: Reported,
-    /// When the phase began.
     since: Timestamp,
     /// When the last unit ended.
     last: Timestamp,
-    /// From how many microseconds on an answer is slow.
+    /// An answer that takes longer than this, in microseconds, is slow.
     slow: u32,
-    /// After how many microseconds without an answer a client was kept waiting for too long.
+    /// A client without an answer for longer than this, in microseconds, was kept waiting too long.
     patience: u32,
     /// By judged rule: how many steps its ramp may have taken.
     steps: [u8; JUDGED],
@@ -61,7 +59,7 @@ pub struct Ledger {
     windows: Vec<Windows>,
 }
 
-/// What has been told, so that it is not told again at every tick.
+/// What has been reported, so that it is not reported again at every tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Reported {
     breach: bool,
@@ -92,7 +90,6 @@ impl Ledger {
         }
     }
 
-    /// What decisions have to know.
     #[must_use]
     pub fn standing(&self) -> FlagStanding {
         FlagStanding {
@@ -104,7 +101,6 @@ impl Ledger {
         }
     }
 
-    /// When its phase began.
     #[must_use]
     pub fn since(&self) -> Timestamp {
         self.since
@@ -132,7 +128,7 @@ impl Ledger {
         times.merge(&tally.times);
     }
 
-    /// Lets the units pass that are over by now, and judges.
+    /// Closes the units that are over by now, and judges.
     pub fn advance(&mut self, watch: &Watch, flag: &Flag, now: Timestamp) -> Vec<Event> {
         let passed = now.millis().saturating_sub(self.last.millis());
         let units = if (0..JUMP).contains(&passed) {
@@ -140,7 +136,7 @@ impl Ledger {
             self.last = Timestamp::from_millis(self.last.millis().saturating_add(units.saturating_mul(UNIT)));
             units
         } else {
-            // What has been waited for has not come nearer, nor gone further away.
+            // A jump of the clock must not shorten or lengthen a wait.
             let jump = passed.saturating_sub(UNIT);
             self.since = Timestamp::from_millis(self.since.millis().saturating_add(jump));
             self.last = now;
@@ -162,8 +158,8 @@ impl Ledger {
         events
     }
 
-    /// From how many microseconds on an answer is slow, and a client without one was kept waiting for too long: the
-    /// limit that is written, and for one that is not, or is relative, what the baseline did lately.
+    /// The limits in microseconds above which an answer is slow, and above which a client was kept waiting too long.
+    /// From the config if it has an absolute limit, otherwise from the baseline's recent times.
     fn times(&self, watch: &Watch) -> (u32, u32) {
         let latency = watch.guard.as_ref().and_then(|guard| guard.latency);
         let (max, factor) = (watch.slow(), latency.and_then(|latency| latency.over_baseline));
@@ -206,7 +202,7 @@ impl Ledger {
         }
         let sampled =
             |rule: usize| self.since_step.get(rule).is_some_and(|arms| arms.iter().all(|requests| *requests >= SAMPLE));
-        // A rule that hardly anybody meets says nothing, neither for nor against.
+        // A rule that few requests reach is no evidence, neither for nor against.
         let well = (0..watch.judged.len()).any(|rule| healthy.get(rule) == Some(&true) && sampled(rule));
         let reported = Reported { breach: breach.is_some(), both: both.is_some() };
         if let (Some((variant, found)), None) = (both, &breach) {
@@ -229,7 +225,7 @@ impl Ledger {
                     events.push(Event { kind, variant, breach: Some(found) });
                 }
                 if to != self.phase {
-                    // What comes back after a trial has had its second chance.
+                    // A variant that fails in its trial gets no other one.
                     self.retried |= self.phase == Phase::Trial;
                     self.enter(to, now);
                 }
@@ -258,10 +254,10 @@ impl Ledger {
         self.reported = reported;
     }
 
-    /// Goes over to a phase, and begins to count anew.
+    /// Enters a phase, and starts to count again.
     fn enter(&mut self, phase: Phase, now: Timestamp) {
         let fresh = vec![Windows::default(); self.windows.len()];
-        // A variant that is held goes on as it was, and so does what is known of it.
+        // A held variant goes on as it was, so its counts stay valid.
         if phase != Phase::Held {
             self.windows = fresh;
         }
@@ -324,7 +320,7 @@ impl Ledger {
         bytes
     }
 
-    /// What was kept for this flag; `None` if it is no ledger of it.
+    /// Reads a ledger of this flag; `None` if the bytes are not one.
     #[must_use]
     pub fn from_bytes(bytes: &[u8], watch: &Watch, flag: &Flag) -> Option<Self> {
         let (&[FORM, phase, flags], rest) = bytes.split_first_chunk()? else { return None };
@@ -365,7 +361,7 @@ impl Ledger {
     }
 }
 
-/// What decisions have to know, from a ledger that is kept, without reading all of it.
+/// The standing in an encoded ledger, without reading the rest of it.
 #[must_use]
 pub fn standing(bytes: &[u8]) -> Option<FlagStanding> {
     let (&[FORM, phase, _], rest) = bytes.split_first_chunk()? else { return None };
@@ -376,14 +372,14 @@ pub fn standing(bytes: &[u8]) -> Option<FlagStanding> {
     Some(FlagStanding { phase: Phase::of_code(phase)?, steps: *steps, slow, patience, ..FlagStanding::default() })
 }
 
-/// What of a ledger that is kept is no count: its standing, in the same form. `None` if that is all that there is.
+/// An encoded ledger without its counts; `None` if it has none.
 pub(super) fn without_counts(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let has_more = bytes.len() > HEAD;
     bytes.truncate(HEAD);
     has_more.then_some(bytes)
 }
 
-/// Whether a unit is over for a ledger that is kept.
+/// Whether a unit of an encoded ledger is over.
 #[must_use]
 pub fn is_due(bytes: &[u8], now: Timestamp) -> bool {
     let last = bytes.get(11..).and_then(<[u8]>::first_chunk).map_or(0, |last| i64::from_le_bytes(*last));

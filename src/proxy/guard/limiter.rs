@@ -40,8 +40,8 @@ pub(super) struct Limiter {
 
 impl Limiter {
     pub(super) fn new(limit: TrafficLimit, now: Timestamp) -> Self {
-        // Until its first tick it has all of the rate, since nobody is known to ask for it, but begins with one
-        // request only; and it has one request in flight at a time, since others may hold the rest.
+        // Until its first tick it has all of the rate, since no other worker is known to ask for it, but begins with
+        // one request only; and it has one request in flight at a time, since others may hold the rest.
         let allotment = Allotment { rate: 1_000_000, room: 0 };
         Self { limit, allotment, tokens: TOKEN, filled: now, in_flight: 0, wanted: 0, demand: 0 }
     }
@@ -109,7 +109,7 @@ impl Limiter {
         let sum = |of: fn(&Demand) -> u32| all.0.iter().fold(0_u64, |sum, one| sum.saturating_add(of(one).into()));
         let mine = u64::from(self.demand);
         let total = sum(|one| one.wants).saturating_add(mine);
-        // Nobody has asked for it: whoever asks first has all of it until the next tick.
+        // No worker has asked for it: the first one that does has all of it until the next tick.
         let rate = mine.saturating_mul(1_000_000).checked_div(total).unwrap_or(1_000_000).max(1_000);
         // Idle workers share the room, and leave it to those that are not.
         let limit = u64::from(self.limit.in_flight.unwrap_or(0));
@@ -125,7 +125,6 @@ impl Limiter {
         Allotment { rate, room }
     }
 
-    /// Takes an allotment.
     pub(super) fn take(&mut self, allotment: Allotment) {
         self.allotment = allotment;
     }
@@ -141,7 +140,7 @@ struct Demand {
 }
 
 impl Demand {
-    /// The first one, and what stands behind it.
+    /// The first demand, and the rest.
     fn first(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (worker, rest) = bytes.split_first_chunk()?;
         let (wants, rest) = rest.split_first_chunk()?;
@@ -152,7 +151,6 @@ impl Demand {
     }
 }
 
-/// What all workers ask for.
 #[derive(Debug, Default)]
 pub(super) struct Demands(Vec<Demand>);
 

@@ -2,7 +2,7 @@
 //! long ones.
 //!
 //! Time goes by in units of a quarter of a second. The windows of level `j` have slots of `2^j` units, four full
-//! ones and one that fills: 1 s to 10 min. Never reads a clock: whoever keeps one says when a unit is over.
+//! ones and one that fills: 1 s to 10 min. Never reads a clock: the caller says when a unit is over.
 
 use super::evidence::Ratio;
 use super::sample::{GROUPS, Sample};
@@ -10,18 +10,15 @@ use super::sample::{GROUPS, Sample};
 /// The length of a unit in milliseconds.
 pub const UNIT: i64 = 250;
 
-/// The number of levels.
 pub const LEVELS: usize = 10;
 
 /// The full slots of a level.
 const SLOTS: usize = 4;
 
-/// What happened to the requests of one group.
+/// Counts of the requests of one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Requests.
     pub requests: u32,
-    /// Those that failed.
     pub failed: u32,
     /// Those that were slower than the limit.
     pub slow: u32,
@@ -40,7 +37,6 @@ impl Count {
 /// What is compared: errors, or slow answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// Requests that failed.
     Errors,
     /// Requests that were slower than the limit.
     Latency,
@@ -88,13 +84,12 @@ impl Arm {
         self.0.iter().filter(|group| !group.is_empty()).count()
     }
 
-    /// All its requests.
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.0.iter().map(|group| group.requests).fold(0, u32::saturating_add)
     }
 
-    /// What happened to all of them.
+    /// The counts of all groups together.
     #[must_use]
     pub fn sum(&self) -> Count {
         self.0.iter().fold(Count::default(), |sum, group| Count {
@@ -125,7 +120,6 @@ impl Cell {
         self.variant.0.iter_mut().chain(self.baseline.0.iter_mut()).flat_map(Count::each)
     }
 
-    /// Whether nothing was counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.variant.0.iter().chain(&self.baseline.0).all(Count::is_empty)
@@ -142,18 +136,15 @@ impl Cell {
         }
     }
 
-    /// Adds what another one counted.
     pub fn add(&mut self, other: &Self) {
         self.change(other, u32::saturating_add);
     }
 }
 
-/// The windows of one length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Level {
     full: [Cell; SLOTS],
     filling: Cell,
-    /// All of the above.
     sum: Cell,
 }
 

@@ -17,26 +17,23 @@ pub struct Series {
     all: Vec<SeriesEntry>,
     /// By flag.
     flags: Box<[FlagSeries]>,
-    /// What is counted of flags that would be too many.
+    /// The flags beyond the limit, counted together.
     other: VariantPlaces,
     count: usize,
 }
 
-/// One series.
 #[derive(Clone, Copy, Debug)]
 struct SeriesEntry {
     metric: &'static Metric,
     /// The flag and its variant; neither where many are counted together.
     of: Option<(usize, VariantId)>,
-    /// The last of its tags.
     last: &'static str,
 }
 
-/// Where a flag is counted.
 #[derive(Clone, Debug)]
 enum FlagSeries {
     Own(VariantPlaces),
-    /// With all others that are too many.
+    /// Counted together with all other flags beyond the limit.
     Together,
     Off,
 }
@@ -52,9 +49,8 @@ struct VariantPlaces {
     latency: Option<u16>,
 }
 
-/// Where the kinds of sources begin; the last is nobody.
+/// The first kind of source; the last one means that no source gave an identity.
 const SOURCES: u16 = 0;
-/// Where forged headers are counted.
 const FORGED: u16 = SOURCES.saturating_add(10);
 /// Where errors of the host are counted.
 const HOST: u16 = FORGED.saturating_add(1);
@@ -62,7 +58,6 @@ const HOST: u16 = FORGED.saturating_add(1);
 const STORE: u16 = HOST.saturating_add(1);
 
 impl Series {
-    /// The series of a plan.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
         let mut series = Self::default();
@@ -72,7 +67,7 @@ impl Series {
         series.push(&catalogue::ERRORS, None, "host");
         series.push(&catalogue::ERRORS, None, "store");
         series.other = series.add_variants(None, 1, |_, _| true, true);
-        // What is told of the config itself comes beside these.
+        // Leave room for the gauges of the config itself.
         let mut left = MOST.saturating_sub(series.all.len()).saturating_sub(8);
         let mut flags = vec![FlagSeries::Off; plan.flags.len()];
         let first = |flag: &Flag| flag.routes || flag.watch.is_some();
@@ -109,7 +104,7 @@ impl Series {
         series
     }
 
-    /// Notes which flags are counted together because there are too many.
+    /// Warns if flags are counted together because there are too many series.
     pub fn check(&self, plan: &Plan, problems: &mut Problems) {
         let together = self.together(plan).count();
         if together > 0 && problems.errors().is_empty() {
@@ -169,7 +164,6 @@ impl Series {
         }
     }
 
-    /// Where a decision is counted.
     #[must_use]
     pub fn decision(&self, flag: usize, variant: VariantId, reason: Reason) -> Option<usize> {
         let (own, variant) = self.variant_places(flag, variant)?;
@@ -192,37 +186,35 @@ impl Series {
         own.latency.map(|latency| usize::from(latency).saturating_add(variant))
     }
 
-    /// Where identities of this kind of source are counted; the kind behind the last one is nobody.
+    /// Where identities of this kind of source are counted; the kind after the last means that no source gave one.
     #[must_use]
     pub fn source(kind: usize) -> usize {
         usize::from(SOURCES).saturating_add(kind)
     }
 
-    /// Where forged headers are counted.
     #[must_use]
     pub fn forged() -> usize {
         usize::from(FORGED)
     }
 
-    /// Where what the host would not do is counted.
+    /// Where changes that the host refused are counted.
     #[must_use]
     pub fn host() -> usize {
         usize::from(HOST)
     }
 
-    /// Where what could not be told to other workers is counted.
+    /// Where failed writes to the shared store are counted.
     #[must_use]
     pub fn store() -> usize {
         usize::from(STORE)
     }
 
-    /// How many places there are.
     #[must_use]
     pub fn places(&self) -> usize {
         self.all.len()
     }
 
-    /// How many series there can be, with those that say how things are.
+    /// How many series there can be, gauges included.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -239,20 +231,19 @@ impl Series {
         plan.flags.iter().zip(&self.flags).filter(|(_, of)| matches!(of, FlagSeries::Together)).map(|(flag, _)| flag)
     }
 
-    /// The metric at a place.
     #[must_use]
     pub fn metric(&self, place: usize) -> Option<&'static Metric> {
         self.all.get(place).map(|one| one.metric)
     }
 
-    /// Whether anything can be counted at a place: nothing is counted together where no flag is too many.
+    /// Whether anything can be counted at a place: if no flag is beyond the limit, nothing is counted together.
     #[must_use]
     pub fn is_used(&self, place: usize) -> bool {
         let of = self.all.get(place).and_then(|one| one.of);
         of.is_some() || self.flags.iter().any(|of| matches!(of, FlagSeries::Together))
     }
 
-    /// Whether what is counted at a place is to be seen before anything was counted.
+    /// Whether the metric is defined before anything was counted: a rate needs the 0 before the first count.
     #[must_use]
     pub fn starts_at_zero(&self, plan: &Plan, place: usize) -> bool {
         let flag = self.all.get(place).and_then(|one| one.of).and_then(|(flag, _)| plan.flags.get(flag));
@@ -278,7 +269,7 @@ impl Series {
     }
 }
 
-/// How many series say how a flag is: its rules that draw, and its guard.
+/// How many gauges a flag has: for its rules that draw, and for its guard.
 fn gauges(flag: &Flag) -> usize {
     let guard = if flag.watch.is_some() { 4 } else { 0 };
     let of = |rule: &Rule| usize::from(rule.draws()).saturating_add(usize::from(!rule.steps().is_empty()));
@@ -304,7 +295,8 @@ fn bit(reason: Reason) -> u16 {
     u32::try_from(reason.place()).ok().and_then(|place| 1_u16.checked_shl(place)).unwrap_or(0)
 }
 
-/// Mirrors the order in which [`decide`](tidegate_engine::decide::decide) goes through a flag; a law holds the two together.
+/// Mirrors the order in which [`decide`](tidegate_engine::decide::decide) goes through a flag; a law holds the two
+/// together.
 fn reasons(plan: &Plan, flag: &Flag) -> Servable {
     let mut can = Servable(vec![0; flag.variants.len()]);
     if flag.kill {
@@ -338,7 +330,7 @@ fn reasons(plan: &Plan, flag: &Flag) -> Servable {
             }
         }
         draws |= some;
-        // Nobody gets past a rule that always takes everybody.
+        // No request gets past a rule that takes all of them.
         if all && !some && rule.when.is_none() {
             caught = true;
             break;

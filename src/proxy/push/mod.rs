@@ -3,6 +3,8 @@
 //! A push is a new instance of the filter in the same worker; the old one serves until its last request is done. Never
 //! stops traffic: a proxy that has never had a good config passes requests on undecided.
 
+#![warn(missing_docs)]
+
 use std::rc::Rc;
 
 use crate::active::{Active, FilterId};
@@ -28,7 +30,7 @@ pub struct Instance {
     filters: Rc<Filters>,
     /// None until it was configured.
     active: Option<Rc<Active>>,
-    /// Whether its tick has the usual period: the first one comes when it is due for the filter.
+    /// Whether its tick has the usual period. The first one comes earlier: when the filter's next tick would have come.
     paced: bool,
 }
 
@@ -47,7 +49,7 @@ impl Instance {
         Self { filters, active: None, paced: false }
     }
 
-    /// Takes its config in; whether it is accepted.
+    /// Reads and judges the config that was pushed. Returns whether it is accepted.
     pub fn configure(&mut self, host: &dyn Host) -> bool {
         let parts = host.filter();
         let id = FilterId {
@@ -84,16 +86,16 @@ impl Instance {
         }
     }
 
-    /// Judges a config with errors by what all workers remember, and adds to that.
+    /// Judges a config with errors by the records that all workers share, and adds to them.
     fn judge(&self, shared: &mut Shared<'_>, bytes: &[u8], inert: Plan, last_good: Option<&[u8]>) -> Judgement {
-        // A config that has come is accepted by whoever looks at it first, where it is accepted at all.
+        // If a bad config is accepted at all, the first worker that sees it accepts it.
         let accepted = on_record(shared, "accepted", bytes, last_good.is_none());
         let serves = self.filters.serves(shared.key);
         let falls_back = accepted && on_record(shared, "stands-by", bytes, serves) || serves;
         judge_bad(inert, accepted, falls_back, last_good)
     }
 
-    /// The host's timer.
+    /// Called by the host on its timer.
     pub fn tick(&mut self, host: &dyn Host) {
         if !core::mem::replace(&mut self.paced, true) {
             host.tick_after(PERIOD);
@@ -103,7 +105,7 @@ impl Instance {
         }
     }
 
-    /// A request that has come; none where there is no config to decide it by.
+    /// A new request; `None` if there is no config to decide it by.
     #[must_use]
     pub fn stream(&self) -> Option<Stream> {
         let active = self.active.as_ref()?;
@@ -112,7 +114,7 @@ impl Instance {
     }
 }
 
-/// Whether a bad config is on a record, which is written where `add` is set; whether it was there before.
+/// Whether a bad config was already on this record. Adds it if `add` is set.
 fn on_record(shared: &mut Shared<'_>, record: &str, config: &[u8], add: bool) -> bool {
     let (bytes, version) = shared.read(record);
     let mut known = Accepted::new(bytes.unwrap_or_default());

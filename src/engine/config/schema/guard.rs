@@ -2,7 +2,6 @@
 
 use super::shape::{NEEDED, Section, Shape, entry};
 
-/// A guard.
 pub static GUARD: Section = Section {
     title: "A guard",
     fields: &[
