@@ -13,7 +13,7 @@ use crate::source::Loaded;
 use crate::words;
 use tidegate_engine::config::{self, Operator};
 use tidegate_engine::decide::standing::Standing;
-use tidegate_engine::decide::{Decision, Reason, Turn, Witness, decide_before};
+use tidegate_engine::decide::{Decision, Reason, RuleOutcome, Witness, decide_before};
 use tidegate_engine::output::baggage::BAGGAGE;
 use tidegate_engine::output::effect::{self, Effect, OnResponse};
 use tidegate_engine::plan::{Flag, Plan, Subject};
@@ -200,21 +200,23 @@ impl Witness for Transcript<'_> {
         self.note(format!("segment {name}"), None, holds);
     }
 
-    fn rule(&mut self, place: usize, turn: Turn) {
+    fn rule(&mut self, place: usize, outcome: RuleOutcome) {
         let tests = std::mem::take(&mut self.tests);
         let Some((written, lines)) = self.told.last_mut() else { return };
         let when = written.and_then(|flag| flag.rules.get(place)).and_then(|rule| rule.when.as_ref());
-        let (verdict, why) = match turn {
-            Turn::Untrue => ("not met", String::new()),
-            Turn::Nobody => ("nobody", "takes 0% at this time".to_owned()),
-            Turn::NoIdentity { share } => ("no identity", format!("takes {share}, and the request has no identity")),
-            Turn::Missed { share, exposure } => {
+        let (verdict, why) = match outcome {
+            RuleOutcome::ConditionFalse => ("not met", String::new()),
+            RuleOutcome::NobodyExposed => ("nobody", "takes 0% at this time".to_owned()),
+            RuleOutcome::NoIdentity { share } => {
+                ("no identity", format!("takes {share}, and the request has no identity"))
+            }
+            RuleOutcome::Missed { share, exposure } => {
                 ("missed", format!("drew {}, and the rule takes {share}", Ppm::of(exposure)))
             }
-            Turn::Taken { share: Ppm::FULL, .. } => ("taken", String::new()),
-            Turn::Taken { share, .. } => ("taken", format!("the rule takes {share}")),
+            RuleOutcome::Served { share: Ppm::FULL, .. } => ("taken", String::new()),
+            RuleOutcome::Served { share, .. } => ("taken", format!("the rule takes {share}")),
         };
-        let taken = matches!(turn, Turn::Taken { .. });
+        let taken = matches!(outcome, RuleOutcome::Served { .. });
         let number = place + 1;
         lines.push(RuleExplanation { number, when: when.map(words::condition), verdict, taken, why, tests });
     }

@@ -25,7 +25,6 @@ enum Step<'p> {
 }
 
 impl<'p> FieldPath<'p> {
-    /// The config itself.
     pub const ROOT: FieldPath<'static> = FieldPath { parent: None, step: Step::Root };
 
     /// The field of this name inside this one.
@@ -93,13 +92,13 @@ impl fmt::Display for Quoted<'_> {
 /// The names that would have been possible. Many problems share one list.
 pub type Known = Arc<[Cow<'static, str>]>;
 
-/// A list of names that somebody knows.
+/// Collects a list of known names. Not generic, so that the module has it once.
 #[inline(never)]
 pub fn known(names: &mut dyn Iterator<Item = Cow<'static, str>>) -> Known {
     names.collect()
 }
 
-/// A rule that a value broke. What a program asks for is data; all else is the words that follow the path.
+/// A rule that a value broke. Data, where a program needs it; otherwise the words that follow the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wrong {
     /// The bytes cannot be read; the words end with the place.
@@ -118,7 +117,7 @@ pub enum Wrong {
         what: &'static str,
         known: Known,
     },
-    /// The value is none of a few words.
+    /// The value is not one of a list of words.
     UnknownWord {
         known: Known,
     },
@@ -208,7 +207,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// What was found in place of what is due, cut to what a message shows of it.
+/// What was found instead, cut to what a message shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     Text(Box<str>),
@@ -243,7 +242,6 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The path of the field.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -255,7 +253,7 @@ impl Problem {
         &self.wrong
     }
 
-    /// What stands there instead; of a field that is not known, its name.
+    /// The value that was found; for an unknown field, its name.
     #[must_use]
     pub fn found(&self) -> Option<&Found> {
         self.found.as_ref()
@@ -283,8 +281,8 @@ impl fmt::Display for Problem {
 
 /// Everything that was found wrong with one config.
 ///
-/// An unknown field is kept apart: the filter goes on with a warning (an old module may meet a newer config),
-/// while a check before the push takes it for an error.
+/// Unknown fields are kept apart: the filter only warns (an old module may get a newer config), while a check before
+/// the push treats them as errors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     errors: Kind,
@@ -292,8 +290,8 @@ pub struct Problems {
     warnings: Kind,
 }
 
-/// Problems of one kind: the first ones with their texts, and how many there are in all. To write down a hundred
-/// thousand that nobody will read would hold a worker up.
+/// Problems of one kind: the first ones with their texts, and how many there are in all. A config can have a hundred
+/// thousand problems, and to format them all would block a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Kind {
     first: Vec<Problem>,
@@ -323,7 +321,7 @@ impl Problems {
         }
     }
 
-    /// Notes an error, with what was found in place of what is due.
+    /// Notes an error, with what was found instead.
     pub fn error_found(&mut self, at: &FieldPath<'_>, wrong: impl Into<Wrong>, found: impl FnOnce() -> Found) {
         if self.errors.count() {
             self.errors.keep(at, wrong.into(), Some(found()));
@@ -344,7 +342,7 @@ impl Problems {
         }
     }
 
-    /// What keeps the config from running; of very many, the first five thousand.
+    /// The errors, at most the first five thousand.
     #[must_use]
     pub fn errors(&self) -> &[Problem] {
         &self.errors.first
@@ -380,7 +378,7 @@ impl Problems {
 impl fmt::Display for Problems {
     /// One error a line, and a last line that counts them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A config can be wrong in every line; a log needs no more than the first screens of it.
+        // A config can be wrong in every line; the first screens are enough for a log.
         const MOST: usize = 50;
         for problem in self.errors.first.iter().take(MOST) {
             writeln!(f, "{problem}")?;

@@ -1,6 +1,6 @@
-//! Turns what Envoy says in bits and bytes into the words of a proxy, and says what it takes.
+//! Decodes Envoy's flags and properties, and encodes what its calls expect.
 //!
-//! Pure functions, which natively compile and are tested, too. Never makes a host call.
+//! Pure functions that are also compiled natively, for their tests. Never makes a host call.
 
 use tidegate_engine::config::Node;
 use tidegate_proxy::outcome::{Ending, Upstream};
@@ -23,14 +23,14 @@ mod flag {
     pub(super) const NO_NAME: u64 = 1 << 26;
     pub(super) const CLIENT_RESET: u64 = 1 << 28;
 
-    /// The version could not be reached.
+    /// The upstream could not be reached.
     pub(super) const UNREACHED: u64 = NO_HEALTHY_UPSTREAM | CONNECTION_FAILURE | NO_CLUSTER | NO_NAME;
-    /// The version broke its answer off, or gave none.
+    /// The upstream's answer was cut off, or never came.
     pub(super) const BROKEN: u64 =
         UPSTREAM_RESET | CONNECTION_TERMINATION | UPSTREAM_OVERFLOW | RETRY_LIMIT | UPSTREAM_PROTOCOL;
-    /// Envoy waited no longer.
+    /// A time limit of Envoy's was reached.
     pub(super) const LIMITS: u64 = UPSTREAM_TIMEOUT | STREAM_IDLE | UPSTREAM_DURATION | DURATION;
-    /// The client left. That it resets a stream of HTTP/2 without an error is told by no flag.
+    /// The client left. There is no flag for a client that resets an HTTP/2 stream without an error.
     pub(super) const CLIENT_LEFT: u64 = CLIENT_CLOSED | CLIENT_RESET;
 }
 
@@ -40,7 +40,7 @@ pub fn ending(flags: u64, details: Option<&[u8]>) -> Ending {
     let has = |any: u64| flags & any != 0;
     Ending {
         client_left: has(flag::CLIENT_LEFT),
-        // There is no flag for a stream that may last no longer.
+        // There is no flag for a stream that reached its maximum duration.
         time_limit: has(flag::LIMITS) || details == Some(b"max_duration_timeout"),
         upstream: if has(flag::UNREACHED) {
             Upstream::Unreached
@@ -52,8 +52,8 @@ pub fn ending(flags: u64, details: Option<&[u8]>) -> Ending {
     }
 }
 
-/// Whether Envoy takes these headers all at once: of more than 1,024 of them, or more than 1 MiB, it takes none, and
-/// leaves the request without any. Half of that is far enough away.
+/// Whether Envoy accepts these headers in one call. With more than 1,024 of them, or more than 1 MiB, it accepts none
+/// and leaves the request without any header, so stay at half of that.
 #[must_use]
 pub fn is_taken(headers: &[(&str, &[u8])]) -> bool {
     const MANY: usize = 512;

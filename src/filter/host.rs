@@ -82,21 +82,21 @@ impl Host for Envoy {
         }
     }
 
-    /// Its port could not be trusted: it is the one that a PROXY header names, or to which a connection was sent before
+    /// By metadata and not by port: the port may come from a PROXY header, or be the one that a connection had before
     /// it was redirected to a sidecar.
     fn listener(&self) -> Option<Vec<u8>> {
         get(vec!["xds", "listener_metadata", "filter_metadata", "tidegate", "listener"])
     }
 
-    /// From a few changes on, all headers are written in one call: Envoy looks a header up by walking the list, for
-    /// each call anew.
+    /// More than a few changes are written as all headers in one call, because Envoy walks the whole list for each call
+    /// that changes one header.
     fn apply(&self, effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) -> u32 {
         const FEW: usize = 3;
         let each = |effects: &mut dyn Iterator<Item = &Effect<'_>>| {
             effects.map(|effect| u32::from(!apply_one(effect))).fold(0, u32::saturating_add)
         };
         let one_by_one = || each(&mut effects.iter());
-        // A host that gave no headers keeps its own: they must not be written over.
+        // If Envoy gave no headers, writing a list would delete those that it has.
         if effects.len() <= FEW || headers.is_empty() {
             return one_by_one();
         }
@@ -110,7 +110,7 @@ impl Host for Envoy {
     }
 
     /// Where Envoy does not take one, the SDK panics.
-    fn reply(&self, reply: &effect::Answer<'_>) -> bool {
+    fn reply(&self, reply: &effect::LocalReply<'_>) -> bool {
         hostcalls::send_http_response(reply.status, reply.headers.clone(), Some(reply.body.as_bytes())).is_ok()
     }
 
@@ -124,7 +124,7 @@ impl Host for Envoy {
         let _ = hostcalls::set_property(vec![name], Some(value));
     }
 
-    /// Where it is declared already, that is said again for nothing.
+    /// To declare it again has no effect.
     fn keep_over_redirects(&self, name: &str) {
         let _ = hostcalls::call_foreign_function("declare_property", Some(&encoding::declaration(name)));
     }
@@ -171,7 +171,7 @@ impl Host for Envoy {
     }
 
     fn add(&self, id: u32, more: u32) {
-        // Envoy takes nothing but what is above 0.
+        // Envoy rejects an increment of 0.
         if more > 0 {
             let _ = hostcalls::increment_metric(id, i64::from(more));
         }

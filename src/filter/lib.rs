@@ -1,8 +1,7 @@
 //! Envoy as a host of [`tidegate_proxy`]: every word of Envoy and of proxy-wasm is here, and no rule.
 //!
-//! [`root`] hands pushes and ticks over, [`stream`] the callbacks of a request; [`host`] is the one place that names
-//! host calls, and [`encoding`] says what Envoy's bits and bytes mean. Only the last is compiled for other targets than
-//! the module's, for its tests.
+//! [`root`] passes on pushes and ticks, [`stream`] the callbacks of a request. [`host`] is the only file with host
+//! calls, and [`encoding`] decodes what they return; it is also compiled natively, for its tests.
 
 pub mod encoding;
 #[cfg(target_arch = "wasm32")]

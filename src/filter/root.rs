@@ -1,4 +1,4 @@
-//! One root context: an instance of the filter, which Envoy makes anew for each push.
+//! One root context: an instance of the filter. Envoy creates one for each push.
 
 use std::rc::Rc;
 
@@ -11,7 +11,6 @@ use tidegate_proxy::filters::Filters;
 use tidegate_proxy::push::Instance;
 
 thread_local! {
-    /// All filters of this VM.
     static FILTERS: Rc<Filters> = Rc::default();
 }
 

@@ -1,7 +1,7 @@
 //! One config of one filter, in service in one worker: its plan, and what is counted under it.
 //!
-//! Requests share it with the instance of the filter that took it in, and with [`filters`](crate::filters), which calls
-//! it on the tick. Never says which of several configs is in force.
+//! Shared by its requests, the instance of the filter that configured it, and [`filters`](crate::filters), which calls
+//! it on the tick. Does not know whether it is the config in force: `filters` does.
 
 use core::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::guard::{Keep, Worker};
 use crate::host::{Host, Level, Shared};
 use crate::lifecycle::State;
 use crate::metrics::count::Counts;
-use crate::metrics::meters::{self, Meters, Names, Scope, Spoken};
+use crate::metrics::meters::{self, Announced, Meters, Names, Scope};
 use crate::metrics::series::Series;
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
@@ -29,14 +29,13 @@ pub(crate) struct Active {
     pub(crate) meters: RefCell<Meters>,
     names: Rc<Names>,
     /// Whether the host still has the instance that took it in.
-    rooted: Cell<bool>,
-    /// Whether a request has come since the last look.
-    asked: Cell<bool>,
-    /// For how many ticks it has been able to get requests, as far as can be seen.
+    has_instance: Cell<bool>,
+    /// Whether a request has come since the last tick.
+    requested: Cell<bool>,
+    /// For how many ticks in a row it could get requests, as far as we can tell.
     open: Cell<u8>,
 }
 
-/// What a filter goes by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FilterId {
     /// Its name in metrics.
@@ -70,8 +69,8 @@ impl Active {
             counts: counts.into(),
             meters: meters.into(),
             names,
-            rooted: true.into(),
-            asked: false.into(),
+            has_instance: true.into(),
+            requested: false.into(),
             open: 0.into(),
         })
     }
@@ -81,46 +80,45 @@ impl Active {
         Scope { host, names: &self.names, plan: &self.plan, series: &self.series, plugin: &self.id.name }
     }
 
-    /// A request has come.
-    pub(crate) fn asked(&self) {
-        self.asked.set(true);
+    pub(crate) fn saw_request(&self) {
+        self.requested.set(true);
     }
 
     /// The host has no instance for it any more.
-    pub(crate) fn gone(&self) {
-        self.rooted.set(false);
+    pub(crate) fn instance_gone(&self) {
+        self.has_instance.set(false);
     }
 
     /// Whether the host still has its instance.
-    pub(crate) fn is_rooted(&self) -> bool {
-        self.rooted.get()
+    pub(crate) fn has_instance(&self) -> bool {
+        self.has_instance.get()
     }
 
-    /// A later config has come: whether this one gets requests is to be seen anew.
-    pub(crate) fn followed(&self) {
-        self.asked.set(false);
+    /// A later config has come: start again to find out whether this one still gets requests.
+    pub(crate) fn superseded(&self) {
+        self.requested.set(false);
         self.open.set(0);
     }
 
-    /// For how many ticks it has been able to get requests, with this one: it got one, or it is there without any.
-    pub(crate) fn look(self: &Rc<Self>) -> u8 {
-        // Besides the requests, the filter's list holds it, and its instance.
-        let can = self.asked.take() || Rc::strong_count(self) == 2;
+    /// For how many ticks, this one included, it could get requests: it got one, or the host keeps it without any.
+    pub(crate) fn ticks_open(self: &Rc<Self>) -> u8 {
+        // 2 holders are the filter's list and the instance: no request is in flight, and the host still keeps it.
+        let can = self.requested.take() || Rc::strong_count(self) == 2;
         self.open.set(if can { self.open.get().saturating_add(1) } else { 0 });
         self.open.get()
     }
 
-    /// Whether it is to be judged though another config is in force.
+    /// Whether it must be judged although another config is in force.
     pub(crate) fn is_busy(&self) -> bool {
-        self.open.get() > 0 || self.has_counted()
+        self.open.get() > 0 || self.has_unreported()
     }
 
-    /// Whether others have yet to be told of something that was counted for the guards.
-    pub(crate) fn has_counted(&self) -> bool {
-        self.worker.try_borrow().is_ok_and(|worker| worker.has_counted())
+    /// Whether it has counts for the guards that are not shared yet.
+    pub(crate) fn has_unreported(&self) -> bool {
+        self.worker.try_borrow().is_ok_and(|worker| worker.has_unreported())
     }
 
-    /// Takes up what the guards have decided, and tells what was counted for them.
+    /// Shares its counts with the other workers, and applies what the guards decide.
     pub(crate) fn judge(&self, host: &dyn Host, now: Timestamp) {
         if let (Ok(mut worker), Ok(meters)) = (self.worker.try_borrow_mut(), self.meters.try_borrow_mut()) {
             for event in worker.tick(&self.plan, now, &mut Shared { host, key: &self.id.key }) {
@@ -132,30 +130,28 @@ impl Active {
         }
     }
 
-    /// Shows how things are.
     pub(crate) fn show(&self, host: &dyn Host, now: Timestamp) {
         if let (Ok(mut worker), Ok(mut meters)) = (self.worker.try_borrow_mut(), self.meters.try_borrow_mut()) {
             meters.show(host, &self.plan, &mut worker, now);
         }
     }
 
-    /// Hands over what was counted.
-    pub(crate) fn tell(&self, host: &dyn Host) {
+    pub(crate) fn report(&self, host: &dyn Host) {
         let parts = (self.worker.try_borrow_mut(), self.counts.try_borrow_mut(), self.meters.try_borrow_mut());
         if let (Ok(mut worker), Ok(mut counts), Ok(mut meters)) = parts {
-            meters.tell(self.scope(host), &mut worker, &mut counts);
+            meters.report(self.scope(host), &mut worker, &mut counts);
         }
     }
 
-    /// Shows which revision it is, once it is the one in force.
-    pub(crate) fn show_revision(&self, host: &dyn Host, spoken: &mut Spoken) {
-        spoken.revision(self.scope(host), self.state);
+    /// Shows its revision as the one in force.
+    pub(crate) fn show_revision(&self, host: &dyn Host, announced: &mut Announced) {
+        announced.revision(self.scope(host), self.state);
     }
 
-    /// Shows what this config says, and nothing that others have said.
-    pub(crate) fn speak(&self, host: &dyn Host, spoken: &mut Spoken, now: Timestamp) {
+    /// Sets all gauges to this config's values, and clears those of the config before it.
+    pub(crate) fn announce(&self, host: &dyn Host, announced: &mut Announced, now: Timestamp) {
         if let Ok(mut meters) = self.meters.try_borrow_mut() {
-            spoken.take_over(host, &mut meters);
+            announced.take_over(host, &mut meters);
         }
         meters::config(self.scope(host), self.state, self.since);
         self.show(host, now);

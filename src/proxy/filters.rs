@@ -1,9 +1,11 @@
 //! What one worker knows of each of its filters, over all of their configs: which one is in force, which ones were
 //! replaced and still have requests, and what the guards keep meanwhile.
 //!
-//! A push is a new instance of the filter. The old one lives on until its last request is done, its tick with it; the
-//! host never says that it was replaced. So one config of a filter speaks, on its tick: it takes up what the guards
-//! decide, shows the gauges, and hands over what was counted under the others. Never runs for a request.
+//! A push is a new instance of the filter. The old one lives, and ticks, until its last request is done, and the host
+//! never says that it was replaced. So exactly one config of a filter is its speaker: on its tick it applies what the
+//! guards decide, sets the gauges, and reports the counts of all others. Never runs for a request.
+
+#![warn(missing_docs)]
 
 use core::cell::RefCell;
 use std::rc::Rc;
@@ -14,18 +16,17 @@ use crate::guard::Keep;
 use crate::host::{Host, Level, Shared};
 use crate::lifecycle::State;
 use crate::metrics::catalogue::Metric;
-use crate::metrics::meters::{Names, Spoken};
+use crate::metrics::meters::{Announced, Names};
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
 
 /// How often workers tell each other what they have counted, in milliseconds.
 const TICK: i64 = 250;
 
-/// The same, for the host.
 pub(crate) const PERIOD: Duration = Duration::from_millis(TICK.unsigned_abs());
 
-/// After so many ticks a config that could still get requests is taken to be in force.
-const SURE: u8 = 4;
+/// A config that could get requests for so many ticks in a row is taken to be in force.
+const SURE_TICKS: u8 = 4;
 
 /// All filters of one worker. Its instances share it, and nothing else needs to outlive them.
 #[derive(Debug, Default)]
@@ -34,14 +35,13 @@ pub struct Filters {
     names: Rc<Names>,
 }
 
-/// One filter in this worker.
 #[derive(Debug)]
 struct Filter {
     key: String,
     keep: Keep,
-    /// The configs that are not done, the one that speaks last.
+    /// The configs that are not done. The speaker is the last one.
     configs: Vec<Rc<Active>>,
-    spoken: Spoken,
+    announced: Announced,
     ticked: Timestamp,
     warned: bool,
 }
@@ -51,20 +51,20 @@ impl Filters {
     pub(crate) fn serves(&self, key: &str) -> bool {
         let Ok(filters) = self.all.try_borrow() else { return false };
         let ours = filters.iter().find(|filter| filter.key == key);
-        let last = ours.and_then(|filter| filter.configs.iter().rfind(|active| active.is_rooted()));
+        let last = ours.and_then(|filter| filter.configs.iter().rfind(|active| active.has_instance()));
         last.is_some_and(|active| active.state != State::Inert)
     }
 
-    /// Sets a gauge that says something of a push, whatever becomes of it.
+    /// Sets a gauge about a push, whether it is accepted or not.
     pub(crate) fn gauge(&self, host: &dyn Host, id: &FilterId, metric: &Metric, value: u64) {
         self.names.gauge(host, &id.name, metric, value);
     }
 
     /// Takes a plan into service, with what its guards have decided before.
     ///
-    /// `first` is whether the filter has never had a good config. Only a worker that ticks may say which revision is in
-    /// force, because nobody takes back what is said where a host only tries a config; but of the first one there is
-    /// nothing to take back.
+    /// `first` is whether the filter has never had a good config. A host may only try a config in a worker that it then
+    /// throws away, where no tick would clear the revision again. So only a worker that ticks shows it; but the first
+    /// config has no revision before it to clear.
     pub(crate) fn serve(
         &self,
         host: &dyn Host,
@@ -79,7 +79,7 @@ impl Filters {
                 key: id.key.clone(),
                 keep: Keep::default(),
                 configs: Vec::new(),
-                spoken: Spoken::default(),
+                announced: Announced::default(),
                 ticked: host.now(),
                 warned: false,
             });
@@ -88,15 +88,15 @@ impl Filters {
         let active = Active::new(host, id, plan, state, &mut ours.keep, Rc::clone(&self.names));
         let now = active.since;
         let ticks = !ours.configs.is_empty();
-        ours.configs.iter().for_each(|other| other.followed());
-        // The one before may have been shown by another worker only: it takes a turn, so that it is taken back.
+        ours.configs.iter().for_each(|other| other.superseded());
+        // If only another worker has shown the revision before, show it once here, so that it is cleared afterwards.
         ours.show_revision(host);
         ours.configs.push(Rc::clone(&active));
-        ours.speak(host, now);
+        ours.announce(host, now);
         if ticks || first {
             ours.show_revision(host);
         }
-        // What is due goes on being due: pushes that come faster than the tick must not put it off.
+        // Keep the time of the next tick: pushes that come faster than the tick must not delay it for ever.
         let left = TICK.saturating_sub(now.millis().saturating_sub(ours.ticked.millis()));
         host.tick_after(Duration::from_millis(left.clamp(1, TICK).unsigned_abs()));
         Some(active)
@@ -106,12 +106,12 @@ impl Filters {
     pub(crate) fn tick(&self, host: &dyn Host, active: &Rc<Active>) {
         let Ok(mut filters) = self.all.try_borrow_mut() else { return };
         for filter in filters.iter_mut() {
-            if filter.speaks(active) {
+            if filter.is_speaker(active) {
                 filter.tick(host);
-            } else if filter.configs.iter().all(|active| !active.is_rooted()) {
-                // The filter is gone: nobody else would hand over what was counted.
+            } else if filter.configs.iter().all(|active| !active.has_instance()) {
+                // The filter is gone: no other config would report its counts.
                 for active in core::mem::take(&mut filter.configs) {
-                    active.tell(host);
+                    active.report(host);
                 }
             }
         }
@@ -119,37 +119,38 @@ impl Filters {
 }
 
 impl Filter {
-    /// Whether it is this config that speaks for the filter.
-    fn speaks(&self, active: &Rc<Active>) -> bool {
-        self.configs.iter().rfind(|other| other.is_rooted()).is_some_and(|last| Rc::ptr_eq(last, active))
+    /// Whether this config is the filter's speaker.
+    fn is_speaker(&self, active: &Rc<Active>) -> bool {
+        self.configs.iter().rfind(|other| other.has_instance()).is_some_and(|last| Rc::ptr_eq(last, active))
     }
 
     fn tick(&mut self, host: &dyn Host) {
         let now = host.now();
         self.ticked = now;
-        self.look(host, now);
+        self.find_in_force(host, now);
         for (place, active) in self.configs.iter().enumerate() {
-            let speaks = place.saturating_add(1) == self.configs.len();
-            if speaks || active.is_busy() {
+            let is_speaker = place.saturating_add(1) == self.configs.len();
+            if is_speaker || active.is_busy() {
                 active.judge(host, now);
             }
-            if speaks {
+            if is_speaker {
                 active.show(host, now);
             }
-            active.tell(host);
+            active.report(host);
         }
         self.show_revision(host);
         self.keep.tick(now, &mut Shared { host, key: &self.key });
     }
 
-    /// Finds out which configs can get requests: those that got one, and those that have none and are there all the same.
+    /// Finds out which config is in force: one that got a request, or that has none and is kept by the host.
     ///
-    /// A host takes a config up again without a word if the same bytes come back while a request of it is open.
-    fn look(&mut self, host: &dyn Host, now: Timestamp) {
+    /// It need not be the newest: if the same bytes come back while a request of an old config is open, the host uses
+    /// the old instance again, and does not say so.
+    fn find_in_force(&mut self, host: &dyn Host, now: Timestamp) {
         let (mut last, mut again, mut sure) = (None, None, 0_u8);
-        for (place, active) in self.configs.iter().enumerate().filter(|(_, active)| active.is_rooted()) {
-            let open = active.look();
-            sure = sure.saturating_add(u8::from(open >= SURE));
+        for (place, active) in self.configs.iter().enumerate().filter(|(_, active)| active.has_instance()) {
+            let open = active.ticks_open();
+            sure = sure.saturating_add(u8::from(open >= SURE_TICKS));
             again = if open > 1 { Some(place) } else { again };
             last = Some((place, open));
         }
@@ -159,34 +160,34 @@ impl Filter {
         let Some((last, open)) = last else { return };
         let speaker = again.filter(|_| open == 0).unwrap_or(last);
         let changes = speaker.saturating_add(1) != self.configs.len();
-        let mut speaks = None;
+        let mut in_force = None;
         for (place, active) in core::mem::take(&mut self.configs).into_iter().enumerate() {
             if place == speaker {
-                speaks = Some(active);
-            } else if active.is_rooted() || Rc::strong_count(&active) > 1 || active.has_counted() {
+                in_force = Some(active);
+            } else if active.has_instance() || Rc::strong_count(&active) > 1 || active.has_unreported() {
                 self.configs.push(active);
             } else {
-                // Nobody else holds it: it has no request left, and no instance.
-                active.tell(host);
+                // It has no request left, and no instance.
+                active.report(host);
             }
         }
-        self.configs.extend(speaks);
+        self.configs.extend(in_force);
         if changes {
-            self.speak(host, now);
+            self.announce(host, now);
         }
     }
 
-    /// Shows the revision of the config that speaks.
+    /// Shows the speaker's revision.
     fn show_revision(&mut self, host: &dyn Host) {
         if let Some(active) = self.configs.last() {
-            active.show_revision(host, &mut self.spoken);
+            active.show_revision(host, &mut self.announced);
         }
     }
 
-    /// Shows what the last config says, and nothing that others have said.
-    fn speak(&mut self, host: &dyn Host, now: Timestamp) {
+    /// Sets all gauges to the speaker's values, and clears those of the speaker before it.
+    fn announce(&mut self, host: &dyn Host, now: Timestamp) {
         if let Some(active) = self.configs.last() {
-            active.speak(host, &mut self.spoken, now);
+            active.announce(host, &mut self.announced, now);
         }
     }
 }

@@ -1,7 +1,9 @@
-//! What a proxy has to do for what is decided here, in words that any proxy has.
+//! What a proxy has to provide, in terms that any proxy has.
 //!
-//! Nothing here can fail in a way that ends a request: what a host cannot give is none, and what it would not do is
-//! said by a number or a boolean. A host holds no rule; effects reach it as data.
+//! No call can fail in a way that ends a request: a value that the host cannot give is `None` or empty, and a change
+//! that it refuses is reported by a number or a boolean. A host has no rules; effects are data.
+
+#![warn(missing_docs)]
 
 use core::fmt::Arguments;
 use std::time::Duration;
@@ -13,12 +15,12 @@ use tidegate_engine::output::effect::{self, Effect};
 use tidegate_engine::plan::Property;
 use tidegate_engine::value::time::Timestamp;
 
-/// How loud a line of the log is.
+/// The severity of a line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// A change that was asked for.
     Info,
-    /// Something that somebody should look at.
+    /// Something that an operator should look at.
     Warn,
     /// Something that does not do what was asked for.
     Error,
@@ -28,56 +30,56 @@ pub enum Level {
 pub trait Host {
     /// The time of day.
     fn now(&self) -> Timestamp;
-    /// The same clock, as fine as it is.
+    /// The same clock at its full resolution.
     fn moment(&self) -> Moment;
     /// Writes a line to the proxy's log.
     fn log(&self, level: Level, line: Arguments<'_>);
 
-    /// What this filter is called, and then two more things that tell it from other filters.
+    /// The filter's name, and two more values that tell it from other filters.
     fn filter(&self) -> [Vec<u8>; 3];
-    /// What to say where two configs seem to be in force for one such filter, which are two filters then.
+    /// The warning to log if two configs seem to be in force for one filter: then there are two filters with one key.
     fn two_in_force(&self) -> &'static str;
     /// The config that was pushed.
     fn config(&self) -> Vec<u8>;
-    /// Has the instance called on the tick after each such time from now on.
+    /// Sets the period of the instance's timer.
     fn tick_after(&self, period: Duration);
 
-    /// The headers of the request in order, with its method, host and path as `:method`, `:authority` and `:path`. None
-    /// where the host will not give them, which are not to be written over then.
+    /// The headers of the request in order, with its method, host and path as `:method`, `:authority` and `:path`.
+    /// Empty if the host cannot give them: then they must not be overwritten.
     fn request_headers(&self) -> Vec<(String, Vec<u8>)>;
     /// The trailers of the request, in order.
     fn request_trailers(&self) -> Vec<(String, Vec<u8>)>;
-    /// Takes all trailers of this name away from the request; whether it did.
+    /// Removes all trailers of this name from the request. Returns whether it did.
     fn remove_trailer(&self, name: &str) -> bool;
     /// What only the host can tell about the request, in the engine's form.
     fn property(&self, property: &Property) -> Option<Vec<u8>>;
-    /// What the listener that the request came by is called by who runs the proxy.
+    /// The name that the operator gave to the listener on which the request came.
     fn listener(&self) -> Option<Vec<u8>>;
-    /// Applies effects to the request, which has these headers. Returns how many changes it would not make.
+    /// Applies effects to the request, which has these headers. Returns how many changes it refused.
     fn apply(&self, effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) -> u32;
-    /// Answers the request in the upstream's place; whether it will. What is not answered goes on.
+    /// Answers the request instead of the upstream. Returns whether it could; if not, the request goes on.
     #[must_use]
-    fn reply(&self, reply: &effect::Answer<'_>) -> bool;
+    fn reply(&self, reply: &effect::LocalReply<'_>) -> bool;
 
     /// A value that is kept with the request, by its name.
     fn state(&self, name: &str) -> Option<Vec<u8>>;
     /// Keeps a value with the request, for other filters and for logs.
     fn keep(&self, name: &str, value: &[u8]);
-    /// Makes what is kept under a name outlive redirects inside of the proxy.
+    /// Makes a kept value survive internal redirects of the proxy.
     fn keep_over_redirects(&self, name: &str);
 
     /// A header of the response.
     fn response_header(&self, name: &str) -> Option<Vec<u8>>;
-    /// Makes this the only value of a header of the response.
+    /// Sets a header of the response to this one value.
     fn set_response_header(&self, name: &str, value: &[u8]);
     /// Takes all headers of this name away from the response.
     fn remove_response_header(&self, name: &str);
-    /// Puts this beside what the response has under the name.
+    /// Adds a value to a header of the response.
     fn add_response_header(&self, name: &str, value: &[u8]);
 
     /// The status of the answer to a request that is done, if one came.
     fn status(&self) -> Option<u64>;
-    /// What is known of a request that is done, but for its time.
+    /// What is known about a finished request, except its time.
     fn answer(&self) -> Answer;
 
     /// Defines a metric; the same name is the same metric for all workers of the proxy.
@@ -89,16 +91,17 @@ pub trait Host {
     /// The value of a counter or gauge, over all workers.
     fn value(&self, id: u32) -> u64;
 
-    /// What all workers of the proxy remember under a name, and its version.
+    /// The shared value of a name, and its version.
     fn read(&self, name: &str) -> (Option<Vec<u8>>, Option<u32>);
-    /// Makes them remember it, if it is still of this version, if there is one, or if none was given; whether they do.
+    /// Writes a shared value, if the name still has this version or no value; without a version, always. Returns
+    /// whether it did.
     fn write(&self, name: &str, value: &[u8], version: Option<u32>) -> bool;
 }
 
-/// What all workers of a proxy remember for one filter.
+/// The part of the shared values that belongs to one filter.
 pub(crate) struct Shared<'h> {
     pub(crate) host: &'h dyn Host,
-    /// The filter's key: what all names in it begin with.
+    /// The filter's key: the prefix of all its names.
     pub(crate) key: &'h str,
 }
 

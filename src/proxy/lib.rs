@@ -11,7 +11,6 @@
 //! from that; [`metrics`] are what is counted and under which names, and [`admin`] is the page that shows it all. Knows
 //! no host by name.
 
-#![warn(missing_docs)]
 #![allow(rustdoc::private_intra_doc_links, reason = "the map names all modules")]
 
 mod active;

@@ -1,9 +1,9 @@
 //! Turns a compiled config and what is remembered into what the filter does: serve, stand by an older one, or refuse.
 //!
-//! A host may ask a worker that it throws away first, and then each of its workers. If one of those refuses what the
-//! first accepted, the host skips the filter in silence and refuses every later push; if the first config of a proxy is
-//! refused, no request gets through. So a push is judged once, and the judgement is remembered where all workers see
-//! it:
+//! A host may first try a config in a worker that it throws away, and then give it to each of its workers. If one of
+//! those refuses what the first accepted, the host silently skips the filter and refuses every later push; if the first
+//! config of a proxy is refused, no request gets through. So a push is judged once, and the judgement is kept where all
+//! workers see it:
 //!
 //! | the config is | remembered | what happens |
 //! | --- | --- | --- |
@@ -48,7 +48,7 @@ pub enum State {
 }
 
 impl State {
-    /// Our word for it. Stable: seen by whoever reads the page as data.
+    /// Its name. Stable: seen in the page's JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -58,7 +58,6 @@ impl State {
         }
     }
 
-    /// The value of its gauge.
     #[must_use]
     pub const fn code(self) -> u64 {
         match self {
@@ -98,7 +97,7 @@ impl Accepted {
     /// Whether this config is one of them.
     #[must_use]
     pub fn has(&self, config: &[u8]) -> bool {
-        self.0.chunks_exact(8).any(|known| *known == print(config))
+        self.0.chunks_exact(8).any(|known| *known == fingerprint(config))
     }
 
     /// Adds a config; beyond the most that is kept, the oldest goes.
@@ -108,24 +107,24 @@ impl Accepted {
         }
         let surplus = self.0.len().saturating_add(8).saturating_sub(MOST.saturating_mul(8));
         self.0 = self.0.split_off(surplus);
-        self.0.extend(print(config));
+        self.0.extend(fingerprint(config));
     }
 }
 
-fn print(config: &[u8]) -> [u8; 8] {
+fn fingerprint(config: &[u8]) -> [u8; 8] {
     Salt::new("tidegate-config").point(config).bits().to_le_bytes()
 }
 
 /// Judges a bad push; `inert` is the plan that only strips, `accepted` whether these bytes are on record, and
 /// `stands_by` whether they took the place of a good config.
 #[must_use]
-pub fn judge_bad(inert: Plan, accepted: bool, stands_by: bool, last_good: Option<&[u8]>) -> Judgement {
-    // What is refused needs no plan: the one that runs stays as it is.
+pub fn judge_bad(inert: Plan, accepted: bool, falls_back: bool, last_good: Option<&[u8]>) -> Judgement {
+    // A refused config needs no plan: the running one stays.
     if !accepted && last_good.is_some() {
         return Judgement::Refuse;
     }
-    // A last good config may be none to this module: an older one may have written it down.
-    match last_good.filter(|_| stands_by).map(|bytes| Plan::from_bytes(bytes).0) {
+    // An older module may have stored the last good config, and this one may not accept it.
+    match last_good.filter(|_| falls_back).map(|bytes| Plan::from_bytes(bytes).0) {
         Some(Compiled::Ready(plan)) => Judgement::Accept(Box::new(plan), State::LastGood),
         Some(Compiled::Broken(_)) | None => Judgement::Accept(Box::new(inert), State::Inert),
     }

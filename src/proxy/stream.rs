@@ -1,7 +1,9 @@
 //! Takes one request through: fetch what the plan needs, decide, apply the effects, keep what is needed later.
 //!
-//! A straight line, without a rule. The response phase reads nothing of the request, because the request may
-//! never have come this far: a proxy answers some by itself.
+//! A straight line, without a rule of its own. The response phase reads nothing from the request phase that may be
+//! missing: a proxy answers some requests before this filter sees them.
+
+#![warn(missing_docs)]
 
 use std::rc::Rc;
 
@@ -24,19 +26,19 @@ use tidegate_engine::value::time::Timestamp;
 pub struct Stream {
     active: Rc<Active>,
     on_response: OnResponse,
-    /// What its outcome has to be counted for.
+    /// The watched flags that its outcome is counted for.
     entries: Vec<Entry>,
     served: Vec<Served>,
     wait: Wait,
 }
 
-/// What becomes of a request whose headers were seen.
+/// What the host must do with a request after its headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Next {
     /// It goes on to its upstream.
     Upstream,
-    /// It has been answered, and goes nowhere.
+    /// The proxy has answered it.
     Answered,
 }
 
@@ -51,7 +53,7 @@ impl Stream {
         }
     }
 
-    /// The headers of the request are there; `end` is whether that is all of it.
+    /// The request's headers have come; `end` is whether it has nothing else.
     pub fn request_headers(&mut self, host: &dyn Host, end: bool) -> Next {
         let active = Rc::clone(&self.active);
         let Active { plan, series, worker, counts, .. } = &*active;
@@ -70,7 +72,7 @@ impl Stream {
             return Next::Answered;
         }
         let now = if plan.needs_time() { host.now() } else { Timestamp::from_millis(0) };
-        // No callback runs inside another one, so that nobody else has borrowed it.
+        // Callbacks never nest, so this borrow cannot fail.
         let mut worker = worker.try_borrow_mut().ok();
         let decisions = match &mut worker {
             Some(worker) => decide(plan, &request, worker.standing(now), now),
@@ -89,7 +91,7 @@ impl Stream {
         for (name, value) in effect::on_stream(plan, &decisions) {
             host.keep(name, value.as_bytes());
         }
-        // A host that will not answer has a request that nobody else would: it goes on as it was decided.
+        // If the host cannot send the reply, the request must still go on: otherwise it would hang.
         if let Some(reply) = effect::reply(plan, &request, &decisions)
             && host.reply(&reply)
         {
@@ -116,7 +118,7 @@ impl Stream {
         }
     }
 
-    /// The trailers of the request are there: all of it is.
+    /// The request's trailers have come: it is complete.
     pub fn request_trailers(&mut self, host: &dyn Host) {
         if self.wait == Wait::Nothing {
             return;
@@ -136,7 +138,7 @@ impl Stream {
         }
     }
 
-    /// The headers of the response are there.
+    /// The response's headers have come.
     pub fn response_headers(&mut self, host: &dyn Host) {
         self.wait.answered(|| host.moment());
         let carry = &self.on_response;
@@ -170,7 +172,7 @@ impl Stream {
         }
         let Active { plan, series, worker, counts, meters, .. } = &*self.active;
         let time = self.wait.time(|| host.moment());
-        // Only what somebody needs is asked for.
+        // Each value is a host call: fetch the details only if a guard needs them.
         let answer = if self.entries.is_empty() {
             Answer { code: host.status(), time, ..Answer::default() }
         } else {

@@ -22,7 +22,7 @@ use kit::envoy::repository;
 use kit::invalid;
 use serde_json::Value;
 use tidegate_engine::config::Node;
-use tidegate_engine::config::reference::SECTIONS;
+use tidegate_engine::config::schema::reference::SECTIONS;
 
 const COPY: &str = "envoy/schema.json";
 
@@ -151,7 +151,7 @@ fn what_a_proxy_takes_without_a_word_is_allowed() {
 /// What a message says of an error that shows in one place of a config, whatever the rest of it says.
 const STRUCTURAL: [&str; 14] = [
     "must be text",
-    "is a boolean where text is due",
+    "is a boolean where text is needed",
     "must be a map",
     "must be a list",
     "must be true",

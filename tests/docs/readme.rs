@@ -1,7 +1,7 @@
 //! Holds the README to what it says: its configs are read, its commands run, its tables and numbers are the code's.
 //!
 //! A block whose kind no test knows is an error, so that nothing is shown that was not tried. `TIDEGATE_BLESS=1` writes
-//! the reference tables anew from `src/config/reference.rs`; every other difference is for a person to settle.
+//! the reference tables anew from `src/engine/config/schema/reference.rs`; every other difference is for a person to settle.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::expect_used,
@@ -25,7 +25,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use tidegate_engine::config::reference::{SECTIONS, Section};
+use tidegate_engine::config::schema::reference::{SECTIONS, Section};
 use tidegate_engine::config::{Config, Node};
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::decide::{Reason, decide};
@@ -307,7 +307,7 @@ fn compose_mounts_files_that_exist_and_opens_three_ports() {
 
 // === tables ===
 
-const BEGIN: &str = "<!-- reference: written by the tests, from src/engine/config/reference.rs -->\n";
+const BEGIN: &str = "<!-- reference: written by the tests, from src/engine/config/schema/reference.rs -->\n";
 const END: &str = "<!-- /reference -->";
 
 #[test]

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tidegate_engine::config::reference::SECTIONS;
-use tidegate_engine::config::shape::Shape;
+use tidegate_engine::config::schema::reference::SECTIONS;
+use tidegate_engine::config::schema::shape::Shape;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::decide::{Decisions, Reason, decide};
 use tidegate_engine::output::effect::{Effect, OnResponse, on_request};

@@ -255,7 +255,7 @@ pub fn watch(traffic: Traffic, faults: Faults, limits: Limits, run: u32, looks: 
         if matches!(verdict, Verdict::Breached(_)) {
             return (Some(look), verdict);
         }
-        windows.pass();
+        windows.advance();
     }
     (None, verdict)
 }
@@ -270,7 +270,7 @@ pub fn find(traffic: Traffic, faults: Faults, limits: Limits, run: u32) -> Optio
     // The windows of all lengths are somewhere in their slots when it begins.
     for _ in 0..WARM + chance.below(1 << 9) {
         windows.add(&healthy.arrive(limits.measure, &mut chance));
-        windows.pass();
+        windows.advance();
     }
     let good = chance.below(256);
     let mut mixed = Cell::default();
@@ -281,7 +281,7 @@ pub fn find(traffic: Traffic, faults: Faults, limits: Limits, run: u32) -> Optio
         if matches!(judge(&windows, WINDOW, &[limits], Evidence::ENOUGH), Verdict::Breached(_)) {
             return Some((look * 256 - good) * UNIT as u32 / 256);
         }
-        windows.pass();
+        windows.advance();
         windows.add(&failing.arrive(limits.measure, &mut chance));
     }
     None
@@ -378,7 +378,7 @@ pub fn watch_clients(clients: Clients, limits: Limits, day: u32, looks: u32) -> 
         if matches!(judge(&windows, WINDOW, &[limits], Evidence::ENOUGH), Verdict::Breached(_)) {
             return Some(look);
         }
-        windows.pass();
+        windows.advance();
     }
     None
 }

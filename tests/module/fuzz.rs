@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use kit::envoy::repository;
 
-use tidegate_engine::config::reference::SECTIONS;
+use tidegate_engine::config::schema::reference::SECTIONS;
 
 /// The longest input: a mutation that grows beyond is cut.
 const LONGEST: usize = 4 * 1024;

@@ -27,7 +27,7 @@ use std::fs;
 use kit::envoy::module;
 use kit::host::{Host, Module};
 use kit::invalid::{Part, cases, files, parts};
-use tidegate_engine::config::reference::{SECTIONS, Section};
+use tidegate_engine::config::schema::reference::{SECTIONS, Section};
 use tidegate_engine::config::{MAX_BYTES, Node};
 use tidegate_engine::plan::{Compiled, Plan};
 use tidegate_engine::problem::Problems;

@@ -13,7 +13,7 @@ use crate::words;
 use crate::words::number::count;
 use tidegate_engine::config::Subject;
 use tidegate_engine::decide::decide;
-use tidegate_engine::decide::standing::{Stand, Standing};
+use tidegate_engine::decide::standing::{FlagStanding, Standing};
 use tidegate_engine::plan::{Flag, Plan, Rule, Serve, VariantId};
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::Timestamp;
@@ -241,7 +241,7 @@ impl<'l> Finder<'l> {
         if flag.kill {
             return vec![Needs::new()];
         }
-        let share = |rule: &Rule| rule.share(self.now, &Stand::default(), flag.baseline);
+        let share = |rule: &Rule| rule.share(self.now, &FlagStanding::default(), flag.baseline);
         // Past every rule in front that would take the request, or its share of the users, for itself.
         let past = |ways: &[Needs], before: usize, from: Ppm| {
             let rules = flag.rules.iter().enumerate().take(before).filter(|(_, rule)| share(rule) >= from);

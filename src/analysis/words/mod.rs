@@ -7,7 +7,7 @@ pub mod time;
 
 use tidegate_engine::config::{
     Condition, Exposure, Identities, Inspect, Kind, Metrics, Operator, Reply, Rule, Serve, Source, SourceKind, Stage,
-    Step, Subject, Throttle,
+    Step, Subject, TrafficLimit,
 };
 use tidegate_engine::plan::Flag;
 use tidegate_engine::problem::Quoted;
@@ -175,7 +175,7 @@ pub fn reply(reply: &Reply) -> String {
 }
 
 /// The limits of a variant.
-pub fn throttle(limit: &Throttle) -> String {
+pub fn throttle(limit: &TrafficLimit) -> String {
     // Kept for a thousand seconds: those of a minute may be no whole number a second.
     let rate = limit.rate.map(|rate| match (rate.checked_rem(1_000), rate.checked_div(1_000)) {
         (Some(0), Some(second)) => format!("{second}/s"),

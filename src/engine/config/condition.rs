@@ -11,8 +11,8 @@ use semver::VersionReq;
 
 use super::Node;
 use super::identity::ClaimPath;
-use super::read::{Field, Limit, Object};
-use super::reference::{CONDITION, OPERATORS};
+use super::reader::{Field, Limit, Object};
+use super::schema::reference::{CONDITION, OPERATORS};
 use crate::problem::{Problems, Wrong};
 use crate::value::decimal::Decimal;
 use crate::value::name::{HeaderName, ParameterName, SegmentName};
@@ -24,32 +24,23 @@ const VALUES: Limit = Limit::new(10_000, "values");
 /// When a rule or segment is true.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// All of them are.
     All(Vec<Condition>),
-    /// One of them is.
     Any(Vec<Condition>),
-    /// It is not.
     Not(Box<Condition>),
     /// The segment of this name is.
     Segment(SegmentName),
-    /// The subject fits.
     Test(Subject, Operator),
 }
 
-/// What a condition looks at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
-    /// A request header.
     Header(HeaderName),
-    /// A cookie.
     Cookie(ParameterName),
-    /// A query parameter.
     Query(ParameterName),
     /// A verified claim.
     Claim(ClaimPath),
     /// A claim of the bearer token, not verified.
     UnverifiedClaim(ClaimPath),
-    /// The method.
     Method,
     /// The host, lower-cased, without port.
     Host,
@@ -59,28 +50,22 @@ pub enum Subject {
     Peer,
     /// The trusted client address.
     Address,
-    /// The class of the device.
     Device,
     /// This proxy's node id.
     Proxy,
-    /// The identity that is hashed.
     Identity,
 }
 
 /// What must be true of the subject's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operator {
-    /// It is these bytes.
     Equals(Box<[u8]>),
     /// It is one of these, which are sorted.
     In(Box<[Box<[u8]>]>),
-    /// It begins with these bytes.
     StartsWith(Box<[u8]>),
-    /// It ends with these bytes.
     EndsWith(Box<[u8]>),
-    /// It has these bytes inside.
     Contains(Box<[u8]>),
-    /// It is there, or is not.
+    /// Whether the value must be present.
     Exists(bool),
     /// It is an address in one of these networks.
     Cidr(Box<[IpNet]>),
@@ -92,7 +77,6 @@ pub enum Operator {
     Glob(Box<[u8]>),
 }
 
-/// A comparison with a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Comparison {
     pub(super) relation: Relation,
@@ -102,17 +86,11 @@ pub struct Comparison {
 /// How two numbers must stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// `=`
     Equal,
-    /// `!=`
     Unequal,
-    /// `<`
     Less,
-    /// `<=`
     AtMost,
-    /// `>`
     More,
-    /// `>=`
     AtLeast,
 }
 
@@ -121,7 +99,7 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// Says what is due when it is no comparison.
+    /// Says what is expected when it is not a comparison.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         // The longer sign first: `<=` begins with `<`.
         const SIGNS: [(&str, Relation); 7] = [
@@ -145,7 +123,6 @@ impl Comparison {
         self.than
     }
 
-    /// Whether a number compares so.
     #[must_use]
     pub fn holds(&self, number: Decimal) -> bool {
         let order = number.cmp(&self.than);
@@ -174,7 +151,6 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// Reads a condition.
 pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Condition> {
     let object = field.object(&CONDITION, problems)?;
     let operators = object.present(OPERATORS.into_iter());

@@ -8,7 +8,7 @@ use semver::{Comparator, Op, VersionReq};
 
 use super::{
     Action, Cache, ClaimPath, Comparison, Errors, Exposure, Failures, Generate, Guard, Identities, Inspect, Latency,
-    Match, Metrics, Operator, Relation, Reply, Source, SourceKind, Step, Telemetry, Throttle, Variant,
+    Match, Metrics, Operator, Relation, Reply, Source, SourceKind, Step, Telemetry, TrafficLimit, Variant,
 };
 use crate::value::encode::{Encode, Encoder};
 
@@ -33,7 +33,7 @@ fields! {
     Errors { max, over_baseline }
     Latency { slower, max, over_baseline }
     Failures { server_errors, resets, grpc, codes }
-    Throttle { rate, in_flight }
+    TrafficLimit { rate, in_flight }
     Reply { status, body, content_type, headers }
     Source { kind, lower, trim }
     Generate { cookie, max_age }

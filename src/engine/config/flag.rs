@@ -5,10 +5,10 @@
 
 use super::Node;
 use super::condition::{self, Condition};
-use super::guard::{self, Guard, Reply, Throttle};
+use super::guard::{self, Guard, Reply, TrafficLimit};
 use super::identity::{self, Source};
-use super::read::{Field, HEADERS, Limit, word};
-use super::reference::{FLAG, MATCH, ROUTE, RULE, SPLIT, STEP, VARIANT};
+use super::reader::{Field, HEADERS, Limit, word};
+use super::schema::reference::{FLAG, MATCH, ROUTE, RULE, SPLIT, STEP, VARIANT};
 use crate::problem::Problems;
 use crate::value::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
 use crate::value::share::{MAX_WEIGHT, Ppm};
@@ -18,33 +18,26 @@ const VARIANTS: Limit = Limit::new(64, "variants");
 const RULES: Limit = Limit::new(100, "rules");
 const STEPS: Limit = Limit::new(100, "steps");
 const SPLITS: Limit = Limit::new(64, "parts");
-/// The most headers of a variant or a reply.
 const PATTERNS: Limit = Limit::new(100, "patterns");
 
 /// A flag as it was written.
 #[derive(Clone, Debug)]
 pub struct Flag {
-    /// What it is for.
     pub kind: Kind,
-    /// How far along it is.
     pub stage: Option<Stage>,
-    /// Who answers for it.
     pub owner: Option<Prose>,
-    /// What it does.
     pub description: Option<Prose>,
-    /// When it was made.
     pub created: Option<Timestamp>,
     /// When it should be gone.
     pub expires: Option<Timestamp>,
-    /// The requests that it decides.
     pub matches: Match,
     /// The header that the mesh's routes match.
     pub route: Option<OwnedHeader>,
-    /// For how long an upstream that failed to take a request is spared, if at all.
+    /// For how long a variant is avoided after its upstream could not be reached.
     pub rescue: Option<Span>,
     /// The header that tells the variant, if not the usual one.
     pub header: Option<OwnedHeader>,
-    /// The outcomes; none were written where this is empty.
+    /// Empty if the config names none: then they are `on` and `off`.
     pub variants: Vec<Variant>,
     /// The safe variant.
     pub baseline: Option<VariantName>,
@@ -52,11 +45,9 @@ pub struct Flag {
     pub default: Option<VariantName>,
     /// Whether everybody gets the baseline.
     pub kill: bool,
-    /// What makes the draws, if not the key.
+    /// Seeds the draws, if not the key: flags with one salt draw the same users.
     pub salt: Option<Prose>,
-    /// An identity of its own.
     pub identity: Option<Vec<Source>>,
-    /// The rules, in order.
     pub rules: Vec<Rule>,
     /// The limits that variants must keep.
     pub guard: Option<Guard>,
@@ -71,7 +62,8 @@ impl Flag {
         self.header.clone().unwrap_or_else(|| OwnedHeader::of_flag(key))
     }
 
-    /// Whether it is looked after while it is in force: it routes, or something is known of its variants' answers.
+    /// Whether it routes or depends on how its variants answer: such flags get all metrics unless the config says
+    /// otherwise.
     #[must_use]
     pub fn is_watched(&self) -> bool {
         let limited = self.variants.iter().any(|variant| variant.limit.is_some());
@@ -86,73 +78,54 @@ pub enum Metrics {
     All,
     /// Decisions and answers.
     Counts,
-    /// Nothing.
     None,
 }
 
-/// What a flag is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// To bring a version out.
     Release,
     /// To learn which variant is better.
     Experiment,
-    /// To steer the system.
     Operational,
-    /// To turn something off.
     KillSwitch,
 }
 
 /// How far along a flag is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// New.
     Experimental,
-    /// Has proven itself.
     Trusted,
-    /// Done.
     Stable,
 }
 
 /// The requests that a flag decides; an empty list takes all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Match {
-    /// Hosts.
     pub hosts: Vec<HostPattern>,
-    /// Prefixes of paths.
     pub paths: Vec<PathPrefix>,
-    /// Methods.
     pub methods: Vec<Method>,
 }
 
-/// One outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
-    /// Its name.
     pub name: VariantName,
-    /// What the headers carry.
     pub value: HeaderValue,
-    /// Further headers.
     pub headers: Vec<(OwnedHeader, HeaderValue)>,
-    /// What it takes at most.
-    pub limit: Option<Throttle>,
+    pub limit: Option<TrafficLimit>,
     /// An answer in the upstream's place.
     pub reply: Option<Reply>,
 }
 
-/// When, how many, what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Which requests it looks at.
     pub when: Option<Condition>,
     /// The share of identities that it takes in.
     pub exposure: Exposure,
-    /// What it serves.
     pub serve: Serve,
 }
 
 impl Rule {
-    /// A rule that takes nobody, in place of one that could not be read.
+    /// A rule at 0 %, in place of one that could not be read.
     fn nothing() -> Self {
         Self { when: None, exposure: Exposure::Fixed(Ppm::NONE), serve: Serve::Split(Vec::new()) }
     }
@@ -161,9 +134,8 @@ impl Rule {
 /// A share, or one that follows the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exposure {
-    /// Always this.
     Fixed(Ppm),
-    /// From each time on, that; nobody before the first.
+    /// The share changes at each step's time; before the first step it is 0 %.
     Steps(Box<[Step]>),
 }
 
@@ -195,36 +167,28 @@ impl Exposure {
     }
 }
 
-/// A step of a ramp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// When it begins.
     pub at: Timestamp,
-    /// The share from then on.
     pub share: Ppm,
     /// Whether it waits until the guard finds the one before it healthy.
     pub requires: bool,
 }
 
-/// What a rule serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Serve {
-    /// One variant.
     One(VariantName),
-    /// A draw between several.
     Split(Vec<Split>),
 }
 
 /// A variant's part in a draw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// The variant.
     pub variant: VariantName,
-    /// Its part of the sum.
     pub weight: u32,
 }
 
-/// Reads a flag. What could not be read is left out, with a problem.
+/// Reads a flag. Parts that cannot be read are left out, each with a problem.
 pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
     let object = field.object(&FLAG, problems)?;
     let mut prose = |name, parser: fn(&str) -> _| object.field(name).and_then(|field| field.parse(problems, parser));
@@ -270,9 +234,9 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
     let guarded = guard.is_some();
     let guard = guard.and_then(|field| guard::read(&field, problems));
     let rules = object.field("rules").and_then(|field| {
-        // No rules are as good as none written, and an overlay may well empty the list.
+        // An empty list is allowed, because an overlay may empty it.
         let empty = *field.node == Node::List(Vec::new());
-        // A rule that cannot be read keeps its place, so that problems of the others name theirs.
+        // A rule that cannot be read keeps its place, so that problems of the others have the right index.
         let rule = |field: &Field<'_>, problems: &mut Problems| {
             Some(rule(field, guarded, problems).unwrap_or_else(Rule::nothing))
         };
@@ -283,7 +247,7 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
         Some(variants) => variants?,
         None => Vec::new(),
     };
-    // A baseline that could not be read has been told; it is not missing.
+    // A baseline that could not be read has been reported already: do not report it as missing, too.
     let stand_in = || object.field("baseline").and(variants.first()).map(|variant| variant.name.clone());
     let baseline = baseline.or_else(stand_in);
     Some(Flag {
@@ -388,7 +352,7 @@ fn rule(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Rul
         (None, None) => Some(Exposure::Fixed(Ppm::FULL)),
     };
     let serve = object.required("serve", problems).and_then(|serve| self::serve(&serve, problems));
-    // What could not be read keeps its place as nobody and nothing: rules behind it are told by theirs.
+    // A rule that could not be read keeps its place at 0 %, so that problems of later rules have the right index.
     Some(Rule {
         when: when.map(|condition| condition.unwrap_or(Condition::Any(Vec::new()))),
         exposure: exposure.unwrap_or(Exposure::Fixed(Ppm::NONE)),
@@ -411,7 +375,7 @@ fn steps(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Ve
         Some(Step { at: at?, share: share?, requires: requires.unwrap_or(true) })
     })?;
     if steps.len() < written {
-        // Without one of them, nobody can say which stands before which.
+        // If one time could not be read, the order of the steps is not known.
         return None;
     }
     for (index, pair) in steps.windows(2).enumerate() {

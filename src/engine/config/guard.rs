@@ -2,8 +2,8 @@
 //!
 //! Each number is whole and in its bounds from here on. Never judges an outcome, and never answers a request.
 
-use super::read::{Field, HEADERS, Limit, steps, word};
-use super::reference::{ERRORS, GUARD, LATENCY, LIMIT, REPLY};
+use super::reader::{Field, HEADERS, Limit, steps, word};
+use super::schema::reference::{ERRORS, GUARD, LATENCY, LIMIT, REPLY};
 use crate::problem::{Problems, Wrong};
 use crate::value::name::{HeaderName, HeaderValue, Prose, readable};
 use crate::value::share::Ppm;
@@ -11,7 +11,7 @@ use crate::value::time::Span;
 
 const FAILURES: Limit = Limit::new(16, "failures");
 
-/// The longest window, and the one that is meant where none is written.
+/// The longest window, and the default.
 const LONGEST: Span = Span::from_millis(600_000);
 
 /// The longest body of a reply, in bytes.
@@ -22,11 +22,8 @@ const BODY_MAX: usize = 4_096;
 pub struct Guard {
     /// The longest window that is looked at.
     pub window: Span,
-    /// How many may fail.
     pub errors: Option<Errors>,
-    /// How many may be slow.
     pub latency: Option<Latency>,
-    /// What counts as failed.
     pub failures: Failures,
     /// Whose requests are counted; without a word everybody's.
     pub identities: Option<Identities>,
@@ -40,16 +37,15 @@ pub struct Guard {
     pub rearm: Option<Prose>,
 }
 
-/// How many answers may be failures; at least one of the two is there.
+/// How many answers may be failures. At least one of the two limits is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errors {
-    /// The share that may fail.
     pub max: Option<Ppm>,
     /// How much larger than the baseline's the share may be.
     pub over_baseline: Option<Ppm>,
 }
 
-/// How many answers may be slow; at least one of the two limits is there.
+/// How many answers may be slow. At least one of the two limits is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latency {
     /// The share that may be slower: 1 % for percentile 99.
@@ -60,7 +56,6 @@ pub struct Latency {
     pub over_baseline: Option<u32>,
 }
 
-/// What counts as failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failures {
     /// Every status from 500 on.
@@ -79,12 +74,10 @@ impl Default for Failures {
     }
 }
 
-/// Whose requests are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identities {
-    /// Those of every identity.
     Any,
-    /// Those whose identity somebody has verified: a claim of a token, or the principal of a certificate.
+    /// Only those whose identity is verified: a claim of a signed token, or the principal of a certificate.
     Verified,
 }
 
@@ -95,13 +88,13 @@ pub enum Action {
     Rollback,
     /// Ramps go no further.
     Hold,
-    /// It is told, and nothing else.
+    /// Only an event is logged.
     Alert,
 }
 
-/// What a variant takes at most; at least one of the two is there.
+/// The most traffic that a variant takes. At least one of the two limits is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Throttle {
+pub struct TrafficLimit {
     /// Requests in a thousand seconds, rounded down: 50,000 for `50/s`, 5,000 for `300/m`.
     pub rate: Option<u64>,
     /// Requests at the same time.
@@ -111,17 +104,14 @@ pub struct Throttle {
 /// An answer in the upstream's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The status.
     pub status: u16,
     /// The body, if there is one.
     pub body: Option<Box<str>>,
-    /// What the body is.
     pub content_type: Option<HeaderValue>,
-    /// Further headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Reads a guard. What could not be read is left out, with a problem.
+/// Reads a guard. Parts that cannot be read are left out, each with a problem.
 pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Guard> {
     let object = field.object(&GUARD, problems)?;
     object.either("errors", "latency", problems);
@@ -214,7 +204,7 @@ fn failures(field: &Field<'_>, problems: &mut Problems) -> Option<Failures> {
 }
 
 /// Reads the limit of a variant.
-pub(super) fn throttle(field: &Field<'_>, problems: &mut Problems) -> Option<Throttle> {
+pub(super) fn throttle(field: &Field<'_>, problems: &mut Problems) -> Option<TrafficLimit> {
     let object = field.object(&LIMIT, problems)?;
     object.either("requests", "inFlight", problems);
     let rate = object.field("requests").and_then(|requests| {
@@ -228,7 +218,7 @@ pub(super) fn throttle(field: &Field<'_>, problems: &mut Problems) -> Option<Thr
     let in_flight = object
         .field("inFlight")
         .and_then(|count| count.steps(problems, 0, "", 1..=1_000_000, "must be a whole number from 1 to 1000000"));
-    Some(Throttle { rate, in_flight })
+    Some(TrafficLimit { rate, in_flight })
 }
 
 /// Reads `50/s` or `300/m` as requests in a thousand seconds.

@@ -3,8 +3,8 @@
 //! Never says which source wins for a request: `decide` does.
 
 use super::Node;
-use super::read::{Field, Limit, Object};
-use super::reference::{GENERATE, SOURCE};
+use super::reader::{Field, Limit, Object};
+use super::schema::reference::{GENERATE, SOURCE};
 use crate::problem::{Problems, Wrong};
 use crate::value::name::{HeaderName, ParameterName};
 use crate::value::time::Span;
@@ -15,24 +15,18 @@ const CLAIM_DEPTH: Limit = Limit::new(8, "names");
 /// Where an identity may come from, and how it is tidied before it is hashed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
-    /// Where it comes from.
     pub kind: SourceKind,
-    /// Whether ASCII letters are lower-cased.
     pub lower: bool,
-    /// Whether spaces and tabs at both ends are taken away.
+    /// Whether spaces and tabs at both ends are removed.
     pub trim: bool,
 }
 
-/// The kinds of sources.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SourceKind {
     /// A verified claim.
     Claim(ClaimPath),
-    /// A request header.
     Header(HeaderName),
-    /// A cookie.
     Cookie(ParameterName),
-    /// A query parameter.
     Query(ParameterName),
     /// The mTLS principal.
     Peer,
@@ -51,7 +45,6 @@ impl SourceKind {
     pub const CODES: [&'static str; 9] =
         ["claim", "header", "cookie", "query", "peer", "address", "proxy", "unverifiedClaim", "generate"];
 
-    /// The place of its name.
     #[must_use]
     pub const fn place(&self) -> usize {
         match self {
@@ -73,13 +66,13 @@ impl SourceKind {
         Self::CODES.get(self.place()).copied().unwrap_or_default()
     }
 
-    /// Whether somebody has verified what it gives: who signed a token, or a certificate.
+    /// Whether the value is verified: by the signature of a token or a certificate.
     #[must_use]
     pub fn is_verified(&self) -> bool {
         matches!(self, Self::Claim(_) | Self::Peer)
     }
 
-    /// Whether a client can choose what it gives, and so be as many as it likes.
+    /// Whether a client can choose the value, and so pretend to be any number of users.
     #[must_use]
     pub fn can_be_chosen(&self) -> bool {
         !self.is_verified() && *self != Self::Proxy
@@ -89,9 +82,7 @@ impl SourceKind {
 /// A generated identity: its cookie, and for how long that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generate {
-    /// The cookie's name.
     pub cookie: ParameterName,
-    /// The cookie's `Max-Age`.
     pub max_age: Span,
 }
 
@@ -116,7 +107,6 @@ impl ClaimPath {
     }
 }
 
-/// Reads a list of sources.
 pub(super) fn sources(field: &Field<'_>, problems: &mut Problems) -> Option<Vec<Source>> {
     field.each(problems, SOURCES, source)
 }

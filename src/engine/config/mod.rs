@@ -9,23 +9,21 @@ mod flag;
 mod guard;
 mod identity;
 mod node;
-pub mod read;
-pub mod reference;
-pub mod shape;
-mod structpb;
+mod protobuf;
+pub mod reader;
+pub mod schema;
 
 pub use condition::{Comparison, Condition, Operator, Relation, Subject};
 pub use flag::{Exposure, Flag, Kind, Match, Metrics, Rule, Serve, Split, Stage, Step, Variant};
-pub use guard::{Action, Errors, Failures, Guard, Identities, Latency, Reply, Throttle};
+pub use guard::{Action, Errors, Failures, Guard, Identities, Latency, Reply, TrafficLimit};
 pub use identity::{ClaimPath, Generate, Source, SourceKind};
 pub use node::Node;
 
 use crate::problem::{FieldPath, Problems, Wrong};
 use crate::value::name::{FlagKey, HeaderValue, OwnedHeader, Prose, SegmentName};
-use read::{Field, Limit};
-use reference::{CONFIG, INSPECT, TELEMETRY};
+use reader::{Field, Limit};
+use schema::reference::{CONFIG, INSPECT, TELEMETRY};
 
-/// The largest config, in bytes.
 pub const MAX_BYTES: usize = 512 * 1024;
 
 const FLAGS: Limit = Limit::new(1_000, "flags");
@@ -39,29 +37,24 @@ pub struct Config {
     pub revision: Option<Prose>,
     /// Where identities come from, in order.
     pub identity: Vec<Source>,
-    /// The named conditions, by name.
     pub segments: Vec<(SegmentName, Condition)>,
-    /// The flags, by key.
     pub flags: Vec<(FlagKey, Flag)>,
     /// Whether all decisions travel as one dictionary, too.
     pub dictionary: bool,
-    /// What caches are told of answers that a decision has chosen.
     pub cache: Cache,
-    /// What a request must carry to be told the decisions.
+    /// The header that asks to see the decisions.
     pub inspect: Option<Inspect>,
-    /// Where others get to see the decisions.
     pub telemetry: Telemetry,
 }
 
-/// What caches are told of answers that a decision has chosen.
+/// What caches are told about responses that depend on a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cache {
-    /// By which request headers to tell them apart; to leave them to the client, where no header says it.
+    /// `vary` with the request headers that the decision depends on; `private` if it depends on something else.
     #[default]
     Vary,
-    /// To leave them to the client.
+    /// Only the client may cache them.
     Private,
-    /// Nothing.
     None,
 }
 
@@ -69,7 +62,7 @@ impl Cache {
     const WORDS: [(&'static str, Self); 3] = [("vary", Self::Vary), ("private", Self::Private), ("none", Self::None)];
 }
 
-/// Where others get to see the decisions.
+/// Where logs, traces and other services see the decisions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Telemetry {
     /// In the filter state, all of them, for access logs.
@@ -80,16 +73,15 @@ pub struct Telemetry {
     pub baggage: bool,
 }
 
-/// Who may look into the proxy.
+/// Who may see the decisions and the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspect {
-    /// The request header that asks.
     pub header: Option<OwnedHeader>,
     /// The value that it must have, if not any.
     pub equals: Option<HeaderValue>,
-    /// Whether who carries the key is shown the page, too.
+    /// Whether the key opens the page, too.
     pub page: bool,
-    /// What a listener on which everybody is shown the page is called in its metadata.
+    /// The name, in its metadata, of a listener that shows the page to everybody.
     pub listener: Option<HeaderValue>,
 }
 
@@ -103,7 +95,6 @@ impl Inspect {
 }
 
 impl Config {
-    /// The flag of this key.
     #[must_use]
     pub fn flag(&self, key: &str) -> Option<&Flag> {
         let place = self.flags.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
@@ -116,7 +107,6 @@ impl Config {
         self.segments.binary_search_by(|(known, _)| known.cmp(name)).ok()
     }
 
-    /// The segment of this name.
     #[must_use]
     pub fn segment(&self, name: &SegmentName) -> Option<&Condition> {
         self.segments.get(self.segment_place(name)?).map(|(_, condition)| condition)
@@ -131,17 +121,17 @@ impl Config {
         match serde_json::from_slice::<Node>(bytes) {
             Ok(node) => Self::from_node(&node, problems),
             Err(error) => {
-                if let Some(node) = structpb::read(bytes).filter(|_| !bytes.is_empty()) {
+                if let Some(node) = protobuf::read(bytes).filter(|_| !bytes.is_empty()) {
                     return Self::from_node(&node, problems);
                 }
                 let words = if bytes.is_empty() {
                     "is empty".to_owned()
                 } else if bytes.first() == Some(&0x0a) && core::str::from_utf8(bytes).is_err() {
-                    // Whatever begins like a protobuf message and is not text was no `Struct` either.
+                    // It begins like a protobuf message, but it could not be read as a `Struct`.
                     "is neither JSON nor a google.protobuf.Struct: send it as JSON in a google.protobuf.StringValue"
                         .to_owned()
                 } else if error.is_data() {
-                    // JSON it is: what it may not be is our own rule.
+                    // It is valid JSON; the error is a rule of our own, such as the depth.
                     format!("is {error}")
                 } else if bytes.starts_with(b"\xef\xbb\xbf") {
                     "is not JSON: begins with a byte order mark".to_owned()
@@ -179,7 +169,8 @@ impl Config {
         if let Some(map) = object.field("segments") {
             for (key, field) in map.members(SEGMENTS, problems) {
                 let name = SegmentName::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
-                // A segment that could not be read still has its name: rules may speak of it.
+                // A segment that could not be read keeps its name, so that rules that use it have no problem of their
+                // own.
                 let condition = condition::read(&field, problems).unwrap_or(Condition::Any(Vec::new()));
                 config.segments.extend(name.map(|name| (name, condition)));
             }
@@ -195,7 +186,7 @@ impl Config {
             config.dictionary = dictionary.boolean(problems).unwrap_or_default();
         }
         if let Some(field) = object.field("cache") {
-            config.cache = field.parse(problems, |text| read::word(text, &Cache::WORDS)).unwrap_or_default();
+            config.cache = field.parse(problems, |text| reader::word(text, &Cache::WORDS)).unwrap_or_default();
         }
         if let Some(field) = object.field("inspect") {
             config.inspect = inspect(&field, problems);
@@ -216,7 +207,7 @@ fn telemetry(field: &Field<'_>, problems: &mut Problems) -> Telemetry {
 fn inspect(field: &Field<'_>, problems: &mut Problems) -> Option<Inspect> {
     let object = field.object(&INSPECT, problems)?;
     let listener = object.field("listener").map(|listener| listener.parse(problems, HeaderValue::parse));
-    // A listener of its own needs no key; whoever has neither asked for nothing.
+    // With a listener of its own no key is needed; without either, `inspect` would do nothing.
     let header = if listener.is_some() { object.field("header") } else { object.required("header", problems) };
     let header = header.map(|header| header.parse(problems, OwnedHeader::parse));
     let equals = object.field("equals");

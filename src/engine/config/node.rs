@@ -15,15 +15,11 @@ pub(super) const DEPTH: usize = 16;
 /// One value of a config, as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// Nothing.
     Null,
-    /// `true` or `false`.
     Bool(bool),
     /// A number, as its shortest decimal text: `50` and `50.0` are one.
     Number(Box<str>),
-    /// Text.
     Text(Box<str>),
-    /// A list.
     List(Vec<Node>),
     /// A map in the order of the file, duplicates included.
     Map(Vec<(Box<str>, Node)>),
@@ -165,7 +161,6 @@ impl<'de> Visitor<'de> for Depth {
     }
 }
 
-/// A key of a map.
 struct Key;
 
 impl<'de> DeserializeSeed<'de> for Key {

@@ -1,7 +1,7 @@
 //! Turns a condition and a request into true or false. A missing value makes a test false; nothing fails.
 //!
-//! Each segment is worked out at most once a request, so that the cost of a request is bounded by the size of
-//! the config, however its segments refer to each other.
+//! Each segment is evaluated at most once per request, so the cost of a request is bounded by the size of the config,
+//! however its segments refer to each other.
 
 use core::net::IpAddr;
 
@@ -17,7 +17,7 @@ use super::witness::Witness;
 pub(super) struct Conditions<'p, 'r> {
     plan: &'p Plan,
     request: &'r Request<'r>,
-    /// What is known of each segment.
+    /// The results of the segments evaluated so far.
     segments: Vec<Option<bool>>,
 }
 
@@ -56,7 +56,7 @@ impl<'p, 'r> Conditions<'p, 'r> {
                     Subject::Slot(slot) => (request.value(*slot).one(), *request.value(*slot) == Value::Many),
                 };
                 let holds = match operator {
-                    // There, but without a single value, or too long: that it is there is all that can be said.
+                    // There are several values, or one that is too long: we only know that it is present.
                     Operator::Exists(wanted) if many => *wanted,
                     _ => test(operator, value),
                 };
@@ -80,13 +80,13 @@ impl<'p, 'r> Conditions<'p, 'r> {
     }
 }
 
-/// The value of a part that every request has, and whether it is there without a value that is looked at.
+/// The value of a part that every request has; `true` if it is too long to be used.
 fn short(value: &[u8]) -> (Option<&[u8]>, bool) {
     let fits = value.len() <= LOOKED_AT;
     (fits.then_some(value), !fits)
 }
 
-/// A value as text, where it is no longer than any address, version or number that somebody means.
+/// A value as text, unless it is longer than any real address, version or number.
 fn text(value: &[u8]) -> Option<&str> {
     const LONGEST: usize = 256;
     if value.len() > LONGEST { None } else { core::str::from_utf8(value).ok() }

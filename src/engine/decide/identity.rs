@@ -10,10 +10,9 @@ use crate::plan::{Plan, Source};
 use crate::request::{Request, Value};
 use crate::value::hash::{Point, Salt};
 
-/// The longest identity.
 const LONGEST: usize = 256;
 
-/// The longest value of which blanks are taken away before that.
+/// The longest value that is trimmed before its length is checked.
 const LONGEST_RAW: usize = 1_024;
 
 /// A cookie that keeps a generated identity.
@@ -33,7 +32,7 @@ impl Cookie<'_> {
     }
 }
 
-/// The kinds of sources that gave identities for a request, each once a list; and whether one gave none.
+/// The kinds of sources that gave identities for a request, and whether a list of sources gave none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sources(u16);
 
@@ -42,7 +41,7 @@ impl Sources {
         self.0 |= u32::try_from(kind).ok().and_then(|kind| 1_u16.checked_shl(kind)).unwrap_or(0);
     }
 
-    /// The kinds by their place among [`SourceKind::CODES`]; the one behind them is nobody.
+    /// The kinds by their place in [`SourceKind::CODES`]; the place after the last means that no source gave one.
     pub fn kinds(self) -> impl Iterator<Item = usize> {
         (0..=SourceKind::CODES.len()).filter(move |kind| {
             let mut one = Self::default();
@@ -57,17 +56,17 @@ pub(super) struct Identities<'p, 'r> {
     plan: &'p Plan,
     request: &'r Request<'r>,
     /// The config's own list: the only one of most configs.
-    first: Answer<'r>,
-    others: Vec<Answer<'r>>,
+    first: Resolved<'r>,
+    others: Vec<Resolved<'r>>,
     cookie: Option<Cookie<'p>>,
     sources: Sources,
 }
 
-/// What a list of sources gave.
+/// The identity from a list of sources, worked out when it is first needed.
 #[derive(Clone)]
-enum Answer<'r> {
-    Unasked,
-    Nobody,
+enum Resolved<'r> {
+    NotYet,
+    NoIdentity,
     Identity { bytes: Cow<'r, [u8]>, verified: bool },
 }
 
@@ -77,8 +76,8 @@ impl<'p, 'r> Identities<'p, 'r> {
         Self {
             plan,
             request,
-            first: Answer::Unasked,
-            others: vec![Answer::Unasked; others],
+            first: Resolved::NotYet,
+            others: vec![Resolved::NotYet; others],
             cookie: None,
             sources: Sources::default(),
         }
@@ -100,28 +99,28 @@ impl<'p, 'r> Identities<'p, 'r> {
             None => first,
             Some(place) => others.get_mut(place)?,
         };
-        if let Answer::Unasked = known {
+        if let Resolved::NotYet = known {
             let sources = plan.identities.get(place).map_or(&[][..], |sources| sources);
             let identity = sources.iter().find_map(|source| {
                 let identity = identity(source, request, cookie)?;
                 seen.add(source.kind.place());
-                Some(Answer::Identity { bytes: identity, verified: source.kind.is_verified() })
+                Some(Resolved::Identity { bytes: identity, verified: source.kind.is_verified() })
             });
             if identity.is_none() {
                 seen.add(SourceKind::CODES.len());
             }
-            *known = identity.unwrap_or(Answer::Nobody);
+            *known = identity.unwrap_or(Resolved::NoIdentity);
         }
         match known {
-            Answer::Identity { bytes, .. } => Some(bytes),
-            Answer::Unasked | Answer::Nobody => None,
+            Resolved::Identity { bytes, .. } => Some(bytes),
+            Resolved::NotYet | Resolved::NoIdentity => None,
         }
     }
 
-    /// Whether somebody has verified the identity that the list at this place gave.
+    /// Whether the identity from the list at this place is verified.
     pub(super) fn is_verified(&self, place: usize) -> bool {
         let known = place.checked_sub(1).map_or(Some(&self.first), |place| self.others.get(place));
-        matches!(known, Some(Answer::Identity { verified: true, .. }))
+        matches!(known, Some(Resolved::Identity { verified: true, .. }))
     }
 }
 
@@ -152,10 +151,10 @@ fn tidy(value: &[u8], lower: bool, trim: bool) -> Cow<'_, [u8]> {
     }
 }
 
-/// An id for somebody who has none, from the id that the proxy gave to the request: no chance is involved, and
-/// the request's id, which stands in logs, cannot be read from it by looking.
+/// A new id for a visitor without one, made from the proxy's request id: so the engine needs no random numbers. It is
+/// hashed, because the request id is in logs and must not lead to the visitor.
 fn fresh_id(request_id: &[u8]) -> Box<str> {
-    // A proxy's own ids are much shorter than that; those that it takes from clients may be longer.
+    // A proxy's own ids are much shorter; an id that a client sent may be longer.
     let request_id = request_id.get(..LONGEST).unwrap_or(request_id);
     let half = |salt| Salt::new(salt).point(request_id);
     let (one, two): (Point, Point) = (half("tidegate-visitor-1"), half("tidegate-visitor-2"));

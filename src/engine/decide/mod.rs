@@ -14,9 +14,9 @@ pub mod standing;
 mod witness;
 
 pub use crate::decide::reason::Reason;
-pub use witness::{Silent, Turn, Witness};
+pub use witness::{RuleOutcome, Silent, Witness};
 
-use crate::decide::standing::{Draws, Phase, Stand, Standing};
+use crate::decide::standing::{Draws, FlagStanding, Phase, Standing};
 use crate::plan::{Flag, Plan, Rule, Serve, Variant, VariantId};
 use crate::request::Request;
 use crate::value::hash::Point;
@@ -40,7 +40,6 @@ pub struct Decision<'p> {
 }
 
 impl<'p> Decision<'p> {
-    /// The flag.
     #[must_use]
     pub fn flag(&self) -> &'p Flag {
         self.flag
@@ -52,13 +51,11 @@ impl<'p> Decision<'p> {
         self.place
     }
 
-    /// The outcome.
     #[must_use]
     pub fn variant(&self) -> &'p Variant {
         self.variant
     }
 
-    /// Why.
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.reason
@@ -88,14 +85,13 @@ impl<'p> Decision<'p> {
         self.draws
     }
 
-    /// Whether a rule was missed because nobody was there to draw for.
+    /// Whether a rule was skipped because the request has no identity to draw by.
     #[must_use]
     pub fn missed_draw(&self) -> bool {
         self.missed_draw
     }
 }
 
-/// All decisions for one request.
 #[derive(Clone, Debug)]
 pub struct Decisions<'p> {
     list: Vec<Decision<'p>>,
@@ -122,7 +118,6 @@ impl<'p> Decisions<'p> {
         self.cookie.as_ref()
     }
 
-    /// Where identities came from.
     #[must_use]
     pub fn sources(&self) -> Sources {
         self.sources
@@ -131,13 +126,13 @@ impl<'p> Decisions<'p> {
 
 pub use identity::{Cookie, Sources};
 
-/// Decides every flag that matches the request, by what the guards have decided so far.
+/// Decides every flag that matches the request, under what the guards have decided so far.
 #[must_use]
 pub fn decide<'p>(plan: &'p Plan, request: &Request<'_>, standing: &Standing, now: Timestamp) -> Decisions<'p> {
     decide_before(&mut Silent, plan, request, standing, now)
 }
 
-/// Decides as [`decide`] does, before the eyes of a witness.
+/// The same as [`decide`], and reports each step to a witness.
 pub fn decide_before<'p>(
     witness: &mut impl Witness,
     plan: &'p Plan,
@@ -171,10 +166,10 @@ struct Evaluator<'p, 'r, W> {
 impl<'p, W: Witness> Evaluator<'p, '_, W> {
     /// `None` only if a plan named a variant that it does not have, which its compiler rules out.
     fn flag(&mut self, place: usize, flag: &'p Flag) -> Option<Decision<'p>> {
-        let stand = self.standing.of(flag.watch);
+        let standing = self.standing.of(flag.watch);
         self.witness.flag(flag);
-        let (wanted, reason, draw) = self.choose(flag, &stand);
-        let (served, reason) = room(flag, &stand, wanted, reason);
+        let (wanted, reason, draw) = self.choose(flag, &standing);
+        let (served, reason) = baseline_if_unavailable(flag, &standing, wanted, reason);
         let point = draw.point.filter(|_| reason.is_judged());
         let verified = self.identities.is_verified(flag.identity);
         Some(Decision {
@@ -183,77 +178,77 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
             variant: flag.variant(served)?,
             reason,
             exposure: draw.point.map(Point::exposure),
-            missed_draw: draw.nobody,
+            missed_draw: draw.no_identity,
             served,
             wanted,
             draws: point.map_or(Draws::NONE, |point| Draws { hash: point.bits(), verified, ..draw.draws }),
         })
     }
 
-    fn choose(&mut self, flag: &'p Flag, stand: &Stand) -> (VariantId, Reason, Draw) {
+    fn choose(&mut self, flag: &'p Flag, standing: &FlagStanding) -> (VariantId, Reason, Draw) {
         let mut draw = Draw::default();
         if flag.kill {
             return (flag.baseline, Reason::Killed, draw);
         }
-        if stand.phase == Phase::RolledBack {
+        if standing.phase == Phase::RolledBack {
             return (flag.baseline, Reason::RolledBack, draw);
         }
         for (place, rule) in flag.rules.iter().enumerate() {
             if let Some(when) = &rule.when
                 && !self.conditions.holds(when, flag.identity, &mut self.identities, self.witness)
             {
-                self.witness.rule(place, Turn::Untrue);
+                self.witness.rule(place, RuleOutcome::ConditionFalse);
                 continue;
             }
-            // Behind another rule, even one that takes everybody has been reached by what the request is.
+            // A rule at 100 % is only static if no rule before it could have taken the request.
             let whole = if place == 0 && rule.when.is_none() { Reason::Static } else { Reason::TargetingMatch };
-            let (turn, reason) = self.serve(flag, rule, stand, whole, &mut draw);
-            self.witness.rule(place, turn);
-            if let Turn::Taken { variant, .. } = turn {
+            let (outcome, reason) = self.serve(flag, rule, standing, whole, &mut draw);
+            self.witness.rule(place, outcome);
+            if let RuleOutcome::Served { variant, .. } = outcome {
                 return (variant, reason, draw);
             }
         }
-        let reason = match (flag.rules.is_empty(), draw.nobody) {
+        let reason = match (flag.rules.is_empty(), draw.no_identity) {
             (true, _) => Reason::Static,
             (false, true) => Reason::NoIdentity,
             (false, false) => Reason::Default,
         };
         // In a trial, whatever is not the baseline is for one in a hundred.
-        (if stand.phase == Phase::Trial { flag.baseline } else { flag.default }, reason, draw)
+        (if standing.phase == Phase::Trial { flag.baseline } else { flag.default }, reason, draw)
     }
 
-    /// What a rule whose condition holds makes of the request; `whole` is the reason if there is no draw.
+    /// Applies a rule whose condition is true; `whole` is the reason if there is no draw.
     fn serve(
         &mut self,
         flag: &'p Flag,
         rule: &'p Rule,
-        stand: &Stand,
+        standing: &FlagStanding,
         whole: Reason,
         draw: &mut Draw,
-    ) -> (Turn, Reason) {
-        let share = rule.share(self.now, stand, flag.baseline);
+    ) -> (RuleOutcome, Reason) {
+        let share = rule.share(self.now, standing, flag.baseline);
         if share == Ppm::NONE {
-            return (Turn::Nobody, whole);
+            return (RuleOutcome::NobodyExposed, whole);
         }
         if share == Ppm::FULL
             && let Serve::One(only) = &rule.serve
         {
-            return (Turn::Taken { share, variant: *only }, whole);
+            return (RuleOutcome::Served { share, variant: *only }, whole);
         }
         let point = match draw.point {
             Some(point) => point,
             None => match self.identities.resolve(flag.identity) {
                 Some(identity) => *draw.point.insert(flag.salt.point(identity)),
                 None => {
-                    draw.nobody = true;
-                    return (Turn::NoIdentity { share }, whole);
+                    draw.no_identity = true;
+                    return (RuleOutcome::NoIdentity { share }, whole);
                 }
             },
         };
         let exposure = point.exposure();
         if !share.takes(exposure) {
             draw.draws.missed |= rule.judged.and_then(|rule| 1_u8.checked_shl(u32::from(rule))).unwrap_or(0);
-            return (Turn::Missed { share, exposure }, whole);
+            return (RuleOutcome::Missed { share, exposure }, whole);
         }
         draw.draws.taken = rule.judged;
         let choice = match &rule.serve {
@@ -264,18 +259,23 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
             }
         };
         // Weights are cumulative up to their sum, so that every draw finds one.
-        let turn = choice.map_or(Turn::Nobody, |variant| Turn::Taken { share, variant });
-        (turn, Reason::Split)
+        let outcome = choice.map_or(RuleOutcome::NobodyExposed, |variant| RuleOutcome::Served { share, variant });
+        (outcome, Reason::Split)
     }
 }
 
-/// The variant, or the baseline in its place where it takes no more or cannot be reached.
-fn room(flag: &Flag, stand: &Stand, wanted: VariantId, reason: Reason) -> (VariantId, Reason) {
+/// The variant, or the baseline if the variant is full or its upstream cannot be reached.
+fn baseline_if_unavailable(
+    flag: &Flag,
+    standing: &FlagStanding,
+    wanted: VariantId,
+    reason: Reason,
+) -> (VariantId, Reason) {
     let has = |variants: u64| variants >> wanted.0 & 1 == 1;
     match wanted {
         _ if wanted == flag.baseline => (wanted, reason),
-        _ if has(stand.away) => (flag.baseline, Reason::Rescued),
-        _ if has(stand.full) => (flag.baseline, Reason::Throttled),
+        _ if has(standing.away) => (flag.baseline, Reason::Rescued),
+        _ if has(standing.full) => (flag.baseline, Reason::Throttled),
         _ => (wanted, reason),
     }
 }
@@ -284,7 +284,7 @@ fn room(flag: &Flag, stand: &Stand, wanted: VariantId, reason: Reason) -> (Varia
 #[derive(Default)]
 struct Draw {
     point: Option<Point>,
-    /// Whether there was nobody to draw for.
-    nobody: bool,
+    /// Whether a draw was needed and the request has no identity.
+    no_identity: bool,
     draws: Draws,
 }

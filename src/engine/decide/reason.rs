@@ -1,19 +1,16 @@
 //! Why a variant was served, in our words and in `OpenFeature`'s.
 
-/// Why a variant was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// Nothing about the request could have changed it.
+    /// Every request gets this, whatever it carries.
     Static,
     /// No rule took the request.
     Default,
-    /// No rule took the request, and one missed only because there was no identity to draw for.
+    /// No rule took the request, and at least one was skipped because the request has no identity.
     NoIdentity,
     /// A rule's condition was true.
     TargetingMatch,
-    /// A draw.
     Split,
-    /// The flag is killed.
     Killed,
     /// The guard has taken the flag back.
     RolledBack,
@@ -24,7 +21,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All reasons.
     pub const ALL: [Self; 9] = [
         Self::Static,
         Self::Default,
@@ -37,7 +33,6 @@ impl Reason {
         Self::Rescued,
     ];
 
-    /// Its place among [`Reason::ALL`].
     #[must_use]
     pub const fn place(self) -> usize {
         match self {
@@ -82,7 +77,7 @@ impl Reason {
         }
     }
 
-    /// Whether the guard may judge by it: where a flag is not as its rules say, they are not to be judged.
+    /// Whether the guard may count it: if something else than the rules decided, the sample would not be fair.
     #[must_use]
     pub const fn is_judged(self) -> bool {
         !matches!(self, Self::Killed | Self::RolledBack | Self::Throttled | Self::Rescued)

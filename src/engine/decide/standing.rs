@@ -4,7 +4,7 @@
 /// How many rules of a flag can be judged.
 pub const JUDGED: usize = 8;
 
-/// What the guard of a flag lets happen.
+/// What the guard of a flag allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// The rules decide.
@@ -30,7 +30,6 @@ impl Phase {
         }
     }
 
-    /// The phase of a code.
     #[must_use]
     pub const fn of_code(code: u8) -> Option<Self> {
         match code {
@@ -54,16 +53,14 @@ impl Phase {
     }
 }
 
-/// What holds for one flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stand {
-    /// What its guard lets happen.
+pub struct FlagStanding {
     pub phase: Phase,
     /// By judged rule: how many steps its ramp may have taken.
     pub steps: [u8; JUDGED],
-    /// From how many microseconds on an answer is slow.
+    /// An answer that takes longer than this, in microseconds, is slow.
     pub slow: u32,
-    /// After how many microseconds without an answer a client that leaves was kept waiting for too long.
+    /// A client that leaves after waiting longer than this, in microseconds, was kept waiting too long.
     pub patience: u32,
     /// The variants, as bits, that take no more requests for now.
     pub full: u64,
@@ -71,34 +68,34 @@ pub struct Stand {
     pub away: u64,
 }
 
-impl Default for Stand {
+impl Default for FlagStanding {
     fn default() -> Self {
         Self { phase: Phase::Running, steps: [u8::MAX; JUDGED], slow: u32::MAX, patience: u32::MAX, full: 0, away: 0 }
     }
 }
 
-/// What holds for all watched flags of a plan, in its order.
+/// The standing of all watched flags of a plan, in its order.
 #[derive(Clone, Debug, Default)]
-pub struct Standing(Vec<Stand>);
+pub struct Standing(Vec<FlagStanding>);
 
 impl Standing {
-    /// Nothing has been decided: all rules hold as they are written.
+    /// No guard has decided anything: all rules apply as written.
     pub const NONE: Self = Self(Vec::new());
 
-    /// For each watched flag, in the plan's order, this.
+    /// One standing per watched flag, in the plan's order.
     #[must_use]
-    pub fn new(stands: Vec<Stand>) -> Self {
-        Self(stands)
+    pub fn new(flags: Vec<FlagStanding>) -> Self {
+        Self(flags)
     }
 
-    /// All of it, to be brought up to date.
-    pub fn stands(&mut self) -> &mut [Stand] {
+    /// All flags, to update them.
+    pub fn flags_mut(&mut self) -> &mut [FlagStanding] {
         &mut self.0
     }
 
-    /// What holds for the flag with this place among the watched ones; one that has none is as it is written.
+    /// The standing of a watched flag, by its place; the default for a flag that is not watched.
     #[must_use]
-    pub fn of(&self, place: Option<u16>) -> Stand {
+    pub fn of(&self, place: Option<u16>) -> FlagStanding {
         place.and_then(|place| self.0.get(usize::from(place))).copied().unwrap_or_default()
     }
 }
@@ -110,9 +107,8 @@ pub struct Draws {
     pub taken: Option<u8>,
     /// The judged rules, as bits, whose draws left it out.
     pub missed: u8,
-    /// The hash of its identity.
     pub hash: u64,
-    /// Whether somebody has verified that identity.
+    /// Whether that identity is verified.
     pub verified: bool,
 }
 

@@ -1,51 +1,45 @@
-//! Who watches a decision being made: nobody on the request path, and whoever wants to explain it elsewhere.
+//! Observers of a decision: none on the request path, and `explain` elsewhere.
 //!
-//! A witness is told each step as it is taken, by the one evaluator that there is. Never changes a decision.
+//! The one evaluator reports each step to its witness, so `explain` needs no second code path. Never changes a
+//! decision.
 
 use crate::config::Operator;
 use crate::plan::{Flag, Subject, VariantId};
 use crate::value::share::Ppm;
 
-/// What a rule made of a request.
+/// What a rule did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// Its condition is false.
-    Untrue,
-    /// It takes nobody at this time.
-    Nobody,
-    /// It draws, and there is nobody to draw for.
+pub enum RuleOutcome {
+    ConditionFalse,
+    /// The rule is at 0 % at this time.
+    NobodyExposed,
+    /// The rule draws, and the request has no identity to draw by.
     NoIdentity {
-        /// The share that it would take in.
         share: Ppm,
     },
-    /// The draw left the request out.
+    /// The draw left the request out: `exposure` is not below the share.
     Missed {
-        /// The share that it takes in.
         share: Ppm,
-        /// Where the identity stands.
         exposure: u32,
     },
-    /// It takes the request.
-    Taken {
-        /// The share that it takes in.
+    Served {
         share: Ppm,
-        /// What it serves.
         variant: VariantId,
     },
 }
 
-/// Is told what happens while a request is decided, in the order in which it happens.
+/// Receives each step of a decision, in order.
 pub trait Witness {
-    /// A flag that matches is being decided: what follows is about it.
+    /// A flag that matches is being decided. The next calls are about it.
     fn flag(&mut self, _: &Flag) {}
-    /// A test was made on a value, of which there may be none, or `many`; it holds or not.
+    /// A test was made on a value. `None` and `many` mean that there are several values, or that it is too long.
     fn test(&mut self, _: Subject, _: &Operator, _value: Option<&[u8]>, _many: bool, _holds: bool) {}
-    /// What comes next is turned into its opposite.
+    /// The next result is negated.
     fn not(&mut self) {}
-    /// The segment at this place of the plan was asked, and holds or not.
+    /// The segment at this place of the plan was evaluated.
     fn segment(&mut self, _place: usize, _holds: bool) {}
     /// The rule at this place was tried.
-    fn rule(&mut self, _place: usize, _: Turn) {}
+    fn rule(&mut self, _place: usize, _: RuleOutcome) {}
 }
 
 /// Watches nothing, and costs nothing.

@@ -6,17 +6,16 @@
 
 use percent_encoding::percent_decode;
 
-/// The header of the baggage.
 pub const BAGGAGE: &str = "baggage";
 
 /// What the names of our members begin with.
 const OURS: &[u8] = b"tidegate.";
 
-/// What a receiver has to take, in bytes and members; many drop all of a baggage that is larger.
+/// What a receiver has to accept, in bytes and members. Many drop all of a larger baggage.
 const BYTES: usize = 8_192;
 const MEMBERS: usize = 180;
 
-/// How many members of a request are looked at; what is behind them does not go on, because it could be forged.
+/// How many members of a request are checked. The rest is dropped, because it could be forged.
 const LOOKED_AT: usize = 1_024;
 
 /// The baggage that goes on, of all `baggage` headers that came, in order, and our flags with their variants; empty if
@@ -61,7 +60,7 @@ pub fn rewritten<'b>(
     (changed || all.len() > kept).then_some(all)
 }
 
-/// Whether somebody would take the member for one of ours.
+/// Whether some reader would mistake the member for one of ours.
 ///
 /// Readers differ: some decode names, some take `+` for a blank, and blanks around a name are cut off.
 fn is_ours(member: &[u8], owned: &impl Fn(&[u8]) -> bool) -> bool {

@@ -1,9 +1,9 @@
 //! Turns what instances of the filter in one chain tell each other into an answer: who wrote this header?
 //!
-//! Two teams may each run an instance at one gateway. What an earlier one wrote looks like what a client forged, so each
-//! adds the names that it wrote to a value of the request's filter state, which no client can reach. The value outlives
-//! an internal redirect: an instance that finds its own mark there is asked about the request a second time, and what
-//! was written before is out of date. Never reads or writes the filter state itself.
+//! Two teams may each run an instance at one gateway. What an earlier one wrote looks like what a client forged, so
+//! each adds the names that it wrote to a value of the request's filter state, which no client can reach. The value
+//! outlives an internal redirect: an instance that finds its own mark there is asked about the request a second time,
+//! and what was written before is out of date. Never reads or writes the filter state itself.
 
 use crate::value::order;
 

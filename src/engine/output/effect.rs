@@ -15,25 +15,25 @@ use crate::request::Request;
 use crate::value::name::item;
 use crate::value::order;
 
-/// The response header of inspection.
 pub const INSPECTION: &str = "x-tidegate";
 
 /// Response headers that some shared caches obey in place of `cache-control` (RFC 9213).
 pub const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
 
-/// The longest inspection header, dictionary and filter state, in bytes: proxies and servers refuse headers of more than 8 KiB.
+/// The longest inspection header, dictionary and filter state, in bytes: proxies and servers refuse headers of more
+/// than 8 KiB.
 const HEADER_MAX: usize = 4 * 1024;
 
 /// One change to a request's headers or route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect<'e> {
-    /// Take every value of this header away.
+    /// Remove every value of this header.
     Remove(&'e str),
-    /// Make this the only value of this header.
+    /// Set this header to this one value.
     Set(&'e str, &'e str),
-    /// Make this the only value of the dictionary header.
+    /// Set the dictionary header to this one value.
     Dictionary(String),
-    /// Make this the only value of the baggage header.
+    /// Set the baggage header to this one value.
     Baggage(Vec<u8>),
     /// Look the route up again: a header that routes may match has changed.
     ClearRoute,
@@ -47,7 +47,7 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
     let mut effects = Vec::with_capacity(list.len().saturating_mul(2).saturating_add(removed.len()).saturating_add(2));
     // A twin of an owned header cannot be replaced by writing the header, so what was forged goes first.
     effects.extend(removed.iter().map(|name| Effect::Remove(name)));
-    // So does what is written anew of what an instance before this one wrote.
+    // Likewise, what an earlier instance wrote goes before this one writes it again.
     let written = |decision: &Decision<'_>, name: &str| {
         let mut names = decision.variant().writes.iter().map(|(name, _)| name.as_str());
         plan.dictionary && name == DICTIONARY || names.any(|known| known == name)
@@ -57,7 +57,7 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
             effects.push(Effect::Remove(name));
         }
     }
-    // Of a request that could not be read, nobody knows what its baggage is.
+    // The request could not be read, so its baggage is not known and must not be overwritten.
     let tells = plan.telemetry.baggage && !request.method().is_empty();
     let baggage = if tells { baggage(plan, request, list) } else { None };
     if baggage.is_some() && !request.baggage().is_empty() {
@@ -149,32 +149,29 @@ impl Effect<'_> {
     }
 }
 
-/// The names of the headers of ours that are written.
+/// The names of the filter's own headers that are written.
 pub fn names<'e>(effects: &'e [Effect<'_>]) -> impl Iterator<Item = &'e str> {
     let ours = effects.iter().filter(|effect| !matches!(effect, Effect::Baggage(_)));
     ours.filter_map(Effect::written).map(|(name, _)| name)
 }
 
-/// An answer in the upstream's place.
+/// A response that the proxy sends instead of the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer<'p> {
-    /// The status.
+pub struct LocalReply<'p> {
     pub status: u32,
-    /// All headers.
     pub headers: Vec<(&'p str, &'p str)>,
-    /// The body.
     pub body: &'p str,
 }
 
-/// The answer that the first variant with one gives, in the form that the client takes; `None` to ask the upstream.
+/// The reply of the first variant that has one, in a form that the client accepts; `None` if the upstream answers.
 #[must_use]
-pub fn reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p>) -> Option<Answer<'p>> {
+pub fn reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p>) -> Option<LocalReply<'p>> {
     let reply = decisions.list().iter().find_map(|decision| decision.variant().reply.as_ref())?;
     let mut headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
     let Some((kind, body)) = &reply.plain else {
-        return Some(Answer { status: reply.status, headers, body: "" });
+        return Some(LocalReply { status: reply.status, headers, body: "" });
     };
-    // What a client names first it would rather have: browsers name HTML, and JSON not at all.
+    // A client names first what it prefers: browsers name HTML, and do not name JSON.
     let accept = plan.accept.and_then(|slot| request.value(slot).one()).unwrap_or_default();
     let stands = |at: usize, kind: &str| {
         let part = accept.get(at..).and_then(|rest| rest.get(..kind.len()));
@@ -184,17 +181,17 @@ pub fn reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p
     let forms = reply.forms.iter().filter_map(|(sign, kind, body)| Some((named(sign)?, *kind, &**body)));
     let (_, kind, body) = forms.min_by_key(|(place, ..)| *place).unwrap_or((0, kind, body));
     headers.push(("content-type", kind));
-    Some(Answer { status: reply.status, headers, body })
+    Some(LocalReply { status: reply.status, headers, body })
 }
 
-/// What the response has to carry, worked out while the request is there to be read.
+/// What the response has to carry. Made in the request phase, because the response phase cannot read the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OnResponse {
     /// A `set-cookie` to add.
     pub cookie: Option<String>,
-    /// What was decided and why, for a request that asked.
+    /// The decisions and their reasons, for a request with the inspection key.
     pub inspection: Option<String>,
-    /// What caches have to do with it.
+    /// What caches are told.
     pub varies: Varies,
 }
 
@@ -211,7 +208,7 @@ impl OnResponse {
         }
     }
 
-    /// Whether there is nothing to do.
+    /// Whether the response needs no change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.cookie.is_none() && self.inspection.is_none() && self.varies == Varies::Never
@@ -265,7 +262,7 @@ fn is_one_of(directive: &[u8], names: &[&str]) -> bool {
     names.iter().any(|name| directive.eq_ignore_ascii_case(name.as_bytes()))
 }
 
-/// What all that can choose the answer depends on.
+/// Combines what all flags that can change the response depend on.
 fn varies(plan: &Plan, list: &[Decision<'_>]) -> Varies {
     let mut all = String::new();
     for decision in list {
@@ -293,13 +290,13 @@ pub fn asks(plan: &Plan, request: &Request<'_>) -> bool {
     inspect.equals.as_ref().is_none_or(|key| same(key.as_str().as_bytes(), sent))
 }
 
-/// Compares a key without telling by the time taken how much of it was right.
+/// Compares in constant time: otherwise a client could guess the key byte by byte from how long the answer takes.
 fn same(key: &[u8], sent: &[u8]) -> bool {
     key.len() == sent.len() && key.iter().zip(sent).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
-/// `checkout=v2;reason=split;exposure=12345`; the exposure only for who has the key: with the salts of many flags it
-/// would come close to an identity.
+/// `checkout=v2;reason=split;exposure=12345`. The exposure is only for holders of the key: the exposures of many flags
+/// together would come close to an identity.
 fn told(decision: &Decision<'_>, exposure: Option<u32>, text: &mut String) {
     let name = item(decision.variant().name().as_str());
     // Writing to a string cannot fail.
@@ -312,7 +309,8 @@ fn told(decision: &Decision<'_>, exposure: Option<u32>, text: &mut String) {
     }
 }
 
-/// The members of a dictionary. What does not fit is counted in a last member, so that nothing is lost unseen.
+/// The members of a dictionary. A last member counts those that do not fit, so that a reader sees that some are
+/// missing.
 fn join(decisions: &[Decision<'_>], mut member: impl FnMut(&Decision<'_>, &mut String)) -> String {
     let mut text = String::new();
     for (index, decision) in decisions.iter().enumerate() {

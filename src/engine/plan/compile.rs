@@ -19,13 +19,12 @@ use crate::value::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, VariantN
 use crate::value::order;
 use crate::value::share::Ppm;
 
-/// The header of the dictionary.
 pub const DICTIONARY: &str = "x-flags";
 
-/// What is odd about a header that the filter owns, and a rule looks at.
+/// The end of a warning about a header that the filter owns and a rule reads.
 const READ: &str = "which a condition or identity reads: that sees what clients send";
 
-/// How many segments may stand behind each other in a chain of references.
+/// How many segments a chain of references may have.
 const CHAIN: usize = 16;
 
 pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
@@ -120,7 +119,8 @@ impl Compiler<'_> {
         let config = self.config;
         let mut depths = vec![Depth::Unknown; config.segments.len()];
         for (place, (name, _)) in config.segments.iter().enumerate() {
-            // What stands behind another one has been looked at with that: a chain that is too long is told once, at its head.
+            // The rest of a chain has been followed from its head, so a chain that is too long is reported once, at its
+            // head.
             let head = matches!(depths.get(place), Some(Depth::Unknown));
             if depth(place, config, &mut depths, at, problems) > CHAIN && head {
                 let why = format_args!("stands at the head of a chain of more than {CHAIN} segments");
@@ -243,7 +243,7 @@ impl Compiler<'_> {
         });
         let writers: Vec<Writer<'_>> =
             written.map(|(header, flag)| Writer { folded: header.as_str().replace('_', "-"), header, flag }).collect();
-        // What some server would take for one header stands side by side, in key order.
+        // Sorted so that names which some server takes for the same header are next to each other, in key order.
         let order = order::of(writers.iter().map(|writer| writer.folded.as_bytes()));
         let mut owned: Vec<OwnedHeader> = Vec::new();
         let read = self.inputs.headers();
@@ -303,7 +303,7 @@ impl Compiler<'_> {
     }
 }
 
-/// What has to be watched, and each flag's place in that.
+/// What has to be watched. Also sets each flag's place in that list.
 fn watches(config: &Config, flags: &mut [Flag], at: &FieldPath<'_>, problems: &mut Problems) -> Box<[Watch]> {
     let mut watches: Vec<Watch> = Vec::new();
     for (place, (flag, (key, written))) in flags.iter_mut().zip(&config.flags).enumerate() {
@@ -334,7 +334,7 @@ fn variants(
                     more: &[(OwnedHeader, HeaderValue)],
                     reply: Option<&config::Reply>| {
         let mut writes = vec![(header.clone(), value.clone())];
-        // A flag may well tell its variant in the very header that routes.
+        // The flag's own header may be the one that routes: write it once.
         writes.extend(flag.route.iter().filter(|route| *route != header).map(|route| (route.clone(), value.clone())));
         let index = variants.len();
         for (name, value) in more {
@@ -378,7 +378,6 @@ fn member(key: &FlagKey, switch: bool, name: &VariantName, value: &HeaderValue) 
     format!("{key}={item}").into()
 }
 
-/// Looks variants up by name.
 struct Names<'v> {
     variants: &'v [Variant],
     known: Option<Known>,
@@ -406,7 +405,7 @@ impl Names<'_> {
         for (index, split) in splits.iter().enumerate() {
             let variant = self.find(&split.variant, &at.index(index).key("variant"), problems);
             total = total.saturating_add(split.weight);
-            // A weight of 0 is nobody: what draws nobody is not asked.
+            // A variant with weight 0 is never drawn, so it needs no bound.
             if split.weight > 0 {
                 bounds.push((total, variant));
             }
@@ -418,7 +417,7 @@ impl Names<'_> {
     }
 }
 
-/// A rule that takes everybody leaves nothing to the rules behind it.
+/// Warns of rules that can never be reached, because one before them takes every request.
 fn warn_shadowed(rules: &[Rule], at: &FieldPath<'_>, problems: &mut Problems) {
     let takes_all = |rule: &Rule| {
         rule.when.is_none() && rule.exposure == Exposure::Fixed(Ppm::FULL) && matches!(rule.serve, Serve::One(_))
@@ -430,7 +429,7 @@ fn warn_shadowed(rules: &[Rule], at: &FieldPath<'_>, problems: &mut Problems) {
     }
 }
 
-/// What is known of the chain of references behind a segment.
+/// How far the chain of references from a segment has been followed.
 #[derive(Clone, Copy)]
 enum Depth {
     Unknown,
@@ -438,7 +437,7 @@ enum Depth {
     Known(usize),
 }
 
-/// How long the chain of segments behind the one at this place is. Each reference that closes a ring is told.
+/// The length of the chain of references that starts at this segment. Reports each reference that closes a cycle.
 fn depth(place: usize, config: &Config, depths: &mut [Depth], at: &FieldPath<'_>, problems: &mut Problems) -> usize {
     let Some((name, condition)) = config.segments.get(place) else { return 0 };
     if let Some(Depth::Known(depth)) = depths.get(place) {
@@ -458,7 +457,7 @@ fn depth(place: usize, config: &Config, depths: &mut [Depth], at: &FieldPath<'_>
             config::Condition::Segment(next) => {
                 let Some(place) = config.segment_place(next) else { continue };
                 if matches!(depths.get(place), Some(Depth::Open)) {
-                    // A segment that speaks of itself in every part of it has one thing wrong.
+                    // Report a cycle once per segment, however often the segment refers to itself.
                     if !told {
                         told = true;
                         let through = if next == name { String::new() } else { format!(", through {name}") };

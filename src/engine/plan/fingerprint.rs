@@ -9,10 +9,10 @@ use crate::config::{self, Condition, Config, Source, Subject};
 use crate::value::encode::{Encode, Encoder};
 use crate::value::name::{FlagKey, OwnedHeader};
 
-/// What is written of a config, and in which version. Another version is another fingerprint for every config.
+/// The version of what is written for a config. A new version changes the fingerprint of every config.
 const PLAN: &str = "plan/1";
 
-/// What is written of a flag. Another version forgets what guards know, rollbacks too.
+/// The version of what is written for a flag. A new version makes guards forget what they know, rollbacks included.
 const FLAG: &str = "flag/1";
 
 const SEGMENT: &str = "segment/1";
@@ -53,14 +53,14 @@ pub(super) fn of_headers(owned: &[OwnedHeader]) -> u64 {
     out.finish()
 }
 
-/// What segments say, as one number each: however often one is asked, it is read once.
+/// A digest for each segment, so that a segment is read once however many rules use it.
 struct Segments<'c> {
     config: &'c Config,
     digests: Vec<Option<u64>>,
 }
 
 impl Segments<'_> {
-    /// What a flag serves, and to whom. Not what it is for, and nothing that only people read.
+    /// Writes what a flag serves and to which users. Leaves out what is only for people, such as the description.
     fn flag(&mut self, key: &FlagKey, written: &config::Flag, flag: &Flag, out: &mut Encoder) {
         let config::Flag {
             kind: _,

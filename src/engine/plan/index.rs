@@ -1,8 +1,7 @@
 //! Turns the `match` of all flags into look-ups, so that a request costs what matches it and not what exists.
 //!
-//! Each flag stands in one place of the index: under its hosts, under its paths, or among those that every
-//! request has to try. Of hosts and paths the one that fewer flags share is taken. Whether a flag really matches
-//! is then asked of the flag itself. Never says yes or no: only who is worth asking.
+//! Each flag is in one place of the index: under its hosts, under its paths (whichever fewer flags share), or among
+//! those that every request has to try. The index only finds candidates: whether a flag matches, its own `Match` says.
 
 use super::Match;
 use super::work::{add, compare, looks};
@@ -15,7 +14,6 @@ pub struct Index {
     always: Box<[usize]>,
     /// Hosts, and domains behind a wildcard as `*.domain`.
     hosts: Table,
-    /// Prefixes of paths.
     paths: Table,
     /// The longest number of labels and segments that are worth looking up.
     labels: usize,
@@ -126,7 +124,7 @@ impl Index {
     }
 }
 
-/// Groups what stands under the same key.
+/// Groups flags by key.
 fn table(mut keys: Vec<(&[u8], usize)>) -> Table {
     order::sort(&mut keys);
     keys.dedup();
@@ -162,13 +160,11 @@ impl Match {
         self.methods.is_empty() || self.methods.iter().any(|known| known.as_str().as_bytes() == method)
     }
 
-    /// Whether the host is.
     #[must_use]
     pub fn takes_host(&self, host: &[u8]) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.takes(host))
     }
 
-    /// Whether the path is.
     #[must_use]
     pub fn takes_path(&self, path: &[u8]) -> bool {
         self.paths.is_empty() || self.paths.iter().any(|prefix| prefix.takes(path))

@@ -17,7 +17,6 @@ use crate::value::name::{HeaderName, OwnedHeader, ParameterName};
 pub struct Slot(u16);
 
 impl Slot {
-    /// The slot as an index.
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -54,7 +53,7 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Nothing is looked at; these headers, and all that flags have by themselves, are owned.
+    /// For a plan that decides nothing: it reads no input, and owns these headers and every default header of a flag.
     pub(super) fn inert(owned: &[OwnedHeader]) -> Self {
         let mut inputs = Interner::default().finish(owned, false);
         inputs.headers.all_flags = true;
@@ -78,7 +77,7 @@ impl Inputs {
         self.properties.iter().map(|(property, _)| property)
     }
 
-    /// What stands in a slot, in the words of a config.
+    /// The input of a slot, in the words of a config.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn name(&self, slot: Slot) -> String {
         fn find<N>(list: &[(N, Slot)], slot: Slot) -> Option<&N> {
@@ -104,16 +103,16 @@ impl Inputs {
         if self.device == Some(slot) {
             return "device".to_owned();
         }
-        let header = self.headers.entries.iter().find(|(_, place)| *place == Place::Slot(slot));
+        let header = self.headers.entries.iter().find(|(_, role)| *role == HeaderRole::Slot(slot));
         header.map_or_else(String::new, |(name, _)| format!("header {}", String::from_utf8_lossy(name)))
     }
 
-    /// The headers that play a part, by name.
-    pub(super) fn header_names(&self) -> impl Iterator<Item = (&[u8], Place)> {
-        self.headers.entries.iter().map(|(name, place)| (&**name, *place))
+    /// The headers that have a role, by name.
+    pub(super) fn header_names(&self) -> impl Iterator<Item = (&[u8], HeaderRole)> {
+        self.headers.entries.iter().map(|(name, role)| (&**name, *role))
     }
 
-    /// How many names a header is compared with at most.
+    /// The most names that one header is compared with.
     pub(super) fn longest_run(&self) -> usize {
         let runs = self.headers.buckets.split(|number| *number == 0);
         runs.map(<[u16]>::len).max().unwrap_or_default()
@@ -125,8 +124,8 @@ impl Inputs {
         usize::from(self.slots)
     }
 
-    /// Calls `visit` with each part that the header of this name plays.
-    pub fn header(&self, name: &[u8], mut visit: impl FnMut(Place)) {
+    /// Calls `visit` with each role of the header with this name.
+    pub fn header(&self, name: &[u8], mut visit: impl FnMut(HeaderRole)) {
         self.headers.find(name, &mut visit);
     }
 }
@@ -136,7 +135,7 @@ impl Inputs {
     #[must_use]
     pub fn owns(&self, name: &[u8]) -> bool {
         let mut owned = false;
-        self.header(name, |place| owned |= matches!(place, Place::Owned | Place::Baggage));
+        self.header(name, |role| owned |= matches!(role, HeaderRole::Owned | HeaderRole::Baggage));
         owned
     }
 }
@@ -146,40 +145,36 @@ fn look_up(names: &[(ParameterName, Slot)], name: &[u8]) -> Option<Slot> {
     names.get(place).map(|(_, slot)| *slot)
 }
 
-/// Adds a name in order.
 fn insert(names: &mut Vec<(ParameterName, Slot)>, name: ParameterName, slot: Slot) {
     let place = names.partition_point(|(known, _)| *known < name);
     names.insert(place, (name, slot));
 }
 
-/// The part that a request header plays.
+/// What a request header is used for. One header can have several roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// It belongs to the filter: whatever a client sent under it is removed.
+pub enum HeaderRole {
+    /// It belongs to the filter: a value that a client sent is removed.
     Owned,
-    /// It holds the cookies.
     Cookies,
-    /// It holds the baggage.
     Baggage,
-    /// Its value is looked at.
     Slot(Slot),
 }
 
-/// Finds a header's part by its name, in any case. Owned names are also found under their `_` twins, because CGI
+/// Finds a header's roles by its name, in any case. Owned names are also found under their `_` twins, because CGI
 /// and WSGI fold `_` and `-` onto each other: to them `x_flag_a` is `x-flag-a`.
 #[derive(Debug, Default)]
 struct HeaderTable {
-    entries: Box<[(Box<[u8]>, Place)]>,
+    entries: Box<[(Box<[u8]>, HeaderRole)]>,
     /// A hash table with linear probing: an entry's number plus one, or 0.
     buckets: Box<[u16]>,
-    /// Which lengths of names exist, so that most headers cost no hash at all.
+    /// Which lengths of names exist, as bits: a header with another length needs no hash.
     lengths: u128,
     /// Whether every name that a flag would have by itself is owned, whatever the flags are.
     all_flags: bool,
 }
 
 impl HeaderTable {
-    fn new(entries: Vec<(Box<[u8]>, Place)>) -> Self {
+    fn new(entries: Vec<(Box<[u8]>, HeaderRole)>) -> Self {
         let size = entries.len().saturating_mul(2).next_power_of_two();
         let mut table = Self { buckets: vec![0; size].into(), entries: Box::default(), lengths: 0, all_flags: false };
         for (number, (name, _)) in (1..).zip(&entries) {
@@ -193,10 +188,10 @@ impl HeaderTable {
         table
     }
 
-    // One for all callers: a name that plays a part is rare.
-    fn find(&self, name: &[u8], visit: &mut dyn FnMut(Place)) {
+    // Not generic, so that the module has it once: few headers get past the lengths.
+    fn find(&self, name: &[u8], visit: &mut dyn FnMut(HeaderRole)) {
         if self.all_flags && name.iter().map(|byte| fold(*byte)).take(6).eq(*b"x-flag") {
-            visit(Place::Owned);
+            visit(HeaderRole::Owned);
             return;
         }
         if self.lengths & length_bit(name) == 0 {
@@ -206,13 +201,15 @@ impl HeaderTable {
             let Some(number) = self.buckets.get(at).and_then(|number| usize::from(*number).checked_sub(1)) else {
                 return;
             };
-            let Some((known, place)) = self.entries.get(number) else { return };
-            let same = match place {
-                Place::Owned => known.len() == name.len() && known.iter().zip(name).all(|(a, b)| fold(*a) == fold(*b)),
-                Place::Cookies | Place::Baggage | Place::Slot(_) => known.eq_ignore_ascii_case(name),
+            let Some((known, role)) = self.entries.get(number) else { return };
+            let same = match role {
+                HeaderRole::Owned => {
+                    known.len() == name.len() && known.iter().zip(name).all(|(a, b)| fold(*a) == fold(*b))
+                }
+                HeaderRole::Cookies | HeaderRole::Baggage | HeaderRole::Slot(_) => known.eq_ignore_ascii_case(name),
             };
             if same {
-                visit(*place);
+                visit(*role);
             }
         }
     }
@@ -316,8 +313,8 @@ impl Interner {
     pub(super) fn finish(self, owned: &[OwnedHeader], baggage: bool) -> Inputs {
         let slots = u16::try_from(self.inputs.len()).unwrap_or(u16::MAX);
         let mut inputs = Inputs { slots, ..Inputs::default() };
-        let mut entries: Vec<(Box<[u8]>, Place)> = Vec::new();
-        entries.extend(owned.iter().map(|name| (name.as_str().as_bytes().into(), Place::Owned)));
+        let mut entries: Vec<(Box<[u8]>, HeaderRole)> = Vec::new();
+        entries.extend(owned.iter().map(|name| (name.as_str().as_bytes().into(), HeaderRole::Owned)));
         let (mut cookies, mut queries, mut properties, mut token_claims) = (vec![], vec![], vec![], vec![]);
         for (input, slot) in self.inputs.into_iter().zip((0..).map(Slot)) {
             match input {
@@ -328,7 +325,7 @@ impl Interner {
                         "sec-ch-ua-mobile" => inputs.mobile_hint = Some(slot),
                         _ => {}
                     }
-                    entries.push((name.as_str().as_bytes().into(), Place::Slot(slot)));
+                    entries.push((name.as_str().as_bytes().into(), HeaderRole::Slot(slot)));
                 }
                 Input::Cookie(name) => insert(&mut cookies, name, slot),
                 Input::Query(name) => insert(&mut queries, name, slot),
@@ -338,10 +335,10 @@ impl Interner {
             }
         }
         if !cookies.is_empty() {
-            entries.push((Box::from(&b"cookie"[..]), Place::Cookies));
+            entries.push((Box::from(&b"cookie"[..]), HeaderRole::Cookies));
         }
         if baggage {
-            entries.push((BAGGAGE.as_bytes().into(), Place::Baggage));
+            entries.push((BAGGAGE.as_bytes().into(), HeaderRole::Baggage));
         }
         inputs.headers = HeaderTable::new(entries);
         inputs.cookies = cookies.into();
@@ -378,10 +375,10 @@ mod tests {
             places
         };
         for name in ["x-flag-a_b", "X-Flag-A-B", "x_flag_a_b", "x-version", "X_VERSION"] {
-            assert_eq!(places(name), [Place::Owned], "{name}");
+            assert_eq!(places(name), [HeaderRole::Owned], "{name}");
         }
-        assert_eq!(places("X-User_Id"), [Place::Slot(read)]);
-        assert_eq!(places("Cookie"), [Place::Cookies]);
+        assert_eq!(places("X-User_Id"), [HeaderRole::Slot(read)]);
+        assert_eq!(places("Cookie"), [HeaderRole::Cookies]);
         for name in ["x-user-id", "x-flag-a", "x-flag-a_bc", "", "cookies", "x-verſion"] {
             assert_eq!(places(name), [], "{name}");
         }

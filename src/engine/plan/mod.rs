@@ -15,25 +15,24 @@ mod work;
 
 pub use compile::DICTIONARY;
 pub use index::Index;
-pub use inputs::{Inputs, Place, Property, Slot};
+pub use inputs::{HeaderRole, Inputs, Property, Slot};
 pub use reply::Reply;
 pub use varies::Varies;
 pub use watch::{Judged, Watch};
 
 use crate::config::{Cache, Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step, Telemetry};
-use crate::decide::standing::{Phase, Stand};
+use crate::decide::standing::{FlagStanding, Phase};
 use crate::problem::Problems;
 use crate::value::hash::Salt;
 use crate::value::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
 use crate::value::share::Ppm;
 use crate::value::time::Timestamp;
 
-/// What became of a config.
 #[derive(Debug)]
 pub enum Compiled {
     /// It has no error: this is its plan.
     Ready(Plan),
-    /// It has errors: this plan passes requests on undecided, and only removes what clients may not send.
+    /// It has errors. This plan decides nothing, and still removes headers that clients may not send.
     Broken(Plan),
 }
 
@@ -48,7 +47,6 @@ impl Compiled {
     }
 }
 
-/// A config, compiled.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub flags: Box<[Flag]>,
@@ -67,7 +65,7 @@ pub struct Plan {
     pub shared: Box<[OwnedHeader]>,
     /// Whether a decision depends on the time.
     needs_time: bool,
-    /// Where the types of answer stand that a client takes.
+    /// The slot of the `accept` header, if a reply depends on it.
     pub accept: Option<Slot>,
     inputs: Inputs,
     mark: Mark,
@@ -77,7 +75,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads and compiles a config.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> (Compiled, Problems) {
         let mut problems = Problems::default();
@@ -116,7 +113,7 @@ impl Plan {
         self.fingerprint
     }
 
-    /// What tells instances with other plans apart, in one chain.
+    /// Tells instances with different plans apart in one filter chain.
     #[must_use]
     pub fn mark(&self) -> &str {
         &self.mark.0
@@ -134,7 +131,6 @@ impl Plan {
         &self.flags
     }
 
-    /// The flag that is watched.
     #[must_use]
     pub fn flag_of(&self, watch: &Watch) -> Option<&Flag> {
         self.flags.get(watch.flag)
@@ -159,11 +155,10 @@ impl Plan {
     }
 }
 
-/// The fingerprint of a plan as text, which is no part of it.
+/// The fingerprint of a plan as text.
 #[derive(Debug, Default)]
 struct Mark(Box<str>);
 
-/// A flag, compiled.
 #[derive(Debug)]
 pub struct Flag {
     pub key: FlagKey,
@@ -177,16 +172,14 @@ pub struct Flag {
     pub kill: bool,
     pub rules: Box<[Rule]>,
     pub routes: bool,
-    /// What its decision depends on, if caches must know.
+    /// What caches have to know about its decision.
     pub varies: Varies,
-    /// What is counted of it.
     pub metrics: Metrics,
     /// Its place among the watched flags.
     pub watch: Option<u16>,
 }
 
 impl Flag {
-    /// Its key.
     #[must_use]
     pub fn key(&self) -> &FlagKey {
         &self.key
@@ -194,12 +187,11 @@ impl Flag {
 
     /// The share of identities that one of its rules draws at this time, as far as kill and guard let it.
     #[must_use]
-    pub fn exposure(&self, rule: &Rule, now: Timestamp, stand: &Stand) -> Ppm {
-        let back = self.kill || stand.phase == Phase::RolledBack;
-        if back { Ppm::NONE } else { rule.share(now, stand, self.baseline) }
+    pub fn exposure(&self, rule: &Rule, now: Timestamp, standing: &FlagStanding) -> Ppm {
+        let back = self.kill || standing.phase == Phase::RolledBack;
+        if back { Ppm::NONE } else { rule.share(now, standing, self.baseline) }
     }
 
-    /// The variant at this place.
     #[must_use]
     pub fn variant(&self, id: VariantId) -> Option<&Variant> {
         self.variants.get(usize::from(id.0))
@@ -224,13 +216,11 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// Its name.
     #[must_use]
     pub fn name(&self) -> &VariantName {
         &self.name
     }
 
-    /// What the headers carry.
     #[must_use]
     pub fn value(&self) -> &HeaderValue {
         &self.value
@@ -245,7 +235,6 @@ pub struct Match {
     pub methods: Box<[Method]>,
 }
 
-/// A rule, compiled.
 #[derive(Debug)]
 pub struct Rule {
     pub when: Option<Condition>,
@@ -265,7 +254,7 @@ impl Rule {
         }
     }
 
-    /// Whether it takes some of those that it looks at, and not others.
+    /// Whether it takes only a share of the requests that its condition matches.
     #[must_use]
     pub fn draws(&self) -> bool {
         self.exposure != Exposure::Fixed(Ppm::FULL)
@@ -273,22 +262,21 @@ impl Rule {
 
     /// How many steps of its ramp are taken at this time, as far as the guard lets it.
     #[must_use]
-    pub fn taken(&self, now: Timestamp, stand: &Stand) -> usize {
+    pub fn taken(&self, now: Timestamp, standing: &FlagStanding) -> usize {
         let begun = self.exposure.begun(now);
-        let allowed = self.judged.and_then(|rule| stand.steps.get(usize::from(rule)));
+        let allowed = self.judged.and_then(|rule| standing.steps.get(usize::from(rule)));
         allowed.map_or(begun, |allowed| begun.min(usize::from(*allowed)))
     }
 
     /// The share of identities that the rule takes in at this time, as far as the guard lets it.
     #[must_use]
-    pub fn share(&self, now: Timestamp, stand: &Stand, baseline: VariantId) -> Ppm {
-        let share = self.exposure.after(self.taken(now, stand));
+    pub fn share(&self, now: Timestamp, standing: &FlagStanding, baseline: VariantId) -> Ppm {
+        let share = self.exposure.after(self.taken(now, standing));
         let safe = matches!(self.serve, Serve::One(only) if only == baseline);
-        if stand.phase == Phase::Trial && !safe { share.min(Ppm::TRIAL) } else { share }
+        if standing.phase == Phase::Trial && !safe { share.min(Ppm::TRIAL) } else { share }
     }
 }
 
-/// What a rule serves.
 #[derive(Debug)]
 pub enum Serve {
     One(VariantId),

@@ -9,13 +9,12 @@ use crate::value::json;
 /// An answer, ready to be sent.
 #[derive(Debug)]
 pub struct Reply {
-    /// The status.
     pub status: u32,
     /// Its headers, without the type.
     pub headers: Box<[(Box<str>, Box<str>)]>,
-    /// The type and the body for whoever asks for nothing else; none without a body.
+    /// The type and the body for a client that asks for no other form.
     pub plain: Option<(Box<str>, Box<str>)>,
-    /// Other types and bodies, by what a client takes.
+    /// Other types and bodies, each with the word of `accept` that asks for it.
     pub forms: Box<[(&'static str, &'static str, Box<str>)]>,
 }
 

@@ -1,11 +1,11 @@
 //! Turns a flag into the request headers that its decision depends on: what a cache has to tell requests apart by.
 //!
-//! Host, path and query are what caches go by anyway. Never looks at a request, and says nothing of flags that neither
-//! choose the upstream nor answer in its place: what a service makes of a header is the service's to say.
+//! Caches already use host, path and query. Never looks at a request. Leaves out flags that neither route nor reply: if
+//! a service uses their header, the service has to set `vary` itself.
 
-use super::{Condition, Flag, Inputs, Place, Plan, Serve, Subject};
+use super::{Condition, Flag, HeaderRole, Inputs, Plan, Serve, Subject};
 
-/// What a cache has to do with answers that a decision has chosen.
+/// What a cache has to know about responses that depend on a decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Varies {
     /// Nothing: they are the same for everybody.
@@ -13,7 +13,7 @@ pub enum Varies {
     Never,
     /// Tell requests apart by these headers, as `vary` has them.
     By(Box<str>),
-    /// Leave them to the client: no header says what they depend on.
+    /// Only the client may cache them: no header shows what they depend on.
     Private,
 }
 
@@ -94,10 +94,10 @@ impl Used<'_> {
         };
         // The headers that other inputs are made of are inputs themselves.
         let made_of = [(token, "authorization"), (device, "user-agent"), (device, "sec-ch-ua-mobile")];
-        for (name, place) in inputs.header_names() {
+        for (name, role) in inputs.header_names() {
             let name = core::str::from_utf8(name).unwrap_or_default();
             let part = made_of.iter().any(|(used, known)| *used && *known == name);
-            add(part || matches!(place, Place::Slot(slot) if used(slot)), name);
+            add(part || matches!(role, HeaderRole::Slot(slot) if used(slot)), name);
         }
         add(inputs.cookies.iter().any(|(_, slot)| used(*slot)), "cookie");
         if names.is_empty() { Varies::Never } else { Varies::By(names.into()) }

@@ -3,7 +3,7 @@
 //! A rule that draws can be judged, because its draw leaves a fair sample at the baseline. Never counts anything.
 
 use super::{Flag, Rule, Serve, VariantId};
-use crate::config::{self, Config, Exposure, Guard, Identities, Step, Throttle};
+use crate::config::{self, Config, Exposure, Guard, Identities, Step, TrafficLimit};
 use crate::decide::standing::JUDGED;
 use crate::problem::{FieldPath, Problems};
 use crate::value::share::Ppm;
@@ -25,11 +25,10 @@ pub struct Watch {
     pub key: Box<str>,
     pub baseline: VariantId,
     pub guard: Option<Guard>,
-    /// The rules that are judged.
     pub judged: Box<[Judged]>,
     /// By judged rule, each variant that is compared with the baseline.
     pub comparisons: Box<[(u8, VariantId)]>,
-    pub limits: Box<[(VariantId, Throttle)]>,
+    pub limits: Box<[(VariantId, TrafficLimit)]>,
     pub rescue: Option<Span>,
 }
 
@@ -49,7 +48,6 @@ impl Judged {
         flag.rules.get(self.0).map_or(&[], Rule::steps)
     }
 
-    /// One of them.
     #[must_use]
     pub fn step(self, flag: &Flag, step: Option<u8>) -> Option<&Step> {
         self.steps(flag).get(usize::from(step?))
@@ -57,15 +55,14 @@ impl Judged {
 }
 
 impl Watch {
-    /// From how many microseconds on an answer is slow, as far as that is written.
+    /// The limit above which an answer is slow, in microseconds, if the config sets one.
     #[must_use]
     pub fn slow(&self) -> Option<u32> {
         let max = self.guard.as_ref()?.latency?.max?;
         Some(u32::try_from(max.millis().saturating_mul(1_000)).unwrap_or(u32::MAX))
     }
 
-    /// After how many microseconds without an answer a client was kept waiting for too long, before the baseline's
-    /// times are known.
+    /// How long a client may wait without an answer, in microseconds, before the baseline's times are known.
     #[must_use]
     pub fn patience(&self) -> u32 {
         const UNKNOWN: u32 = 10_000_000;
@@ -78,12 +75,12 @@ impl Watch {
         self.guard.as_ref().is_some_and(|guard| guard.identities == Some(Identities::Verified))
     }
 
-    /// Whether what holds for a request depends on the time.
+    /// Whether a decision depends on the time.
     pub(super) fn needs_time(&self) -> bool {
         self.rescue.is_some() || !self.limits.is_empty()
     }
 
-    /// What has to be watched of a flag, and which of its rules are judged; `None` if nothing.
+    /// What has to be watched of a flag; `None` if nothing. Also marks the rules that are judged.
     pub(super) fn new(
         config: &Config,
         written: &config::Flag,

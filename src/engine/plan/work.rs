@@ -1,8 +1,10 @@
-//! Turns a plan into an upper bound of the CPU time that it can cost one request, so that no config makes requests slow.
+//! Turns a plan into an upper bound of the CPU time that it can cost one request, so that no config makes requests
+//! slow.
 //!
 //! Each thing that a request can meet has a price in nanoseconds, measured in Envoy with the value that makes it work
-//! most, and rounded up. What can meet one request at the same time is added up: flags of one host or path, with all their
-//! rules, and each segment once. Never looks at a request; that what clients send costs little is up to its reader.
+//! most, and rounded up. What can meet one request at the same time is added up: flags of one host or path, with all
+//! their rules, and each segment once. Never looks at a request: the limits in `request` bound what a client's bytes
+//! cost.
 
 use super::inputs::Property;
 use super::{Condition, Flag, Plan, Serve};
@@ -10,7 +12,7 @@ use crate::config::{Metrics, Operator};
 use crate::problem::{FieldPath, Problems};
 use crate::value::search::LOOKED_AT;
 
-/// What a plan may cost a request, in microseconds; the rest of a millisecond is for reading what was sent.
+/// The most that a plan may cost a request, in microseconds. The rest of a millisecond is for reading the request.
 const MOST: usize = 600;
 
 /// Prices in nanoseconds.

@@ -49,7 +49,7 @@ impl Decimal {
         self.0
     }
 
-    /// The numbers next to this one, below and above: there is none between.
+    /// The next smaller and the next larger number that can be represented.
     #[must_use]
     pub fn neighbours(self) -> [Self; 2] {
         [Self(self.0.saturating_sub(1)), Self(self.0.saturating_add(1))]

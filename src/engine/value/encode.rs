@@ -1,21 +1,19 @@
 //! Writes values as bytes that stay the same, and sums them up as one number: fingerprints and generations.
 //!
-//! Proxies compare these numbers, and one of them finds a rollback again after an update of the module. So nothing
-//! here follows a derived `Hash`, which a compiler or a crate may change: each type says itself how it is written,
-//! and one that takes its fields apart does not compile when a field is added. Two different values never have the
-//! same bytes: whole numbers take eight bytes, the lowest first; text and lists have their length in front, a choice
-//! has a number in front that is never given to another one. Never used to draw: that is [`super::hash`].
+//! Proxies compare these numbers, and after an update of the module a proxy finds its rollbacks by them. So nothing
+//! here uses a derived `Hash`, which a new compiler or crate may change: each type defines how it is written, and
+//! destructures itself, so that a new field does not compile until it is written, too. Two different values never have
+//! the same bytes: whole numbers take eight bytes, the lowest first; text and lists have their length in front, a
+//! choice has a number in front that is never given to another one. Never used to draw: that is [`super::hash`].
 
 use super::decimal::Decimal;
 use super::hash::{Salt, Stream};
 use super::share::Ppm;
 use super::time::{Span, Timestamp};
 
-/// What is written so far.
 #[derive(Debug)]
 pub struct Encoder(Stream);
 
-/// Something that can be written.
 pub trait Encode {
     fn encode(&self, out: &mut Encoder);
 }
@@ -40,7 +38,6 @@ impl Encoder {
         self.0.write(bytes);
     }
 
-    /// How many elements follow.
     pub fn length(&mut self, length: usize) {
         self.number(u64::try_from(length).unwrap_or(u64::MAX));
     }

@@ -76,7 +76,6 @@ impl Default for Stream {
 }
 
 impl Stream {
-    /// Goes on with these bytes.
     pub fn write(&mut self, bytes: &[u8]) {
         let mut state = FnvHasher::with_key(self.0);
         state.write(bytes);

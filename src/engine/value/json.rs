@@ -1,6 +1,6 @@
 //! Writes text as a string of JSON.
 //!
-//! The module writes JSON in two places, and the serialiser of `serde_json` would take more of it than this.
+//! The module writes JSON in two places, and `serde_json`'s serialiser would make it larger than this does.
 
 use core::fmt::Write;
 

@@ -22,7 +22,6 @@ macro_rules! names {
         pub struct $name(Box<str>);
 
         impl $name {
-            /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -122,13 +121,13 @@ impl HeaderName {
 }
 
 impl OwnedHeader {
-    /// Reads the name of a header that the filter shall write.
+    /// Reads the name of a header that the filter will write.
     ///
     /// # Errors
     ///
     /// Says which character or length is wrong, or that the header carries the request itself.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
-        // To own a header is to take it from every client: none of these can be missed by a request.
+        // The filter removes a header that it owns from every request, and no request works without these.
         const NOT_OURS: [&str; 28] = [
             "authorization",
             "baggage",
@@ -175,7 +174,7 @@ impl OwnedHeader {
 }
 
 impl HeaderValue {
-    /// Reads what a header shall carry.
+    /// Reads the value of a header that the filter will write.
     ///
     /// # Errors
     ///
@@ -214,7 +213,7 @@ impl HostPattern {
     ///
     /// Says which character or length is wrong, or that a port was given.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
-        // The dot of a full name says nothing: requests are matched without it.
+        // Final dots make no difference: hosts of requests are matched without them.
         let text = text.trim_end_matches('.');
         let name = text.strip_prefix("*.").unwrap_or(text);
         if name.contains('/') {
@@ -345,7 +344,7 @@ pub fn item(text: &str) -> String {
     if token { text.to_owned() } else { format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")) }
 }
 
-/// Complains of a text that is too long.
+/// An error if a text is too long.
 fn short(text: &str, most: usize) -> Result<(), Wrong> {
     if text.len() > most {
         return Err(format!("may have at most {most} bytes, not {}", text.len()).into());
@@ -353,7 +352,7 @@ fn short(text: &str, most: usize) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Complains of a character that was found where it may not be.
+/// An error that names the character, if one was found.
 fn found(c: Option<char>) -> Result<(), Wrong> {
     match c {
         Some(c) => Err(format!("may not contain {}", Quoted(&c.to_string())).into()),

@@ -1,7 +1,7 @@
 //! Turns a list of keys into their order: the one sort of the program.
 //!
-//! Every type that is sorted brings a copy of the standard library's sort into the module, some 5 KiB each; so
-//! whoever needs an order asks for it here, by bytes and place. Equal keys stay in the order of their places.
+//! Each type that is sorted adds another copy of the standard library's sort to the module, about 5 KiB. So everything
+//! is sorted here, as bytes with a place. Equal keys stay in the order of their places.
 
 /// Sorts keys by their bytes, and equal keys by the number that came with them.
 #[inline(never)]

@@ -12,11 +12,9 @@ use crate::value::decimal::Decimal;
 pub struct Ppm(u32);
 
 impl Ppm {
-    /// Everybody.
     pub const FULL: Self = Self(1_000_000);
     /// Those that a variant is tried on after a rollback: one in a hundred.
     pub const TRIAL: Self = Self(10_000);
-    /// Nobody.
     pub const NONE: Self = Self(0);
 
     /// Reads a percentage, with or without its sign: `12.5` or `12.5%`.
@@ -38,7 +36,6 @@ impl Ppm {
         Self(parts.min(Self::FULL.0))
     }
 
-    /// Everybody else.
     #[must_use]
     pub fn rest(self) -> Self {
         Self(Self::FULL.0.saturating_sub(self.0))

@@ -19,7 +19,6 @@ impl Timestamp {
         Self(millis)
     }
 
-    /// Milliseconds since the epoch.
     #[must_use]
     pub const fn millis(self) -> i64 {
         self.0
@@ -29,7 +28,7 @@ impl Timestamp {
     ///
     /// # Errors
     ///
-    /// Says what is due when it is not that.
+    /// Says what is expected, if it is something else.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         let time = OffsetDateTime::parse(text, &Rfc3339)
             .map_err(|_| "must be a time with an offset, such as 2026-12-01T09:00:00Z")?;
@@ -41,7 +40,7 @@ impl Timestamp {
     ///
     /// # Errors
     ///
-    /// Says what is due when it is neither.
+    /// Says what is expected, if it is neither.
     pub fn parse_date(text: &str) -> Result<Self, Wrong> {
         let day = text.len() == 10;
         let midnight = format!("{text}T00:00:00Z");
@@ -60,7 +59,6 @@ impl Span {
         Self(millis)
     }
 
-    /// The span in milliseconds.
     #[must_use]
     pub const fn millis(self) -> u64 {
         self.0
@@ -76,7 +74,7 @@ impl Span {
     ///
     /// # Errors
     ///
-    /// Says what is due when it is not that, and when it is longer than ten years.
+    /// Says what is expected, if it is something else or longer than ten years.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         const TEN_YEARS: u64 = 3_660 * 86_400_000;
         let due = || Wrong::from("must be a duration, such as 800ms, 10m or 30d");

@@ -1,8 +1,8 @@
-//! Answers who asks for a page of this proxy: fetches what the page needs, and says it.
+//! Makes the body of each page from what the worker and the shared store hold.
 //!
-//! Never decides who may see it, and never counts what is asked here.
+//! Never decides who may see it, and never counts these requests.
 
-use super::{Known, Page, Transcript, asked_for, explain as explained, look};
+use super::{Page, Snapshot, Transcript, explain as explained, html, overrides};
 use crate::active::Active;
 use crate::guard::Store;
 use crate::guard::ledger::Ledger;
@@ -16,7 +16,7 @@ use tidegate_engine::request::Request;
 /// The body of a page, for a request with these headers.
 pub(crate) fn body(page: Page, active: &Active, host: &dyn Host, headers: &[(String, Vec<u8>)]) -> String {
     match page {
-        Page::Look => look().to_owned(),
+        Page::Html => html().to_owned(),
         Page::Data => data(active, host),
         Page::Explain => explain(active, host, headers),
     }
@@ -35,7 +35,7 @@ fn data(active: &Active, host: &dyn Host) -> String {
     let mut worker = worker.try_borrow_mut().ok();
     let none = Standing::NONE;
     let scope = active.scope(host);
-    let known = Known {
+    let snapshot = Snapshot {
         plan,
         series,
         state: *state,
@@ -46,15 +46,15 @@ fn data(active: &Active, host: &dyn Host) -> String {
         events: &String::from_utf8_lossy(&events),
         number: &|place| meters.try_borrow_mut().map_or(0, |mut meters| meters.value(scope, place)),
     };
-    known.data()
+    snapshot.data()
 }
 
 fn explain(active: &Active, host: &dyn Host, headers: &[(String, Vec<u8>)]) -> String {
     let Active { plan, worker, .. } = active;
     let path = headers.iter().find(|(name, _)| name == ":path").map_or(&[][..], |(_, value)| value);
-    let asked = asked_for(path);
+    let overrides = overrides(path);
     let seen = headers.iter().map(|(name, value)| {
-        let other = asked.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
+        let other = overrides.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
         (&**name, other.unwrap_or(value))
     });
     let inputs = plan.inputs();

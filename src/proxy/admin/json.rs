@@ -1,4 +1,4 @@
-//! Writes JSON: a comma where one is due, and text that cannot break out of its quotes.
+//! Writes JSON: commas where they are needed, and text that cannot break out of its quotes.
 //!
 //! Small on purpose: it goes into the module. Never writes what is not finite, because it takes whole numbers alone.
 
@@ -6,12 +6,10 @@ use core::fmt::{Display, Write};
 
 use tidegate_engine::value::json;
 
-/// JSON that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Json(String);
 
 impl Json {
-    /// All that was written.
     pub(super) fn finish(self) -> String {
         self.0
     }
@@ -33,7 +31,6 @@ impl Json {
         self
     }
 
-    /// Text.
     pub(super) fn text(&mut self, text: &str) {
         self.border();
         json::write(text, &mut self.0);

@@ -1,7 +1,7 @@
-//! Turns what a proxy knows of its rollouts into a page for people, the same as data, and the decisions for whoever asks.
+//! Shows what a proxy knows of its rollouts: as a page for people, as JSON, and as the decisions for one request.
 //!
-//! The page is one file without a reference to any other, which fetches the data again and again. Read-only: nothing
-//! that is asked here changes anything, or is counted. Never shows an identity.
+//! The page is one file that loads nothing else but the JSON, again and again. Read-only: a request for it changes
+//! nothing and is not counted. Never shows an identity.
 
 pub(crate) mod answer;
 mod json;
@@ -17,8 +17,8 @@ use crate::metrics::catalogue::CLASSES;
 use crate::metrics::series::Series;
 use json::Json;
 use tidegate_engine::decide::standing::{Phase, Standing};
-use tidegate_engine::decide::{Decisions, Reason, Turn, Witness};
-use tidegate_engine::output::effect::{Answer, Effect, asks};
+use tidegate_engine::decide::{Decisions, Reason, RuleOutcome, Witness};
+use tidegate_engine::output::effect::{Effect, LocalReply, asks};
 use tidegate_engine::plan::{Flag, Plan, Serve, Variant, VariantId};
 use tidegate_engine::request::Request;
 use tidegate_engine::value::name::HeaderValue;
@@ -28,16 +28,14 @@ use tidegate_engine::value::time::Timestamp;
 /// What is asked for, by its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
-    /// The page for people.
-    Look,
-    /// The same as data.
+    Html,
     Data,
     /// The decisions for the request that asks.
     Explain,
 }
 
 /// How far back a comparison is shown, in seconds.
-const LATELY: u64 = 64;
+const RECENT_SECONDS: u64 = 64;
 
 const HTML: &str = include_str!("page.html");
 
@@ -45,14 +43,15 @@ impl Page {
     /// The page of this path, if it is one.
     fn of(path: &[u8]) -> Option<Self> {
         match path {
-            b"/.tidegate" => Some(Self::Look),
+            b"/.tidegate" => Some(Self::Html),
             b"/.tidegate.json" => Some(Self::Data),
             b"/.tidegate/explain" => Some(Self::Explain),
             _ => None,
         }
     }
 
-    /// The page that a request asks for, if it may see it. What its listener is called is asked for only then.
+    /// The page that a request asks for, if it may see it. Asks for the listener's name only then: that costs a host
+    /// call.
     #[must_use]
     pub fn asked(plan: &Plan, request: &Request<'_>, listener: impl FnOnce() -> Option<Vec<u8>>) -> Option<Self> {
         let inspect = plan.inspect.as_ref()?;
@@ -62,8 +61,8 @@ impl Page {
         (by_key || inspect.listener.as_ref().is_some_and(open)).then_some(page)
     }
 
-    /// The answer with this body: nobody keeps it, and it reaches out to nothing but the proxy that served it.
-    pub(crate) fn answer(self, body: &str) -> Answer<'_> {
+    /// The reply with this body: caches may not keep it, and the page may only connect to the proxy that served it.
+    pub(crate) fn answer(self, body: &str) -> LocalReply<'_> {
         const POLICY: &str =
             "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
         let headers = vec![
@@ -72,34 +71,27 @@ impl Page {
             ("x-content-type-options", "nosniff"),
             ("content-security-policy", POLICY),
         ];
-        Answer { status: 200, headers, body }
+        LocalReply { status: 200, headers, body }
     }
 
     /// The type of what it shows.
     #[must_use]
     fn content_type(self) -> &'static str {
         match self {
-            Self::Look => "text/html; charset=utf-8",
+            Self::Html => "text/html; charset=utf-8",
             Self::Data | Self::Explain => "application/json",
         }
     }
 }
 
-/// What a proxy knows.
-pub struct Known<'k> {
-    /// The plan in force.
+pub struct Snapshot<'k> {
     pub plan: &'k Plan,
-    /// Where things are counted.
     pub series: &'k Series,
-    /// What is in force.
     pub state: State,
-    /// Since when.
     pub since: Option<Timestamp>,
-    /// The time.
     pub now: Timestamp,
-    /// What the guards have decided.
     pub standing: &'k Standing,
-    /// By watched flag: what is known of its generation.
+    /// By watched flag.
     pub ledgers: Vec<Option<Ledger>>,
     /// The last events, a line each.
     pub events: &'k str,
@@ -107,20 +99,18 @@ pub struct Known<'k> {
     pub number: &'k dyn Fn(usize) -> u64,
 }
 
-impl fmt::Debug for Known<'_> {
+impl fmt::Debug for Snapshot<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Known").field("state", &self.state).field("since", &self.since).finish_non_exhaustive()
+        f.debug_struct("Snapshot").field("state", &self.state).field("since", &self.since).finish_non_exhaustive()
     }
 }
 
-/// The page for people.
 #[must_use]
-pub fn look() -> &'static str {
+pub fn html() -> &'static str {
     HTML
 }
 
-impl Known<'_> {
-    /// All of it as data.
+impl Snapshot<'_> {
     #[must_use]
     pub fn data(&self) -> String {
         let mut json = Json::default();
@@ -152,19 +142,19 @@ impl Known<'_> {
     }
 
     fn flag(&self, json: &mut Json, place: usize, flag: &Flag) {
-        let stand = self.standing.of(flag.watch);
+        let standing = self.standing.of(flag.watch);
         let ledger = flag.watch.and_then(|watch| self.ledgers.get(usize::from(watch))).and_then(Option::as_ref);
         let key = flag.key().as_str();
-        let shares = || flag.rules.iter().map(|rule| rule.share(self.now, &stand, flag.baseline));
+        let shares = || flag.rules.iter().map(|rule| rule.share(self.now, &standing, flag.baseline));
         json.map(|json| {
             json.key("key").text(key);
             json.key("killed").plain(Some(flag.kill));
             json.key("baseline").text(name(flag, flag.baseline));
             json.key("standing").map(|json| {
-                json.key("phase").text(stand.phase.name());
+                json.key("phase").text(standing.phase.name());
                 json.key("since").plain(ledger.map(|ledger| ledger.since().millis()));
             });
-            let all_back = flag.kill || stand.phase == Phase::RolledBack;
+            let all_back = flag.kill || standing.phase == Phase::RolledBack;
             let exposed = if all_back { Ppm::NONE } else { exposed(flag, shares()) };
             json.key("exposure").plain(Some(exposed.parts()));
             json.key("rules").list(|json| {
@@ -187,7 +177,7 @@ impl Known<'_> {
                                 });
                             }
                         });
-                        json.key("taken").plain(Some(rule.taken(self.now, &stand)));
+                        json.key("taken").plain(Some(rule.taken(self.now, &standing)));
                     });
                 }
             });
@@ -201,7 +191,7 @@ impl Known<'_> {
 
     fn variant(&self, json: &mut Json, flag: usize, id: VariantId, variant: &Variant) {
         let series = self.series;
-        // What is counted with others says nothing about this one.
+        // If the flag is counted together with others, the numbers say nothing about it.
         let number = |place: Option<usize>| place.filter(|_| series.is_own(flag)).map(self.number);
         let decided = Reason::ALL.iter().filter_map(|reason| number(series.decision(flag, id, *reason)));
         json.map(|json| {
@@ -219,7 +209,7 @@ impl Known<'_> {
     fn comparisons(&self, json: &mut Json, flag: &Flag, ledger: Option<&Ledger>) {
         let watch = flag.watch.and_then(|watch| self.plan.watches().get(usize::from(watch)));
         let Some((watch, ledger)) = watch.zip(ledger) else { return };
-        for ((rule, variant), (seconds, arm, baseline)) in watch.comparisons.iter().zip(ledger.lately(LATELY)) {
+        for ((rule, variant), (seconds, arm, baseline)) in watch.comparisons.iter().zip(ledger.recent(RECENT_SECONDS)) {
             let number = watch.judged.get(usize::from(*rule)).map(|rule| rule.number());
             json.map(|json| {
                 json.key("rule").plain(number);
@@ -237,8 +227,8 @@ impl Known<'_> {
     }
 }
 
-/// The share of identities that draws give to anything but the baseline: rules without a condition share one draw, so
-/// that the largest of them says it.
+/// The share of identities that get something other than the baseline by a draw. Rules without a condition share one
+/// draw, so the largest of their shares is the answer.
 fn exposed(flag: &Flag, shares: impl Iterator<Item = Ppm>) -> Ppm {
     let open = flag.rules.iter().zip(shares).filter(|(rule, _)| rule.when.is_none());
     let others = open.filter(|(rule, _)| !matches!(rule.serve, Serve::One(only) if only == flag.baseline));
@@ -249,23 +239,23 @@ fn name(flag: &Flag, variant: VariantId) -> &str {
     flag.variant(variant).map_or("", |variant| variant.name().as_str())
 }
 
-/// Writes down what each rule made of a request.
+/// Records what each rule did with a request.
 #[derive(Debug, Default)]
-pub struct Transcript(Vec<Vec<(usize, Turn)>>);
+pub struct Transcript(Vec<Vec<(usize, RuleOutcome)>>);
 
 impl Witness for Transcript {
     fn flag(&mut self, _: &Flag) {
         self.0.push(Vec::new());
     }
 
-    fn rule(&mut self, place: usize, turn: Turn) {
+    fn rule(&mut self, place: usize, outcome: RuleOutcome) {
         if let Some(rules) = self.0.last_mut() {
-            rules.push((place, turn));
+            rules.push((place, outcome));
         }
     }
 }
 
-/// What was decided for a request, rule by rule, and what would be written.
+/// The decisions for a request, rule by rule, and the headers that would be written.
 #[must_use]
 pub fn explain(transcript: &Transcript, decisions: &Decisions<'_>, effects: &[Effect<'_>]) -> String {
     let mut json = Json::default();
@@ -279,12 +269,13 @@ pub fn explain(transcript: &Transcript, decisions: &Decisions<'_>, effects: &[Ef
                     json.key("reason").text(decision.reason().code());
                     json.key("exposure").plain(decision.exposure());
                     json.key("missedDraw").plain(Some(decision.missed_draw()));
-                    json.key("rules").list(|json| rules.iter().for_each(|(place, turn)| rule(json, *place, *turn)));
+                    json.key("rules")
+                        .list(|json| rules.iter().for_each(|(place, outcome)| rule(json, *place, *outcome)));
                 });
             }
         });
         json.key("upstream").map(|json| {
-            // Most of a baggage is not ours, and may say who somebody is.
+            // Most of a baggage comes from others, and may identify a user.
             let ours = effects.iter().filter(|effect| !matches!(effect, Effect::Baggage(_)));
             for (name, value) in ours.filter_map(Effect::written) {
                 json.key(name).text(core::str::from_utf8(value).unwrap_or_default());
@@ -294,13 +285,13 @@ pub fn explain(transcript: &Transcript, decisions: &Decisions<'_>, effects: &[Ef
     json.finish()
 }
 
-fn rule(json: &mut Json, place: usize, turn: Turn) {
-    let (verdict, share) = match turn {
-        Turn::Untrue => ("not met", None),
-        Turn::Nobody => ("nobody", None),
-        Turn::NoIdentity { share } => ("no identity", Some(share)),
-        Turn::Missed { share, .. } => ("missed", Some(share)),
-        Turn::Taken { share, .. } => ("taken", Some(share)),
+fn rule(json: &mut Json, place: usize, outcome: RuleOutcome) {
+    let (verdict, share) = match outcome {
+        RuleOutcome::ConditionFalse => ("not met", None),
+        RuleOutcome::NobodyExposed => ("nobody", None),
+        RuleOutcome::NoIdentity { share } => ("no identity", Some(share)),
+        RuleOutcome::Missed { share, .. } => ("missed", Some(share)),
+        RuleOutcome::Served { share, .. } => ("taken", Some(share)),
     };
     json.map(|json| {
         json.key("rule").plain(Some(place.saturating_add(1)));
@@ -309,9 +300,9 @@ fn rule(json: &mut Json, place: usize, turn: Turn) {
     });
 }
 
-/// What the request says that asks to be explained: `?path=/api&host=shop.example&method=POST` stand for its own.
+/// The parts of the request that its query replaces: `?path=/api&host=shop.example&method=POST`.
 #[must_use]
-pub fn asked_for(path: &[u8]) -> Vec<(&'static str, Cow<'_, [u8]>)> {
+pub fn overrides(path: &[u8]) -> Vec<(&'static str, Cow<'_, [u8]>)> {
     let query = path.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();
     let pairs = query.split(|byte| *byte == b'&');
     let named = pairs.filter_map(|pair| {

@@ -1,6 +1,6 @@
 //! What can happen to a watched flag, as data and as a line of the log.
 //!
-//! Made by the ledger of a flag; the worker adds whose it is. Never says what follows from it.
+//! Made by the ledger of a flag; the worker adds which flag it is.
 
 use core::fmt;
 
@@ -14,31 +14,26 @@ use tidegate_engine::value::share::Ppm;
 pub struct FlagEvent {
     /// The place of the flag among the watched ones.
     pub watch: usize,
-    /// The flag, by its key.
     pub flag: String,
-    /// What happened.
     pub event: Event,
 }
 
 /// A change of standing, or something that an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What happened.
     pub kind: EventKind,
-    /// The variant that is spoken of, by its name.
+    /// The name of the variant that it is about.
     pub variant: Option<String>,
-    /// What shows it.
     pub breach: Option<Breach>,
 }
 
-/// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// The flag goes from one phase to another.
     Phase(Phase, Phase),
     /// The ramp of this rule has taken this step, both counted from 1, to this share.
     Step(u8, u8, Ppm),
-    /// A limit is broken, and the guard only tells.
+    /// A limit is broken, and the guard's action is `alert`.
     Alert,
     /// Baseline and variant both break a limit: nothing is moved.
     BothBad,

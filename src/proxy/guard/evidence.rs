@@ -10,9 +10,8 @@ use tidegate_engine::value::share::Ppm;
 pub struct Evidence(u32);
 
 impl Evidence {
-    /// None.
     pub const NONE: Self = Self(0);
-    /// What a verdict takes: chance alone, looked at four times a second, does not reach it in years.
+    /// What a verdict needs: judged four times a second, chance alone does not reach it in years.
     pub const ENOUGH: Self = Self(24 * 1_024);
 
     /// The evidence that `variant` fails more often than `baseline`; none if it does not.
@@ -38,21 +37,21 @@ impl Evidence {
         Self(u32::try_from(bits).unwrap_or(u32::MAX))
     }
 
-    /// What it takes where so many proxies judge for themselves, each of which can err: a bit halves the chance.
+    /// What a verdict needs if so many proxies each judge for themselves and can err: one more bit halves the chance.
     #[must_use]
     pub fn enough_for(proxies: u32) -> Self {
         let more = u32::try_from(log2(proxies.into()) >> 22).unwrap_or(u32::MAX);
         Self(Self::ENOUGH.0.saturating_add(more))
     }
 
-    /// What is left of it when what it rests on counts for less, by so many 1024ths.
+    /// The evidence divided by a factor in 1024ths, for a sample that counts for less.
     #[must_use]
     pub fn divided(self, by: u64) -> Self {
         let bits = (u64::from(self.0) << 10).checked_div(by).unwrap_or(0);
         Self(u32::try_from(bits).unwrap_or(u32::MAX))
     }
 
-    /// The evidence in tenths of a bit, cut off.
+    /// The evidence in tenths of a bit, rounded down.
     #[must_use]
     pub fn tenths(self) -> u32 {
         let tenths = u64::from(self.0).saturating_mul(10) >> 10;
@@ -63,27 +62,24 @@ impl Evidence {
 /// Of so many requests, so many failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ratio {
-    /// Requests.
     pub of: u32,
-    /// Those of them that failed.
     pub count: u32,
 }
 
 impl Ratio {
-    /// The ratio in parts per million, cut off; nothing of nothing is none.
+    /// The ratio in parts per million, rounded down; 0 without requests.
     #[must_use]
     pub fn parts(self) -> u32 {
         let parts = u64::from(self.count).saturating_mul(1_000_000).checked_div(u64::from(self.of)).unwrap_or(0);
         u32::try_from(parts).unwrap_or(u32::MAX)
     }
 
-    /// The ratio as a percentage.
     #[must_use]
     pub fn rate(self) -> Ppm {
         Ppm::of(self.parts())
     }
 
-    /// Whether this ratio is greater, exactly; nothing of nothing is none.
+    /// Whether this ratio is greater, exactly. Without requests it counts as 0.
     #[must_use]
     pub fn exceeds(self, other: Self) -> bool {
         let cross = |a: Self, b: Self| u64::from(a.count).saturating_mul(u64::from(b.of.max(1)));

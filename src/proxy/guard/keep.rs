@@ -2,7 +2,7 @@
 //! counted and not told yet, and the limiters of limited variants with their requests in flight.
 //!
 //! All is kept by name: counts by the flag's generation, limiters by flag and variant. The workers of all configs that
-//! know a name hold the same thing; what none of them holds any more is given up. Never decides anything.
+//! know a name share one entry; an entry that no worker holds any more is dropped. Never decides anything.
 
 use core::cell::RefCell;
 use core::ops::Range;
@@ -12,7 +12,7 @@ use super::ledger;
 use super::limiter::{Demands, Limiter};
 use super::store::{Store, TRIES, change};
 use super::tally::Tally;
-use tidegate_engine::config::Throttle;
+use tidegate_engine::config::TrafficLimit;
 use tidegate_engine::plan::{VariantId, Watch};
 use tidegate_engine::value::time::Timestamp;
 
@@ -30,11 +30,11 @@ pub struct Keep {
 #[derive(Debug)]
 pub(super) struct Counted {
     pub(super) tally: Tally,
-    /// The variants whose upstream could not be reached, and from when until when nobody is sent there.
+    /// The variants whose upstream could not be reached, and the time in which no request is sent there.
     pub(super) away: Vec<(VariantId, Range<Timestamp>)>,
     pub(super) throttled: u32,
     pub(super) rescued: u32,
-    pub(super) untold: u32,
+    pub(super) delayed: u32,
 }
 
 /// Something that may be held by the workers of several configs.
@@ -48,12 +48,12 @@ impl Keep {
             away: Vec::new(),
             throttled: 0,
             rescued: 0,
-            untold: 0,
+            delayed: 0,
         })
     }
 
     /// The limiter of a variant, which has this limit from now on.
-    pub(super) fn limiter(&mut self, flag: &str, variant: &str, limit: Throttle, now: Timestamp) -> Held<Limiter> {
+    pub(super) fn limiter(&mut self, flag: &str, variant: &str, limit: TrafficLimit, now: Timestamp) -> Held<Limiter> {
         let limiter = self.limiters.hold(&format!("limit/{flag}/{variant}"), || Limiter::new(limit, now));
         if let Ok(mut limiter) = limiter.try_borrow_mut() {
             limiter.set_limit(limit);
@@ -77,7 +77,7 @@ impl Keep {
         let Some(number) = self.number else { return };
         for (key, limiter) in &self.limiters.0 {
             let Ok(mut limiter) = limiter.try_borrow_mut() else { continue };
-            limiter.pass();
+            limiter.advance();
             let mut allotment = None;
             let told = change(store, key, TRIES, &mut |bytes| {
                 let mut demands = Demands::from_bytes(&bytes);
@@ -114,7 +114,7 @@ impl<T> Shelf<T> {
         }
     }
 
-    /// Takes away what nobody holds any more, and tells its name.
+    /// Removes what no worker holds any more. Returns its name.
     fn give_up(&mut self, gone: &mut dyn FnMut(&str)) {
         let mut place = 0;
         while let Some((name, held)) = self.0.get(place) {

@@ -1,7 +1,7 @@
-//! Keeps what is known of one flag's generation: its standing, the steps that its ramps may take, and the counts.
+//! The shared state of one flag's generation: its standing, the steps that its ramps may take, and the counts.
 //!
-//! All workers share one ledger a generation; each adds what it has counted, and whoever comes first after a
-//! quarter of a second judges. A rollback is latched: it ends with a changed flag, which is another generation,
+//! All workers share one ledger per generation. Each adds its counts, and the first one after each quarter of a second
+//! judges. A rollback is latched: it ends with a changed flag, which is another generation,
 //! or by one retry. Time is handed in; a clock that jumps counts as one quarter of a second.
 
 use super::event::{Event, EventKind};
@@ -11,12 +11,12 @@ use super::verdict::{Limits, SAMPLE, Verdict, judge};
 use super::window::{Count, Measure, UNIT, Windows};
 use crate::outcome::Bins;
 use tidegate_engine::config::Action;
-use tidegate_engine::decide::standing::{JUDGED, Phase, Stand};
+use tidegate_engine::decide::standing::{FlagStanding, JUDGED, Phase};
 use tidegate_engine::plan::{Flag, Judged, Watch};
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::Timestamp;
 
-/// The form in which ledgers are kept; another one is none.
+/// The version of the encoding. A ledger in another one is ignored.
 const FORM: u8 = 2;
 
 /// How many bytes stand before the counts. A ledger may end there: then all counts are 0.
@@ -25,11 +25,10 @@ const HEAD: usize = 35;
 /// After how long without a tick the clock is taken to have jumped, in milliseconds.
 const JUMP: i64 = 20_000;
 
-/// How many times as long as the slowest of the baseline's answers, without the slowest hundredth, nobody waits for an
-/// answer that comes.
+/// A client that waits this many times longer than the baseline's 99th percentile gets no answer any more.
 const PATIENCE: u32 = 10;
 
-/// Who leaves sooner than this, in microseconds, was not kept waiting, however fast the baseline is.
+/// A client that leaves sooner than this, in microseconds, was not kept waiting, however fast the baseline is.
 const IMPATIENT: u32 = 100_000;
 
 /// How many units the bins of one epoch take up.
@@ -41,15 +40,14 @@ pub struct Ledger {
     phase: Phase,
     /// Whether the one retry has been spent.
     retried: bool,
-    /// Whether a breach has been told that moves nothing.
-    told: Told,
-    /// When the phase began.
+    /// Events without effect that have been reported.
+    reported: Reported,
     since: Timestamp,
     /// When the last unit ended.
     last: Timestamp,
-    /// From how many microseconds on an answer is slow.
+    /// An answer that takes longer than this, in microseconds, is slow.
     slow: u32,
-    /// After how many microseconds without an answer a client was kept waiting for too long.
+    /// A client without an answer for longer than this, in microseconds, was kept waiting too long.
     patience: u32,
     /// By judged rule: how many steps its ramp may have taken.
     steps: [u8; JUDGED],
@@ -61,9 +59,9 @@ pub struct Ledger {
     windows: Vec<Windows>,
 }
 
-/// What has been told, so that it is not told again at every tick.
+/// What has been reported, so that it is not reported again at every tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Told {
+struct Reported {
     breach: bool,
     both: bool,
 }
@@ -79,7 +77,7 @@ impl Ledger {
         Self {
             phase: Phase::Running,
             retried: false,
-            told: Told::default(),
+            reported: Reported::default(),
             since: now,
             last: now,
             slow: watch.slow().unwrap_or(u32::MAX),
@@ -92,20 +90,24 @@ impl Ledger {
         }
     }
 
-    /// What decisions have to know.
     #[must_use]
-    pub fn stand(&self) -> Stand {
-        Stand { phase: self.phase, steps: self.steps, slow: self.slow, patience: self.patience, ..Stand::default() }
+    pub fn standing(&self) -> FlagStanding {
+        FlagStanding {
+            phase: self.phase,
+            steps: self.steps,
+            slow: self.slow,
+            patience: self.patience,
+            ..FlagStanding::default()
+        }
     }
 
-    /// When its phase began.
     #[must_use]
     pub fn since(&self) -> Timestamp {
         self.since
     }
 
     /// By comparison: what the variant and the baseline did in at most so many of the last seconds, and in how many.
-    pub fn lately(&self, seconds: u64) -> impl Iterator<Item = (u64, Count, Count)> {
+    pub fn recent(&self, seconds: u64) -> impl Iterator<Item = (u64, Count, Count)> {
         let longest = move |windows: &Windows| {
             let window = windows.up_to(seconds).last();
             window.map(|(length, cell)| (length, cell.variant.sum(), cell.baseline.sum())).unwrap_or_default()
@@ -126,22 +128,22 @@ impl Ledger {
         times.merge(&tally.times);
     }
 
-    /// Lets the units pass that are over by now, and judges.
-    pub fn pass(&mut self, watch: &Watch, flag: &Flag, now: Timestamp) -> Vec<Event> {
+    /// Closes the units that are over by now, and judges.
+    pub fn advance(&mut self, watch: &Watch, flag: &Flag, now: Timestamp) -> Vec<Event> {
         let passed = now.millis().saturating_sub(self.last.millis());
         let units = if (0..JUMP).contains(&passed) {
             let units = passed.wrapping_div(UNIT);
             self.last = Timestamp::from_millis(self.last.millis().saturating_add(units.saturating_mul(UNIT)));
             units
         } else {
-            // What has been waited for has not come nearer, nor gone further away.
+            // A jump of the clock must not shorten or lengthen a wait.
             let jump = passed.saturating_sub(UNIT);
             self.since = Timestamp::from_millis(self.since.millis().saturating_add(jump));
             self.last = now;
             1
         };
         for _ in 0..units {
-            self.windows.iter_mut().for_each(Windows::pass);
+            self.windows.iter_mut().for_each(Windows::advance);
             self.epoch = self.epoch.wrapping_add(1);
             if self.epoch & EPOCH.wrapping_sub(1) == 0 {
                 let [now, before] = &mut self.times;
@@ -156,8 +158,8 @@ impl Ledger {
         events
     }
 
-    /// From how many microseconds on an answer is slow, and a client without one was kept waiting for too long: the
-    /// limit that is written, and for one that is not, or is relative, what the baseline did lately.
+    /// The limits in microseconds above which an answer is slow, and above which a client was kept waiting too long.
+    /// From the config if it has an absolute limit, otherwise from the baseline's recent times.
     fn times(&self, watch: &Watch) -> (u32, u32) {
         let latency = watch.guard.as_ref().and_then(|guard| guard.latency);
         let (max, factor) = (watch.slow(), latency.and_then(|latency| latency.over_baseline));
@@ -200,15 +202,15 @@ impl Ledger {
         }
         let sampled =
             |rule: usize| self.since_step.get(rule).is_some_and(|arms| arms.iter().all(|requests| *requests >= SAMPLE));
-        // A rule that hardly anybody meets says nothing, neither for nor against.
+        // A rule that few requests reach is no evidence, neither for nor against.
         let well = (0..watch.judged.len()).any(|rule| healthy.get(rule) == Some(&true) && sampled(rule));
-        let told = Told { breach: breach.is_some(), both: both.is_some() };
+        let reported = Reported { breach: breach.is_some(), both: both.is_some() };
         if let (Some((variant, found)), None) = (both, &breach) {
             // The fault is elsewhere: neither forward nor back.
-            if !self.told.both {
+            if !self.reported.both {
                 events.push(Event { kind: EventKind::BothBad, variant, breach: Some(found) });
             }
-            self.told = told;
+            self.reported = reported;
             return;
         }
         match (self.phase, breach) {
@@ -219,11 +221,11 @@ impl Ledger {
                     Action::Alert => Phase::Running,
                 };
                 let kind = if to == self.phase { EventKind::Alert } else { EventKind::Phase(self.phase, to) };
-                if kind != EventKind::Alert || !self.told.breach {
+                if kind != EventKind::Alert || !self.reported.breach {
                     events.push(Event { kind, variant, breach: Some(found) });
                 }
                 if to != self.phase {
-                    // What comes back after a trial has had its second chance.
+                    // A variant that fails in its trial gets no other one.
                     self.retried |= self.phase == Phase::Trial;
                     self.enter(to, now);
                 }
@@ -249,13 +251,13 @@ impl Ledger {
             }
             (Phase::Trial | Phase::Held, _) => {}
         }
-        self.told = told;
+        self.reported = reported;
     }
 
-    /// Goes over to a phase, and begins to count anew.
+    /// Enters a phase, and starts to count again.
     fn enter(&mut self, phase: Phase, now: Timestamp) {
         let fresh = vec![Windows::default(); self.windows.len()];
-        // A variant that is held goes on as it was, and so does what is known of it.
+        // A held variant goes on as it was, so its counts stay valid.
         if phase != Phase::Held {
             self.windows = fresh;
         }
@@ -298,8 +300,8 @@ impl Ledger {
     /// The form in which it is kept.
     #[must_use]
     pub fn to_bytes(&mut self) -> Vec<u8> {
-        let told = u8::from(self.told.breach) | u8::from(self.told.both) << 1 | u8::from(self.retried) << 2;
-        let mut bytes = vec![FORM, self.phase.code(), told];
+        let flags = u8::from(self.reported.breach) | u8::from(self.reported.both) << 1 | u8::from(self.retried) << 2;
+        let mut bytes = vec![FORM, self.phase.code(), flags];
         bytes.extend(self.since.millis().to_le_bytes());
         bytes.extend(self.last.millis().to_le_bytes());
         bytes.extend(self.slow.to_le_bytes());
@@ -318,10 +320,10 @@ impl Ledger {
         bytes
     }
 
-    /// What was kept for this flag; `None` if it is no ledger of it.
+    /// Reads a ledger of this flag; `None` if the bytes are not one.
     #[must_use]
     pub fn from_bytes(bytes: &[u8], watch: &Watch, flag: &Flag) -> Option<Self> {
-        let (&[FORM, phase, told], rest) = bytes.split_first_chunk()? else { return None };
+        let (&[FORM, phase, flags], rest) = bytes.split_first_chunk()? else { return None };
         let (since, rest) = rest.split_first_chunk()?;
         let (last, rest) = rest.split_first_chunk()?;
         let (slow, rest) = rest.split_first_chunk()?;
@@ -330,8 +332,8 @@ impl Ledger {
         let time = |bytes: &[u8; 8]| Timestamp::from_millis(i64::from_le_bytes(*bytes));
         let mut ledger = Self::new(watch, flag, time(last));
         ledger.phase = Phase::of_code(phase)?;
-        ledger.told = Told { breach: told & 1 != 0, both: told & 2 != 0 };
-        (ledger.retried, ledger.since) = (told & 4 != 0, time(since));
+        ledger.reported = Reported { breach: flags & 1 != 0, both: flags & 2 != 0 };
+        (ledger.retried, ledger.since) = (flags & 4 != 0, time(since));
         (ledger.slow, ledger.steps) = (u32::from_le_bytes(*slow), *steps);
         ledger.patience = u32::from_le_bytes(*patience);
         if rest.is_empty() {
@@ -359,25 +361,25 @@ impl Ledger {
     }
 }
 
-/// What decisions have to know, from a ledger that is kept, without reading all of it.
+/// The standing in an encoded ledger, without reading the rest of it.
 #[must_use]
-pub fn stand(bytes: &[u8]) -> Option<Stand> {
+pub fn standing(bytes: &[u8]) -> Option<FlagStanding> {
     let (&[FORM, phase, _], rest) = bytes.split_first_chunk()? else { return None };
     let (slow, rest) = rest.get(16..)?.split_first_chunk()?;
     let (patience, rest) = rest.split_first_chunk()?;
     let (steps, _) = rest.split_first_chunk()?;
     let [slow, patience] = [slow, patience].map(|bytes| u32::from_le_bytes(*bytes));
-    Some(Stand { phase: Phase::of_code(phase)?, steps: *steps, slow, patience, ..Stand::default() })
+    Some(FlagStanding { phase: Phase::of_code(phase)?, steps: *steps, slow, patience, ..FlagStanding::default() })
 }
 
-/// What of a ledger that is kept is no count: its standing, in the same form. `None` if that is all that there is.
+/// An encoded ledger without its counts; `None` if it has none.
 pub(super) fn without_counts(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let has_more = bytes.len() > HEAD;
     bytes.truncate(HEAD);
     has_more.then_some(bytes)
 }
 
-/// Whether a unit is over for a ledger that is kept.
+/// Whether a unit of an encoded ledger is over.
 #[must_use]
 pub fn is_due(bytes: &[u8], now: Timestamp) -> bool {
     let last = bytes.get(11..).and_then(<[u8]>::first_chunk).map_or(0, |last| i64::from_le_bytes(*last));
@@ -464,13 +466,13 @@ mod tests {
         tally.times.add(5_000);
         let mut ledger = Ledger::new(watch, flag, begins);
         ledger.add(watch, &tally);
-        ledger.pass(watch, flag, Timestamp::from_millis(begins.millis() + UNIT));
+        ledger.advance(watch, flag, Timestamp::from_millis(begins.millis() + UNIT));
         let bytes = ledger.to_bytes();
         let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex.concat(), KEPT);
         let mut read = Ledger::from_bytes(&bytes, watch, flag).unwrap();
         assert_eq!(read, ledger);
         assert_eq!(read.to_bytes(), bytes);
-        assert_eq!(stand(&bytes), Some(ledger.stand()));
+        assert_eq!(standing(&bytes), Some(ledger.standing()));
     }
 }

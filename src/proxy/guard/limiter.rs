@@ -4,7 +4,7 @@
 //! worked out on the tick, never on the request path. Of the room for requests in flight, a worker takes no more than
 //! what the others do not hold: together they exceed it by one request a worker, at most.
 
-use tidegate_engine::config::Throttle;
+use tidegate_engine::config::TrafficLimit;
 use tidegate_engine::value::time::Timestamp;
 
 /// A worker that has not been heard of for so long has no allotment, in milliseconds.
@@ -28,7 +28,7 @@ pub(super) struct Allotment {
 /// What one worker may still send to a variant.
 #[derive(Clone, Debug)]
 pub(super) struct Limiter {
-    limit: Throttle,
+    limit: TrafficLimit,
     allotment: Allotment,
     tokens: u64,
     filled: Timestamp,
@@ -39,15 +39,15 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    pub(super) fn new(limit: Throttle, now: Timestamp) -> Self {
-        // Until its first tick it has all of the rate, since nobody is known to ask for it, but begins with one
-        // request only; and it has one request in flight at a time, since others may hold the rest.
+    pub(super) fn new(limit: TrafficLimit, now: Timestamp) -> Self {
+        // Until its first tick it has all of the rate, since no other worker is known to ask for it, but begins with
+        // one request only; and it has one request in flight at a time, since others may hold the rest.
         let allotment = Allotment { rate: 1_000_000, room: 0 };
         Self { limit, allotment, tokens: TOKEN, filled: now, in_flight: 0, wanted: 0, demand: 0 }
     }
 
     /// Takes another limit. Its allotment of that is what it had of the one before, until the next tick.
-    pub(super) fn set_limit(&mut self, limit: Throttle) {
+    pub(super) fn set_limit(&mut self, limit: TrafficLimit) {
         if let Some(after) = limit.in_flight
             && Some(after) != self.limit.in_flight
         {
@@ -97,7 +97,7 @@ impl Limiter {
     }
 
     /// A tick has passed: what was asked for in it is part of the demand.
-    pub(super) fn pass(&mut self) {
+    pub(super) fn advance(&mut self) {
         self.demand = self.demand.saturating_add(self.wanted.saturating_mul(256)) >> 1;
         self.wanted = 0;
     }
@@ -109,7 +109,7 @@ impl Limiter {
         let sum = |of: fn(&Demand) -> u32| all.0.iter().fold(0_u64, |sum, one| sum.saturating_add(of(one).into()));
         let mine = u64::from(self.demand);
         let total = sum(|one| one.wants).saturating_add(mine);
-        // Nobody has asked for it: whoever asks first has all of it until the next tick.
+        // No worker has asked for it: the first one that does has all of it until the next tick.
         let rate = mine.saturating_mul(1_000_000).checked_div(total).unwrap_or(1_000_000).max(1_000);
         // Idle workers share the room, and leave it to those that are not.
         let limit = u64::from(self.limit.in_flight.unwrap_or(0));
@@ -125,7 +125,6 @@ impl Limiter {
         Allotment { rate, room }
     }
 
-    /// Takes an allotment.
     pub(super) fn take(&mut self, allotment: Allotment) {
         self.allotment = allotment;
     }
@@ -141,7 +140,7 @@ struct Demand {
 }
 
 impl Demand {
-    /// The first one, and what stands behind it.
+    /// The first demand, and the rest.
     fn first(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (worker, rest) = bytes.split_first_chunk()?;
         let (wants, rest) = rest.split_first_chunk()?;
@@ -152,7 +151,6 @@ impl Demand {
     }
 }
 
-/// What all workers ask for.
 #[derive(Debug, Default)]
 pub(super) struct Demands(Vec<Demand>);
 

@@ -9,7 +9,7 @@ use super::evidence::Ratio;
 /// Identities fall into so many groups, by their hash.
 pub const GROUPS: usize = 16;
 
-/// Of all groups, so many may have a client that is broken; where fewer have clients at all, as many less.
+/// How many of all groups may have a broken client; proportionally fewer if fewer groups have clients.
 const FEW: usize = 6;
 
 /// Where fewer groups have clients, those are too few to say anything of the version.

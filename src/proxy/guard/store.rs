@@ -1,23 +1,25 @@
-//! What all workers of a filter share, by compare and swap: nobody waits for anybody.
+//! What all workers of a filter share, by compare and swap: no worker waits for another.
 
 /// How often a lost swap is tried again in one tick.
 pub(super) const TRIES: usize = 3;
 
 /// What all workers of a filter remember together.
 pub trait Store {
-    /// What stands under a key, and its version.
+    /// The value of a key, and its version.
     fn read(&mut self, key: &str) -> (Option<Vec<u8>>, Option<u32>);
-    /// Writes a value, if it is still of this version, if there is one, or if none was given; whether it was.
+    /// Writes a value if the key has no value, or still has this version; without a version, always. Returns whether it
+    /// did.
     fn write(&mut self, key: &str, value: &[u8], version: Option<u32>) -> bool;
 
-    /// Writes a value, if nobody else has written one since it was read, with this version; whether it was.
+    /// Writes a value if no other worker has written one since this version was read. Returns whether it did.
     fn swap(&mut self, key: &str, value: &[u8], version: Option<u32>) -> bool {
-        // Where nothing stood, what stands there by now has another version than this one.
+        // No real version is this large: if the key had no value when it was read, a value written since makes this
+        // fail.
         self.write(key, value, Some(version.unwrap_or(u32::MAX)))
     }
 }
 
-/// Changes what stands under a key, as often as it takes until nobody else has been faster; whether that was done.
+/// Changes the value of a key, and tries again if another worker was faster. Returns whether it succeeded.
 pub(super) fn change(
     store: &mut dyn Store,
     key: &str,

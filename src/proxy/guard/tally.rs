@@ -1,11 +1,11 @@
-//! What one worker has counted for a flag since it last told the others.
+//! What one worker has counted for a flag since it last shared its counts.
 
 use super::window::Cell;
 use crate::outcome::{Bins, Outcome};
 use tidegate_engine::decide::standing::Draws;
 use tidegate_engine::plan::{VariantId, Watch};
 
-/// Counts that have not been handed on yet.
+/// Counts that are not shared yet.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     pub(super) cells: Vec<Cell>,

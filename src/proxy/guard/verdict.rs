@@ -17,25 +17,21 @@ const FAILURES: u32 = 2;
 /// The fewest requests of each arm by which a variant can be said to be healthy.
 pub const SAMPLE: u32 = 100;
 
-/// The limits for one measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// What they are for.
     pub measure: Measure,
-    /// The share that is too much at all.
+    /// The absolute limit.
     pub max: Option<Ppm>,
-    /// The share above the baseline's that is too much.
+    /// The limit above the baseline's share.
     pub over_baseline: Option<Ppm>,
 }
 
 /// A limit that was broken, and what shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breach {
-    /// Which.
     pub measure: Measure,
     /// The length of time that shows it best, in seconds.
     pub seconds: u64,
-    /// The evidence.
     pub evidence: Evidence,
     /// The variant's requests in that time.
     pub variant: Ratio,
@@ -46,11 +42,9 @@ pub struct Breach {
 /// What can be said of a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It keeps its limits.
     Healthy,
-    /// It breaks one.
     Breached(Breach),
-    /// Too few requests to say: silence is neither good nor bad.
+    /// Too few requests to say. That is neither good nor bad.
     NotEnough,
     /// The baseline breaks the limit as well, and the variant is not clearly worse: the fault is elsewhere, and
     /// nothing is moved.
@@ -61,7 +55,7 @@ pub enum Verdict {
 #[must_use]
 pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Evidence) -> Verdict {
     let (mut worst, mut both): (Option<Breach>, Option<Breach>) = (None, None);
-    // It holds what all others do.
+    // The longest window contains all others.
     let Some((_, longest)) = windows.up_to(seconds).last() else { return Verdict::NotEnough };
     for limits in limits {
         let mut outage = None;
@@ -88,7 +82,7 @@ pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Evidenc
             if outage.is_some_and(|outage| baseline.parts() < outage.saturating_sub(outage >> 2)) {
                 continue;
             }
-            // Of equal evidence, the shortest time: there is nothing more in the longer ones.
+            // With equal evidence, take the shortest window: the longer ones add nothing.
             let strong = worst.map_or(evidence >= enough, |known| evidence > known.evidence);
             if strong && limits.broken(variant, baseline) {
                 worst = Some(breach);
@@ -228,7 +222,7 @@ mod tests {
         let limits = [Limits { max: percent("5"), ..ERRORS }];
         let mut windows = windows((200, 200), (200, 200));
         for _ in 0..40 {
-            windows.pass();
+            windows.advance();
         }
         assert!(matches!(judge(&windows, 600, &limits, Evidence::ENOUGH), Verdict::BothBad(_)));
         let mut cell = Cell::default();

@@ -2,7 +2,7 @@
 //! long ones.
 //!
 //! Time goes by in units of a quarter of a second. The windows of level `j` have slots of `2^j` units, four full
-//! ones and one that fills: 1 s to 10 min. Never reads a clock: whoever keeps one says when a unit is over.
+//! ones and one that fills: 1 s to 10 min. Never reads a clock: the caller says when a unit is over.
 
 use super::evidence::Ratio;
 use super::sample::{GROUPS, Sample};
@@ -10,18 +10,15 @@ use super::sample::{GROUPS, Sample};
 /// The length of a unit in milliseconds.
 pub const UNIT: i64 = 250;
 
-/// The number of levels.
 pub const LEVELS: usize = 10;
 
 /// The full slots of a level.
 const SLOTS: usize = 4;
 
-/// What happened to the requests of one group.
+/// Counts of the requests of one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Requests.
     pub requests: u32,
-    /// Those that failed.
     pub failed: u32,
     /// Those that were slower than the limit.
     pub slow: u32,
@@ -40,7 +37,6 @@ impl Count {
 /// What is compared: errors, or slow answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// Requests that failed.
     Errors,
     /// Requests that were slower than the limit.
     Latency,
@@ -88,13 +84,12 @@ impl Arm {
         self.0.iter().filter(|group| !group.is_empty()).count()
     }
 
-    /// All its requests.
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.0.iter().map(|group| group.requests).fold(0, u32::saturating_add)
     }
 
-    /// What happened to all of them.
+    /// The counts of all groups together.
     #[must_use]
     pub fn sum(&self) -> Count {
         self.0.iter().fold(Count::default(), |sum, group| Count {
@@ -125,7 +120,6 @@ impl Cell {
         self.variant.0.iter_mut().chain(self.baseline.0.iter_mut()).flat_map(Count::each)
     }
 
-    /// Whether nothing was counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.variant.0.iter().chain(&self.baseline.0).all(Count::is_empty)
@@ -142,18 +136,15 @@ impl Cell {
         }
     }
 
-    /// Adds what another one counted.
     pub fn add(&mut self, other: &Self) {
         self.change(other, u32::saturating_add);
     }
 }
 
-/// The windows of one length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Level {
     full: [Cell; SLOTS],
     filling: Cell,
-    /// All of the above.
     sum: Cell,
 }
 
@@ -185,7 +176,7 @@ impl Windows {
     }
 
     /// A unit is over.
-    pub fn pass(&mut self) {
+    pub fn advance(&mut self) {
         self.units = self.units.wrapping_add(1);
         for (power, level) in (0..).zip(&mut self.levels) {
             let slots = self.units >> power;
@@ -238,7 +229,7 @@ mod tests {
         let seen = |windows: &Windows| windows.up_to(600).filter(|(_, cell)| cell.variant.requests() == 1).count();
         assert_eq!(seen(&windows), LEVELS);
         for unit in 1..=5_u32 << 9 {
-            windows.pass();
+            windows.advance();
             // A slot of level j is full for four of its lengths; how long it fills depends on where it began.
             let due = (0..LEVELS).filter(|level| unit < 5 << level).count();
             assert_eq!(seen(&windows), due, "after {unit} units");
@@ -251,7 +242,7 @@ mod tests {
         let mut windows = Windows::default();
         for unit in 0..3_000 {
             windows.add(&one(u32::from(unit % 3 == 0)));
-            windows.pass();
+            windows.advance();
         }
         let mut again = windows.clone();
         again.sum_up();

@@ -1,9 +1,8 @@
-//! One worker's part in the guards: it counts what it sees, tells the others on the tick, and takes up what was
-//! decided together.
+//! One worker's part in the guards: it counts outcomes, shares the counts on the tick, and applies the shared decision.
 //!
-//! Nothing on the request path waits for another worker. What is shared goes through a [`Store`], by compare and
-//! swap; who loses a swap three times keeps its counts until the next tick. What outlives a config is held in a
-//! [`Keep`]: a push loses no count, and no request in flight. Never reads a clock.
+//! Nothing on the request path waits for another worker. Workers share through a [`Store`], by compare and swap; one
+//! that loses a swap three times keeps its counts until the next tick. What outlives a config is held in a [`Keep`], so
+//! a push loses no counts and no requests in flight. Never reads a clock.
 
 use core::cell::RefMut;
 
@@ -15,15 +14,13 @@ use super::store::{Store, TRIES, change};
 use super::tally::Tally;
 use crate::outcome::{Answer, Outcome};
 use tidegate_engine::config::Failures;
-use tidegate_engine::decide::standing::{Draws, Phase, Stand, Standing};
+use tidegate_engine::decide::standing::{Draws, FlagStanding, Phase, Standing};
 use tidegate_engine::decide::{Decision, Decisions, Reason};
 use tidegate_engine::plan::{Flag, Plan, VariantId, Watch};
 use tidegate_engine::value::time::{Span, Timestamp};
 
-/// How many events are kept.
 const EVENTS: usize = 32;
 
-/// One worker, under one plan.
 #[derive(Debug, Default)]
 pub struct Worker {
     standing: Standing,
@@ -35,22 +32,22 @@ pub struct Worker {
 struct Watched {
     counted: Held<Counted>,
     limiters: Vec<(VariantId, Held<Limiter>)>,
-    /// For how long nobody is sent to a variant that could not be reached.
+    /// For how long no request is sent to a variant that could not be reached.
     rescued_for: Option<Span>,
 }
 
-/// What there is to tell of a watched flag.
+/// Counts of a watched flag for the metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Requests that a full variant left to the baseline, since the last report.
+    /// Requests that got the baseline because the variant was full, since the last report.
     pub throttled: u32,
-    /// Requests that a variant that cannot be reached left to the baseline, since the last report.
+    /// Requests that got the baseline because the variant could not be reached, since the last report.
     pub rescued: u32,
-    /// How often counts could not be told to the other workers, and waited, since the last report.
-    pub untold: u32,
+    /// How often counts could not be shared and had to wait for the next tick, since the last report.
+    pub delayed: u32,
 }
 
-/// What has to be remembered of a request for a watched flag, until it is done.
+/// What a watched flag needs to know about a request when it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     watch: u16,
@@ -59,11 +56,11 @@ pub struct Entry {
 }
 
 impl Worker {
-    /// A worker that begins now. What its predecessors have decided holds from the first request on, and what this
-    /// worker keeps goes on where it was.
+    /// Starts a worker. What the guards have decided applies from the first request on, and what this worker keeps goes
+    /// on where it was.
     pub fn new(plan: &Plan, now: Timestamp, store: &mut dyn Store, keep: &mut Keep) -> Self {
         let mut worker = Self::default();
-        let mut stands = Vec::new();
+        let mut flags = Vec::new();
         for watch in plan.watches() {
             let limiter = |(variant, limit): &(VariantId, _)| {
                 let flag = plan.flag_of(watch)?;
@@ -72,27 +69,27 @@ impl Worker {
             };
             let limiters = watch.limits.iter().filter_map(limiter).collect();
             worker.flags.push(Watched { counted: keep.counted(watch), limiters, rescued_for: watch.rescue });
-            let known = store.read(&watch.key).0.and_then(|bytes| ledger::stand(&bytes));
-            stands.push(known.unwrap_or_else(|| fresh(watch)));
+            let known = store.read(&watch.key).0.and_then(|bytes| ledger::standing(&bytes));
+            flags.push(known.unwrap_or_else(|| fresh(watch)));
         }
-        worker.standing = Standing::new(stands);
+        worker.standing = Standing::new(flags);
         worker
     }
 
-    /// What holds for a request that comes now.
+    /// The standing for a request that comes now.
     pub fn standing(&mut self, now: Timestamp) -> &Standing {
-        for (watched, stand) in self.flags.iter_mut().zip(self.standing.stands()) {
+        for (watched, standing) in self.flags.iter_mut().zip(self.standing.flags_mut()) {
             let bit = |variant: VariantId| 1_u64.checked_shl(u32::from(variant.0)).unwrap_or(0);
-            (stand.full, stand.away) = (0, 0);
+            (standing.full, standing.away) = (0, 0);
             for (variant, limiter) in &watched.limiters {
                 let open = limiter.try_borrow_mut().is_ok_and(|mut limiter| limiter.is_open(now));
-                stand.full |= if open { 0 } else { bit(*variant) };
+                standing.full |= if open { 0 } else { bit(*variant) };
             }
             let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
             // A clock that jumps, back or forward, ends it: to try is the lesser evil.
             counted.away.retain(|(_, time)| time.contains(&now));
             for (variant, _) in &counted.away {
-                stand.away |= bit(*variant);
+                standing.away |= bit(*variant);
             }
         }
         &self.standing
@@ -121,7 +118,7 @@ impl Worker {
                 _ => {}
             }
         }
-        // Where nothing can follow from the outcome, nobody has to look at it.
+        // If the outcome cannot change anything, there is no need to remember the request.
         let counts = decision.draws().is_judged() || !watched.limiters.is_empty() || watched.rescued_for.is_some();
         counts.then(|| Entry { watch, served: decision.served(), draws: decision.draws() })
     }
@@ -136,7 +133,7 @@ impl Worker {
             }
             let usual = Failures::default();
             let failures = watch.guard.as_ref().map_or(&usual, |guard| &guard.failures);
-            let Stand { slow, patience, .. } = self.standing.of(Some(entry.watch));
+            let FlagStanding { slow, patience, .. } = self.standing.of(Some(entry.watch));
             let Some(outcome) = Outcome::new(answer, failures, patience) else { continue };
             let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
             if let Some(rescue) = watched.rescued_for
@@ -151,36 +148,36 @@ impl Worker {
         }
     }
 
-    /// What there is to tell of each watched flag; what was told is not told again.
-    pub fn report(&mut self) -> impl Iterator<Item = Report> {
+    /// Takes the counts of each watched flag, and starts again at 0.
+    pub fn take_reports(&mut self) -> impl Iterator<Item = Report> {
         self.flags.iter().map(|watched| {
             let Ok(mut counted) = watched.counted.try_borrow_mut() else { return Report::default() };
-            let Counted { throttled, rescued, untold, .. } = &mut *counted;
-            let [throttled, rescued, untold] = [throttled, rescued, untold].map(core::mem::take);
-            Report { throttled, rescued, untold }
+            let Counted { throttled, rescued, delayed, .. } = &mut *counted;
+            let [throttled, rescued, delayed] = [throttled, rescued, delayed].map(core::mem::take);
+            Report { throttled, rescued, delayed }
         })
     }
 
-    /// What the guard of each watched flag lets happen.
+    /// The phase of each watched flag.
     pub fn phases(&mut self) -> impl Iterator<Item = Phase> {
-        self.standing.stands().iter().map(|stand| stand.phase)
+        self.standing.flags_mut().iter().map(|standing| standing.phase)
     }
 
-    /// Whether the others have yet to be told of something that was counted here.
+    /// Whether there are counts that are not shared yet.
     #[must_use]
-    pub fn has_counted(&self) -> bool {
+    pub fn has_unreported(&self) -> bool {
         self.flags.iter().any(|watched| watched.counted.try_borrow().is_ok_and(|counted| !counted.tally.is_empty()))
     }
 
-    /// Tells the others what was counted, takes up what holds, and judges where that is due. Returns what events.
+    /// Shares the counts, takes over the current standing, and judges if a unit is over. Returns the events.
     pub fn tick(&mut self, plan: &Plan, now: Timestamp, store: &mut dyn Store) -> Vec<FlagEvent> {
         let mut events = Vec::new();
-        let standing = self.flags.iter_mut().zip(self.standing.stands());
-        for (place, (watch, (watched, stand))) in plan.watches().iter().zip(standing).enumerate() {
+        let standing = self.flags.iter_mut().zip(self.standing.flags_mut());
+        for (place, (watch, (watched, standing))) in plan.watches().iter().zip(standing).enumerate() {
             let Some(flag) = plan.flag_of(watch) else { continue };
             if watch.guard.is_some() {
                 let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
-                for event in counted.tell(watch, flag, stand, now, store) {
+                for event in counted.share(watch, flag, standing, now, store) {
                     events.push(FlagEvent { watch: place, flag: flag.key().as_str().to_owned(), event });
                 }
             }
@@ -200,20 +197,20 @@ impl Watched {
 }
 
 impl Counted {
-    fn tell(
+    fn share(
         &mut self,
         watch: &Watch,
         flag: &Flag,
-        stand: &mut Stand,
+        standing: &mut FlagStanding,
         now: Timestamp,
         store: &mut dyn Store,
     ) -> Vec<Event> {
         for _ in 0..TRIES {
             let (bytes, version) = store.read(&watch.key);
             let bytes = bytes.unwrap_or_default();
-            if let Some(known) = ledger::stand(&bytes) {
-                // It holds even if what was counted here cannot be told now.
-                *stand = known;
+            if let Some(known) = ledger::standing(&bytes) {
+                // It applies even if the counts cannot be shared now.
+                *standing = known;
                 if self.tally.is_empty() && !ledger::is_due(&bytes, now) {
                     return Vec::new();
                 }
@@ -221,19 +218,19 @@ impl Counted {
             let known = Ledger::from_bytes(&bytes, watch, flag);
             let mut ledger = known.unwrap_or_else(|| Ledger::new(watch, flag, now));
             ledger.add(watch, &self.tally);
-            let events = ledger.pass(watch, flag, now);
+            let events = ledger.advance(watch, flag, now);
             if store.swap(&watch.key, &ledger.to_bytes(), version) {
                 self.tally = Tally::new(watch);
-                *stand = ledger.stand();
+                *standing = ledger.standing();
                 return events;
             }
         }
-        self.untold = self.untold.saturating_add(1);
+        self.delayed = self.delayed.saturating_add(1);
         Vec::new()
     }
 }
 
-/// Adds to the last events, as lines.
+/// Adds lines to the shared list of recent events.
 fn keep(events: &[FlagEvent], now: Timestamp, store: &mut dyn Store) {
     change(store, "events", TRIES, &mut |bytes| {
         let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
@@ -244,7 +241,7 @@ fn keep(events: &[FlagEvent], now: Timestamp, store: &mut dyn Store) {
     });
 }
 
-/// What holds for a flag of which nothing is known yet.
-fn fresh(watch: &Watch) -> Stand {
-    Stand { slow: watch.slow().unwrap_or(u32::MAX), patience: watch.patience(), ..Stand::default() }
+/// The standing of a flag that has no ledger yet.
+fn fresh(watch: &Watch) -> FlagStanding {
+    FlagStanding { slow: watch.slow().unwrap_or(u32::MAX), patience: watch.patience(), ..FlagStanding::default() }
 }

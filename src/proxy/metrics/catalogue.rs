@@ -7,39 +7,30 @@
 /// What a metric is to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Only grows.
     Counter,
-    /// Says how something is.
     Gauge,
     /// Sorts values into buckets.
     Histogram,
 }
 
-/// A label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
     /// The plugin, where it has another name than `tidegate`.
     Plugin,
     /// The author's name for a config.
     Revision,
-    /// A flag, by its key.
     Flag,
-    /// A variant, by its name.
     Variant,
-    /// Why it was served.
     Reason,
     /// The first digit of the status.
     Class,
     /// A rule among those of its flag, counted from 1.
     Rule,
-    /// Where an identity came from.
     Source,
-    /// What went wrong.
     Cause,
 }
 
 impl Tag {
-    /// All tags.
     pub const ALL: [Self; 9] = [
         Self::Plugin,
         Self::Revision,
@@ -75,7 +66,6 @@ impl Tag {
     }
 }
 
-/// One metric, whatever its tags.
 #[derive(Debug)]
 pub struct Metric {
     first: &'static str,
@@ -84,7 +74,6 @@ pub struct Metric {
     pub kind: Kind,
     /// Its tags, in the order of its values.
     pub tags: &'static [Tag],
-    /// What it says.
     #[cfg(not(target_arch = "wasm32"))]
     pub about: &'static str,
 }
@@ -191,11 +180,9 @@ impl Metric {
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(Debug)]
 pub struct Named<'n> {
-    /// The metric.
     pub metric: &'static Metric,
     /// The plugin; `tidegate`, where it has no other name.
     pub plugin: &'n str,
-    /// The values of its tags.
     pub values: Vec<&'n str>,
 }
 
@@ -216,7 +203,6 @@ pub fn plain(text: &str) -> String {
     text.chars().take(64).map(safe).collect()
 }
 
-/// The class of a status.
 #[must_use]
 pub fn class(status: Option<u64>) -> usize {
     match status.map(|status| status.wrapping_div(100)) {

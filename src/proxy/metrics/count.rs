@@ -8,11 +8,11 @@ use super::series::Series;
 use tidegate_engine::decide::Decisions;
 use tidegate_engine::plan::VariantId;
 
-/// The counts of one worker under one plan, since they were last told.
+/// The counts of one worker under one plan, since the last report.
 #[derive(Debug, Default)]
 pub struct Counts {
     since: Vec<u32>,
-    /// Whether there is anything to tell.
+    /// Whether anything was counted.
     any: bool,
 }
 
@@ -39,8 +39,8 @@ impl Counts {
         }
     }
 
-    /// Counts what was decided for a request, and what a client had forged. What is returned has to come back when
-    /// the request is done.
+    /// Counts the decisions for a request, and the headers that its client forged. Returns what [`Counts::answered`]
+    /// needs when the request is done.
     pub fn decided(&mut self, series: &Series, decisions: &Decisions<'_>, forged: usize) -> Vec<Served> {
         self.add(Series::forged(), u32::try_from(forged).unwrap_or(u32::MAX));
         for kind in decisions.sources().kinds() {
@@ -76,12 +76,12 @@ impl Counts {
         self.add(Series::host(), changes);
     }
 
-    /// Counts what could not be told to the other workers.
-    pub fn untold(&mut self, times: u32) {
+    /// Counts failed attempts to share counts with the other workers.
+    pub fn delayed(&mut self, times: u32) {
         self.add(Series::store(), times);
     }
 
-    /// Hands out what was counted, by its place, and begins at 0 again.
+    /// Takes the counts, each with its place, and starts again at 0.
     pub fn take(&mut self, mut tell: impl FnMut(usize, u32)) {
         if !core::mem::take(&mut self.any) {
             return;

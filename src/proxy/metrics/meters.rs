@@ -1,8 +1,7 @@
-//! Hands counts and the state of things to the host, under the names of the [`catalogue`].
+//! Hands counts and gauges to the host, under the names of the [`catalogue`].
 //!
-//! The host forgets no name that it was ever given, so each is given once in the life of a worker: the counters of
-//! flags that route or are guarded when the config comes, all others when there is something to count. Never runs for a
-//! request, but to sort the time of its answer into a bucket.
+//! The host never frees a metric, so a worker defines each name once: the counters of flags that route or are guarded
+//! when the config comes, all others with their first count. For a request it only records the time of its answer.
 
 use core::cell::RefCell;
 
@@ -16,7 +15,7 @@ use crate::lifecycle::State;
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
 
-/// How many names one worker gives to the host, whatever configs come: with each change of a flag's name come new ones.
+/// The most names that one worker defines. Each renamed flag adds new ones, and the host never frees any.
 const NAMES: usize = 20_000;
 
 /// All metrics that a worker has defined, by name.
@@ -32,8 +31,7 @@ impl Names {
             Ok(place) => defined.get(place).map(|(_, id)| *id),
             Err(place) if defined.len() < NAMES => {
                 let id = host.define(name, kind)?;
-                // Nothing has been counted yet, and that can be seen: a counter that first shows with its first count
-                // hides that count from whoever looks at how much it grows.
+                // Show the 0: `rate()` and `increase()` miss the first count of a counter that appears with it.
                 if kind == Kind::Counter {
                     host.record(id, 0);
                 }
@@ -52,14 +50,13 @@ impl Names {
     }
 }
 
-/// What the metrics of a config are made of, and where they go.
+/// What is needed to name and define the metrics of a config.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
     pub(crate) host: &'a dyn Host,
     pub(crate) names: &'a Names,
     pub(crate) plan: &'a Plan,
     pub(crate) series: &'a Series,
-    /// The filter's name.
     pub(crate) plugin: &'a str,
 }
 
@@ -68,7 +65,7 @@ impl Scope<'_> {
         self.names.id(self.host, name, kind)
     }
 
-    /// The host's number for what is counted at a place of the plan's series.
+    /// The host's id of the metric at a place of the plan's series.
     fn place(self, place: usize) -> Option<u32> {
         let kind = self.series.metric(place)?.kind;
         self.id(&self.series.name(self.plan, self.plugin, place)?, kind)
@@ -100,11 +97,10 @@ struct Watched {
 struct Ramp {
     flag: usize,
     rule: usize,
-    /// Whether it takes steps.
     steps: bool,
 }
 
-/// A gauge, and what it says: a config that has been replaced has nothing more to say.
+/// A gauge and the value that it shows, so that it is written only when it changes.
 #[derive(Debug)]
 struct Gauge {
     id: Option<u32>,
@@ -126,14 +122,14 @@ impl Gauge {
 }
 
 impl Meters {
-    /// The metrics of a plan. What is left of the plugin's config before it is set to 0.
+    /// The metrics of a plan.
     pub(crate) fn new(scope: Scope<'_>) -> Self {
         let Scope { plan, series, plugin, .. } = scope;
         let mut meters = Self { ids: vec![None; series.places()], ..Self::default() };
         for (place, known) in meters.ids.iter_mut().enumerate() {
             // Times are given to the host as they come; and what routes or is guarded shows from the beginning.
             let Some(Metric { kind, .. }) = series.metric(place) else { continue };
-            if *kind == Kind::Histogram && series.is_used(place) || series.is_born(plan, place) {
+            if *kind == Kind::Histogram && series.is_used(place) || series.starts_at_zero(plan, place) {
                 *known = scope.place(place);
             }
         }
@@ -166,7 +162,7 @@ impl Meters {
         meters
     }
 
-    /// The host's number for what is counted at a place of the plan's series.
+    /// The host's id of the metric at a place of the plan's series.
     fn id(&mut self, scope: Scope<'_>, place: usize) -> Option<u32> {
         let known = self.ids.get_mut(place)?;
         if known.is_none() {
@@ -184,10 +180,10 @@ impl Meters {
     }
 
     /// Hands all counts to the host.
-    pub(crate) fn tell(&mut self, scope: Scope<'_>, worker: &mut Worker, counts: &mut Counts) {
+    pub(crate) fn report(&mut self, scope: Scope<'_>, worker: &mut Worker, counts: &mut Counts) {
         let host = scope.host;
-        for (watched, Report { throttled, rescued, untold, .. }) in self.watched.iter().zip(worker.report()) {
-            counts.untold(untold);
+        for (watched, Report { throttled, rescued, delayed, .. }) in self.watched.iter().zip(worker.take_reports()) {
+            counts.delayed(delayed);
             for (id, more) in [(watched.throttled, throttled), (watched.rescued, rescued)] {
                 if let Some(id) = id {
                     host.add(id, more);
@@ -213,7 +209,7 @@ impl Meters {
         }
     }
 
-    /// Shows the standing of all watched flags, and how far ramps are.
+    /// Sets the gauges: the standing of watched flags, and how far ramps are.
     pub(crate) fn show(&mut self, host: &dyn Host, plan: &Plan, worker: &mut Worker, now: Timestamp) {
         let Self { gauges, rules, .. } = self;
         let mut gauges = gauges.iter_mut();
@@ -227,10 +223,10 @@ impl Meters {
         for ramp in rules {
             let Some(flag) = plan.flags().get(ramp.flag) else { continue };
             let Some(rule) = flag.rules.get(ramp.rule) else { continue };
-            let stand = standing.of(flag.watch);
-            show(u64::from(flag.exposure(rule, now, &stand).parts()));
+            let flag_standing = standing.of(flag.watch);
+            show(u64::from(flag.exposure(rule, now, &flag_standing).parts()));
             if ramp.steps {
-                show(u64::try_from(rule.taken(now, &stand)).unwrap_or(u64::MAX));
+                show(u64::try_from(rule.taken(now, &flag_standing)).unwrap_or(u64::MAX));
             }
         }
     }
@@ -241,10 +237,10 @@ pub(crate) fn config(scope: Scope<'_>, state: State, since: Timestamp) {
     let Scope { plan, series, .. } = scope;
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     // A double, which is what metrics are stored as, holds 53 bits.
-    let print = if state == State::Inert { 0 } else { plan.fingerprint() & 0xffff_ffff_ffff };
+    let fingerprint = if state == State::Inert { 0 } else { plan.fingerprint() & 0xffff_ffff_ffff };
     let since = u64::try_from(since.millis()).unwrap_or_default();
     for (metric, value) in [
-        (&catalogue::FINGERPRINT, print),
+        (&catalogue::FINGERPRINT, fingerprint),
         (&catalogue::FLAGS, count(plan.flags().len())),
         (&catalogue::SERIES, count(series.count())),
         (&catalogue::SINCE, since.wrapping_div(1_000)),
@@ -254,15 +250,15 @@ pub(crate) fn config(scope: Scope<'_>, state: State, since: Timestamp) {
     }
 }
 
-/// What the config that is in force says by gauges, which somebody has to set to 0 when it goes.
+/// The gauges that the config in force has set. The next config must set those that it does not have to 0.
 #[derive(Debug, Default)]
-pub(crate) struct Spoken {
+pub(crate) struct Announced {
     gauges: Vec<u32>,
     revision: Option<(String, Option<u32>)>,
 }
 
-impl Spoken {
-    /// Makes way for these gauges. Those of flags and rules that are gone are set to 0: nobody else will.
+impl Announced {
+    /// Takes over these gauges, and sets those of flags and rules that are gone to 0: nothing else would.
     pub(crate) fn take_over(&mut self, host: &dyn Host, meters: &mut Meters) {
         let mut gauges = Vec::new();
         for gauge in &mut meters.gauges {

@@ -14,36 +14,33 @@ use tidegate_engine::value::share::Ppm;
 /// The series of one plan, each with a place.
 #[derive(Debug, Default)]
 pub struct Series {
-    all: Vec<One>,
+    all: Vec<SeriesEntry>,
     /// By flag.
-    flags: Box<[Of]>,
-    /// What is counted of flags that would be too many.
-    other: Own,
+    flags: Box<[FlagSeries]>,
+    /// The flags beyond the limit, counted together.
+    other: VariantPlaces,
     count: usize,
 }
 
-/// One series.
 #[derive(Clone, Copy, Debug)]
-struct One {
+struct SeriesEntry {
     metric: &'static Metric,
     /// The flag and its variant; neither where many are counted together.
     of: Option<(usize, VariantId)>,
-    /// The last of its tags.
     last: &'static str,
 }
 
-/// Where a flag is counted.
 #[derive(Clone, Debug)]
-enum Of {
-    Own(Own),
-    /// With all others that are too many.
-    Other,
-    Nowhere,
+enum FlagSeries {
+    Own(VariantPlaces),
+    /// Counted together with all other flags beyond the limit.
+    Together,
+    Off,
 }
 
 /// Where the variants of a flag are counted.
 #[derive(Clone, Debug, Default)]
-struct Own {
+struct VariantPlaces {
     /// By variant and reason, where that can be.
     decisions: Box<[Option<u16>]>,
     /// The first class of the first variant.
@@ -52,9 +49,8 @@ struct Own {
     latency: Option<u16>,
 }
 
-/// Where the kinds of sources begin; the last is nobody.
+/// The first kind of source; the last one means that no source gave an identity.
 const SOURCES: u16 = 0;
-/// Where forged headers are counted.
 const FORGED: u16 = SOURCES.saturating_add(10);
 /// Where errors of the host are counted.
 const HOST: u16 = FORGED.saturating_add(1);
@@ -62,7 +58,6 @@ const HOST: u16 = FORGED.saturating_add(1);
 const STORE: u16 = HOST.saturating_add(1);
 
 impl Series {
-    /// The series of a plan.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
         let mut series = Self::default();
@@ -71,10 +66,10 @@ impl Series {
         series.push(&catalogue::FORGED, None, "");
         series.push(&catalogue::ERRORS, None, "host");
         series.push(&catalogue::ERRORS, None, "store");
-        series.other = series.own(None, 1, |_, _| true, true);
-        // What is told of the config itself comes beside these.
+        series.other = series.add_variants(None, 1, |_, _| true, true);
+        // Leave room for the gauges of the config itself.
         let mut left = MOST.saturating_sub(series.all.len()).saturating_sub(8);
-        let mut flags = vec![Of::Nowhere; plan.flags.len()];
+        let mut flags = vec![FlagSeries::Off; plan.flags.len()];
         let first = |flag: &Flag| flag.routes || flag.watch.is_some();
         let (ahead, behind): (Vec<_>, Vec<_>) = plan.flags.iter().enumerate().partition(|(_, flag)| first(flag));
         for (place, flag) in ahead.into_iter().chain(behind) {
@@ -85,17 +80,22 @@ impl Series {
             let can = reasons(plan, flag);
             let times = flag.metrics == Metrics::All;
             let before = series.all.len();
-            let own = series.own(Some(place), flag.variants.len(), |variant, reason| can.has(variant, reason), times);
+            let own = series.add_variants(
+                Some(place),
+                flag.variants.len(),
+                |variant, reason| can.has(variant, reason),
+                times,
+            );
             let own_count = series.all.len().saturating_sub(before).saturating_add(gauges(flag));
             *of = match left.checked_sub(own_count) {
                 Some(rest) => {
                     left = rest;
                     series.count = series.count.saturating_add(own_count);
-                    Of::Own(own)
+                    FlagSeries::Own(own)
                 }
                 None => {
                     series.all.truncate(before);
-                    Of::Other
+                    FlagSeries::Together
                 }
             };
         }
@@ -104,7 +104,7 @@ impl Series {
         series
     }
 
-    /// Notes which flags are counted together because there are too many.
+    /// Warns if flags are counted together because there are too many series.
     pub fn check(&self, plan: &Plan, problems: &mut Problems) {
         let together = self.together(plan).count();
         if together > 0 && problems.errors().is_empty() {
@@ -116,20 +116,20 @@ impl Series {
     }
 
     fn push(&mut self, metric: &'static Metric, of: Option<(usize, VariantId)>, last: &'static str) {
-        self.all.push(One { metric, of, last });
+        self.all.push(SeriesEntry { metric, of, last });
     }
 
     fn next(&self) -> u16 {
         u16::try_from(self.all.len()).unwrap_or(u16::MAX)
     }
 
-    fn own(
+    fn add_variants(
         &mut self,
         flag: Option<usize>,
         variants: usize,
         can: impl Fn(VariantId, Reason) -> bool,
         times: bool,
-    ) -> Own {
+    ) -> VariantPlaces {
         let ids = || (0..).map(VariantId).take(variants);
         let of = |variant| flag.map(|flag| (flag, variant));
         let mut decisions = Vec::new();
@@ -152,22 +152,21 @@ impl Series {
         if times {
             ids().for_each(|variant| self.push(&catalogue::LATENCY, of(variant), ""));
         }
-        Own { decisions: decisions.into(), responses, latency }
+        VariantPlaces { decisions: decisions.into(), responses, latency }
     }
 
     /// Where a flag is counted, and as which variant.
-    fn of(&self, flag: usize, variant: VariantId) -> Option<(&Own, usize)> {
+    fn variant_places(&self, flag: usize, variant: VariantId) -> Option<(&VariantPlaces, usize)> {
         match self.flags.get(flag)? {
-            Of::Own(own) => Some((own, usize::from(variant.0))),
-            Of::Other => Some((&self.other, 0)),
-            Of::Nowhere => None,
+            FlagSeries::Own(own) => Some((own, usize::from(variant.0))),
+            FlagSeries::Together => Some((&self.other, 0)),
+            FlagSeries::Off => None,
         }
     }
 
-    /// Where a decision is counted.
     #[must_use]
     pub fn decision(&self, flag: usize, variant: VariantId, reason: Reason) -> Option<usize> {
-        let (own, variant) = self.of(flag, variant)?;
+        let (own, variant) = self.variant_places(flag, variant)?;
         let row = variant.saturating_mul(Reason::ALL.len());
         own.decisions.get(row.saturating_add(reason.place()))?.map(usize::from)
     }
@@ -175,7 +174,7 @@ impl Series {
     /// Where an answer of this class is counted.
     #[must_use]
     pub fn response(&self, flag: usize, variant: VariantId, class: usize) -> Option<usize> {
-        let (own, variant) = self.of(flag, variant)?;
+        let (own, variant) = self.variant_places(flag, variant)?;
         let row = variant.saturating_mul(CLASSES.len()).saturating_add(class);
         Some(usize::from(own.responses).saturating_add(row))
     }
@@ -183,41 +182,39 @@ impl Series {
     /// Where the time of an answer is counted.
     #[must_use]
     pub fn time(&self, flag: usize, variant: VariantId) -> Option<usize> {
-        let (own, variant) = self.of(flag, variant)?;
+        let (own, variant) = self.variant_places(flag, variant)?;
         own.latency.map(|latency| usize::from(latency).saturating_add(variant))
     }
 
-    /// Where identities of this kind of source are counted; the kind behind the last one is nobody.
+    /// Where identities of this kind of source are counted; the kind after the last means that no source gave one.
     #[must_use]
     pub fn source(kind: usize) -> usize {
         usize::from(SOURCES).saturating_add(kind)
     }
 
-    /// Where forged headers are counted.
     #[must_use]
     pub fn forged() -> usize {
         usize::from(FORGED)
     }
 
-    /// Where what the host would not do is counted.
+    /// Where changes that the host refused are counted.
     #[must_use]
     pub fn host() -> usize {
         usize::from(HOST)
     }
 
-    /// Where what could not be told to other workers is counted.
+    /// Where failed writes to the shared store are counted.
     #[must_use]
     pub fn store() -> usize {
         usize::from(STORE)
     }
 
-    /// How many places there are.
     #[must_use]
     pub fn places(&self) -> usize {
         self.all.len()
     }
 
-    /// How many series there can be, with those that say how things are.
+    /// How many series there can be, gauges included.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -226,30 +223,29 @@ impl Series {
     /// Whether a flag has series of its own.
     #[must_use]
     pub fn is_own(&self, flag: usize) -> bool {
-        matches!(self.flags.get(flag), Some(Of::Own(_)))
+        matches!(self.flags.get(flag), Some(FlagSeries::Own(_)))
     }
 
     /// The flags that are counted together, because there are too many.
     pub fn together<'p>(&self, plan: &'p Plan) -> impl Iterator<Item = &'p Flag> {
-        plan.flags.iter().zip(&self.flags).filter(|(_, of)| matches!(of, Of::Other)).map(|(flag, _)| flag)
+        plan.flags.iter().zip(&self.flags).filter(|(_, of)| matches!(of, FlagSeries::Together)).map(|(flag, _)| flag)
     }
 
-    /// The metric at a place.
     #[must_use]
     pub fn metric(&self, place: usize) -> Option<&'static Metric> {
         self.all.get(place).map(|one| one.metric)
     }
 
-    /// Whether anything can be counted at a place: nothing is counted together where no flag is too many.
+    /// Whether anything can be counted at a place: if no flag is beyond the limit, nothing is counted together.
     #[must_use]
     pub fn is_used(&self, place: usize) -> bool {
         let of = self.all.get(place).and_then(|one| one.of);
-        of.is_some() || self.flags.iter().any(|of| matches!(of, Of::Other))
+        of.is_some() || self.flags.iter().any(|of| matches!(of, FlagSeries::Together))
     }
 
-    /// Whether what is counted at a place is to be seen before anything was counted.
+    /// Whether the metric is defined before anything was counted: a rate needs the 0 before the first count.
     #[must_use]
-    pub fn is_born(&self, plan: &Plan, place: usize) -> bool {
+    pub fn starts_at_zero(&self, plan: &Plan, place: usize) -> bool {
         let flag = self.all.get(place).and_then(|one| one.of).and_then(|(flag, _)| plan.flags.get(flag));
         flag.is_some_and(|flag| flag.routes || flag.watch.is_some())
     }
@@ -273,7 +269,7 @@ impl Series {
     }
 }
 
-/// How many series say how a flag is: its rules that draw, and its guard.
+/// How many gauges a flag has: for its rules that draw, and for its guard.
 fn gauges(flag: &Flag) -> usize {
     let guard = if flag.watch.is_some() { 4 } else { 0 };
     let of = |rule: &Rule| usize::from(rule.draws()).saturating_add(usize::from(!rule.steps().is_empty()));
@@ -281,9 +277,9 @@ fn gauges(flag: &Flag) -> usize {
 }
 
 /// Which variants of a flag can be served, for which reasons.
-struct Can(Vec<u16>);
+struct Servable(Vec<u16>);
 
-impl Can {
+impl Servable {
     fn add(&mut self, variant: VariantId, reason: Reason) {
         if let Some(reasons) = self.0.get_mut(usize::from(variant.0)) {
             *reasons |= bit(reason);
@@ -299,9 +295,10 @@ fn bit(reason: Reason) -> u16 {
     u32::try_from(reason.place()).ok().and_then(|place| 1_u16.checked_shl(place)).unwrap_or(0)
 }
 
-/// Mirrors the order in which [`decide`](tidegate_engine::decide::decide) goes through a flag; a law holds the two together.
-fn reasons(plan: &Plan, flag: &Flag) -> Can {
-    let mut can = Can(vec![0; flag.variants.len()]);
+/// Mirrors the order in which [`decide`](tidegate_engine::decide::decide) goes through a flag; a law holds the two
+/// together.
+fn reasons(plan: &Plan, flag: &Flag) -> Servable {
+    let mut can = Servable(vec![0; flag.variants.len()]);
     if flag.kill {
         can.add(flag.baseline, Reason::Killed);
         return can;
@@ -333,7 +330,7 @@ fn reasons(plan: &Plan, flag: &Flag) -> Can {
             }
         }
         draws |= some;
-        // Nobody gets past a rule that always takes everybody.
+        // No request gets past a rule that takes all of them.
         if all && !some && rule.when.is_none() {
             caught = true;
             break;

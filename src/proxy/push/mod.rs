@@ -3,6 +3,8 @@
 //! A push is a new instance of the filter in the same worker; the old one serves until its last request is done. Never
 //! stops traffic: a proxy that has never had a good config passes requests on undecided.
 
+#![warn(missing_docs)]
+
 use std::rc::Rc;
 
 use crate::active::{Active, FilterId};
@@ -28,14 +30,14 @@ pub struct Instance {
     filters: Rc<Filters>,
     /// None until it was configured.
     active: Option<Rc<Active>>,
-    /// Whether its tick has the usual period: the first one comes when it is due for the filter.
+    /// Whether its tick has the usual period. The first one comes earlier: when the filter's next tick would have come.
     paced: bool,
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
         if let Some(active) = &self.active {
-            active.gone();
+            active.instance_gone();
         }
     }
 }
@@ -47,7 +49,7 @@ impl Instance {
         Self { filters, active: None, paced: false }
     }
 
-    /// Takes its config in; whether it is accepted.
+    /// Reads and judges the config that was pushed. Returns whether it is accepted.
     pub fn configure(&mut self, host: &dyn Host) -> bool {
         let parts = host.filter();
         let id = FilterId {
@@ -77,23 +79,23 @@ impl Instance {
                 false
             }
             Judgement::Accept(plan, state) => {
-                report(host, &plan, state, &problems);
+                log_state(host, &plan, state, &problems);
                 self.active = self.filters.serve(host, id, *plan, state, last_good.is_none());
                 true
             }
         }
     }
 
-    /// Judges a config with errors by what all workers remember, and adds to that.
+    /// Judges a config with errors by the records that all workers share, and adds to them.
     fn judge(&self, shared: &mut Shared<'_>, bytes: &[u8], inert: Plan, last_good: Option<&[u8]>) -> Judgement {
-        // A config that has come is accepted by whoever looks at it first, where it is accepted at all.
+        // If a bad config is accepted at all, the first worker that sees it accepts it.
         let accepted = on_record(shared, "accepted", bytes, last_good.is_none());
         let serves = self.filters.serves(shared.key);
-        let stands_by = accepted && on_record(shared, "stands-by", bytes, serves) || serves;
-        judge_bad(inert, accepted, stands_by, last_good)
+        let falls_back = accepted && on_record(shared, "stands-by", bytes, serves) || serves;
+        judge_bad(inert, accepted, falls_back, last_good)
     }
 
-    /// The host's timer.
+    /// Called by the host on its timer.
     pub fn tick(&mut self, host: &dyn Host) {
         if !core::mem::replace(&mut self.paced, true) {
             host.tick_after(PERIOD);
@@ -103,16 +105,16 @@ impl Instance {
         }
     }
 
-    /// A request that has come; none where there is no config to decide it by.
+    /// A new request; `None` if there is no config to decide it by.
     #[must_use]
     pub fn stream(&self) -> Option<Stream> {
         let active = self.active.as_ref()?;
-        active.asked();
+        active.saw_request();
         Some(Stream::new(Rc::clone(active)))
     }
 }
 
-/// Whether a bad config is on a record, which is written where `add` is set; whether it was there before.
+/// Whether a bad config was already on this record. Adds it if `add` is set.
 fn on_record(shared: &mut Shared<'_>, record: &str, config: &[u8], add: bool) -> bool {
     let (bytes, version) = shared.read(record);
     let mut known = Accepted::new(bytes.unwrap_or_default());
@@ -142,13 +144,15 @@ fn warn(host: &dyn Host, problems: &Problems) {
 }
 
 /// Says in the log what is in force from now on.
-fn report(host: &dyn Host, plan: &Plan, state: State, problems: &Problems) {
+fn log_state(host: &dyn Host, plan: &Plan, state: State, problems: &Problems) {
     let revision = plan.revision().map_or("without a name", |revision| revision.as_str());
-    let (flags, print) = (plan.flags().len(), plan.fingerprint());
+    let (flags, fingerprint) = (plan.flags().len(), plan.fingerprint());
     let problems = || problems.one_line();
     match state {
-        State::Active => host
-            .log(Level::Info, format_args!("config: revision {revision} is active: {flags} flags, plan {print:016x}")),
+        State::Active => host.log(
+            Level::Info,
+            format_args!("config: revision {revision} is active: {flags} flags, plan {fingerprint:016x}"),
+        ),
         State::LastGood => host.log(
             Level::Error,
             format_args!("config: not good, the last good revision {revision} stays in force: {}", problems()),

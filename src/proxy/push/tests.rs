@@ -101,7 +101,7 @@ impl Host for Fake {
         0
     }
 
-    fn reply(&self, reply: &effect::Answer<'_>) -> bool {
+    fn reply(&self, reply: &effect::LocalReply<'_>) -> bool {
         if self.will_not_reply.get() {
             return false;
         }

@@ -14,7 +14,7 @@ use tidegate_analysis::policy::{Policy, SECTIONS};
 use tidegate_analysis::source::{Diagnostic, Document, Severity, diagnostic};
 use tidegate_analysis::words::number::count;
 use tidegate_engine::config::Node;
-use tidegate_engine::config::shape::NEEDED;
+use tidegate_engine::config::schema::shape::NEEDED;
 use tidegate_engine::problem::Problems;
 
 /// Check a policy for names, stages, steps, freezes and owners, or write CODEOWNERS from it

@@ -26,7 +26,7 @@ use tidegate_analysis::source::document;
 use tidegate_analysis::source::tree::Tree;
 use tidegate_analysis::words::number::count;
 use tidegate_engine::config::Node;
-use tidegate_engine::config::shape::Shape;
+use tidegate_engine::config::schema::shape::Shape;
 
 /// Format configs in their canonical form; comments and decisions stay the same
 ///

@@ -3,8 +3,8 @@
 //! Both are those of the reference, so that a config is read as the reference is. What has a name that the author
 //! gave, such as a flag, keeps the author's order. Never judges a field: one that is not known comes last.
 
-use tidegate_engine::config::reference::CONFIG;
-use tidegate_engine::config::shape::Shape;
+use tidegate_engine::config::schema::reference::CONFIG;
+use tidegate_engine::config::schema::shape::Shape;
 
 /// What a boolean stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use tidegate_engine::config::reference::SECTIONS;
+    use tidegate_engine::config::schema::reference::SECTIONS;
 
     fn walk(shape: Shape, seen: &mut BTreeSet<&'static str>) {
         match map(shape) {

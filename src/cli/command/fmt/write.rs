@@ -8,7 +8,7 @@ use super::read::{Container, Entry, Remark, Sheet, Value};
 use crate::terminal::writer;
 use tidegate_analysis::source::tree::{Tree, Value as Read};
 use tidegate_engine::config::Node;
-use tidegate_engine::config::shape::Shape;
+use tidegate_engine::config::schema::shape::Shape;
 
 /// How far a line in brackets may reach.
 const WIDTH: usize = 100;

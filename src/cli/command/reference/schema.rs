@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{CliError, Found};
 use crate::terminal::Screen;
-use tidegate_engine::config::reference::{CONDITION, CONFIG, OPERATORS, SECTIONS, TOGETHER};
-use tidegate_engine::config::shape::{Entry, NEEDED, Section, Shape, Together};
+use tidegate_engine::config::schema::reference::{CONDITION, CONFIG, OPERATORS, SECTIONS, TOGETHER};
+use tidegate_engine::config::schema::shape::{Entry, NEEDED, Section, Shape, Together};
 
 /// Print the format of a config as a JSON Schema, for editors
 #[derive(Debug, clap::Args)]
@@ -183,7 +183,7 @@ fn scalar(shape: Shape) -> (&'static str, Value) {
     const TOKEN: &str = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
     const LABEL: &str = "^[0-9A-Za-z][0-9A-Za-z._-]*$";
     const READABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
-    // A number is read as its decimal text wherever text is due.
+    // A number is read as its decimal text wherever text is needed.
     let text = |most: u32, pattern: &str| json!({"type": ["string", "number"], "maxLength": most, "pattern": pattern});
     let exact = |pattern: &str| json!({"type": "string", "pattern": pattern});
     let number =

@@ -10,16 +10,13 @@ use crate::problem::{Wrong, known};
 /// One kind of map in a config.
 #[derive(Debug)]
 pub struct Section {
-    /// What the map is.
     pub title: &'static str,
     /// Its fields, in the order in which they are best read.
     pub fields: &'static [Entry],
 }
 
-/// One field of a section.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its name.
     pub name: &'static str,
     /// What it takes, for programs.
     #[cfg(not(target_arch = "wasm32"))]
@@ -30,13 +27,11 @@ pub struct Entry {
     /// What happens without it.
     #[cfg(not(target_arch = "wasm32"))]
     pub without: &'static str,
-    /// What it means.
     #[cfg(not(target_arch = "wasm32"))]
     pub about: &'static str,
 }
 
 impl Section {
-    /// The names of its fields.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.fields.iter().map(|entry| entry.name)
     }
@@ -47,7 +42,6 @@ impl Section {
         Wrong::UnknownField { section: self.title, known: known(&mut self.names().map(Cow::Borrowed)) }
     }
 
-    /// The field of this name.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&'static Entry> {
         self.fields.iter().find(|entry| entry.name == name)
@@ -86,18 +80,13 @@ pub const fn entry(
 /// What stands in place of what happens without a field, where it must be there.
 pub const NEEDED: &str = "**required**";
 
-/// What a value looks like.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     /// Whatever its reader takes.
     Any,
-    /// The number 1.
     One,
-    /// `true` or `false`.
     Boolean,
-    /// `true`.
     True,
-    /// One of these words.
     Words(&'static [&'static str]),
     /// Text for people.
     Prose,
@@ -107,31 +96,23 @@ pub enum Shape {
     Lines,
     /// What a condition compares with.
     Bytes,
-    /// The name of a header.
     HeaderName,
-    /// What a header carries.
     HeaderValue,
     /// The name of a cookie or a query parameter.
     Parameter,
-    /// The name of a claim.
     Claim,
     /// A host, with or without a star in front.
     Host,
-    /// The prefix of a path.
     PathPrefix,
-    /// A method.
     Method,
-    /// The key of a flag.
     FlagKey,
     /// The name of a variant, which YAML may have made a boolean of.
     Variant,
-    /// The name of a segment.
     Segment,
     /// A day, or a time in it.
     Date,
     /// A time with an offset.
     Time,
-    /// A length of time.
     Duration,
     /// 0 to 100, with or without the sign.
     Percent,
@@ -143,9 +124,7 @@ pub enum Shape {
     Rate,
     /// An address, or a network of addresses.
     Network,
-    /// A comparison of versions.
     Semver,
-    /// A comparison of numbers.
     Comparison,
     /// An operator with its value, or text for `equals`.
     Test,
@@ -153,16 +132,13 @@ pub enum Shape {
     Map(&'static Section),
     /// A map whose keys are the author's own names.
     Named {
-        /// What a key looks like.
         key: &'static Shape,
-        /// What stands under it.
         value: &'static Shape,
     },
     /// A list with something in it.
     List(&'static Shape),
     /// A list that may be empty.
     ListOrNone(&'static Shape),
-    /// One of these.
     Either(&'static [Shape]),
 }
 
@@ -173,7 +149,7 @@ pub enum Together {
     AnyOf(&'static [&'static str]),
     /// Exactly one must be there, these aside.
     OneBut(&'static [&'static str]),
-    /// The first does not stand beside the second.
+    /// The two may not be used together.
     Apart(&'static str, &'static str),
     /// The first needs the second.
     Needs(&'static str, &'static str),

@@ -1,36 +1,34 @@
 //! Turns what the host gave into a [`Request`]: the borrowed view that `decide` looks at.
 //!
-//! Values are bytes, never text: a byte above 0x7f is an ordinary value. Of a value that comes more than once, or is
-//! very long, it keeps only that: picking one would let a client pick, and looking at it would cost what a client likes.
-//! Never asks the host for anything: what a plan needs is listed in its [`Inputs`].
+//! Values are bytes, never text: a byte above 0x7f is an ordinary value. If a value comes more than once or is very
+//! long, only that fact is kept: to pick one would let the client choose, and to read it all would let the client
+//! decide how much CPU time it costs. Never asks the host for anything: what a plan needs is listed in its [`Inputs`].
+
+mod cookie;
+mod device;
+mod query;
+mod token;
+
+pub use token::{claim, token_payload};
 
 use std::borrow::Cow;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode;
 
-use crate::config::{ClaimPath, Node};
 use crate::output::chain::{Chain, Writer};
-use crate::plan::{Inputs, Place, Slot};
+use crate::plan::{HeaderRole, Inputs, Slot};
 use crate::value::path;
-use crate::value::search::{self, LOOKED_AT};
-
-/// The longest token whose claims are looked at.
-const TOKEN_MAX: usize = 16 * 1024;
+use crate::value::search::LOOKED_AT;
 
 /// How many cookies are looked at, and how many query parameters.
 const PAIRS: usize = 512;
 
-/// A value of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Value<'r> {
-    /// It is not there.
     #[default]
     Absent,
-    /// It is there once.
     One(Cow<'r, [u8]>),
-    /// It is there, but more than once or too long: it has no single value that is looked at.
+    /// It comes more than once, or is too long: no single value can be used.
     Many,
 }
 
@@ -59,7 +57,7 @@ pub struct Request<'r> {
     host: Cow<'r, [u8]>,
     path: Cow<'r, [u8]>,
     values: Box<[Value<'r>]>,
-    /// Headers under names of the filter, until it is known who wrote them.
+    /// Headers with names that belong to the filter, until it is known who wrote them.
     owned: Vec<(&'r str, &'r [u8])>,
     kept: Vec<(&'r str, &'r [u8])>,
     removed: Vec<&'r str>,
@@ -70,7 +68,7 @@ pub struct Request<'r> {
     cookies: usize,
 }
 
-/// What there is of a bearer token: it may be longer than other values.
+/// The `authorization` header. Apart from the other values, because a token may be longer.
 #[derive(Clone, Copy, Debug)]
 enum Token<'r> {
     None,
@@ -104,19 +102,19 @@ impl<'r> Request<'r> {
             match name {
                 ":method" => request.method = value,
                 ":path" => {
-                    let (path, behind) = split_at_byte(value, b'?');
+                    let (path, behind) = query::split(value, b'?');
                     (request.path, query) = (path::normal(path), behind);
                 }
                 ":authority" => request.host = bare_host(value),
-                _ => inputs.header(name.as_bytes(), |place| match place {
-                    Place::Owned => {
+                _ => inputs.header(name.as_bytes(), |role| match role {
+                    HeaderRole::Owned => {
                         request.owned.push((name, value));
                         request.removed.push(name);
                     }
-                    Place::Cookies => request.cookies(inputs, value),
-                    Place::Baggage => request.baggage.push(value),
-                    // Blanks around a value are none of it; HTTP/1.1 codecs take them off, those of HTTP/2 do not.
-                    Place::Slot(slot) => {
+                    HeaderRole::Cookies => request.cookies(inputs, value),
+                    HeaderRole::Baggage => request.baggage.push(value),
+                    // Blanks around a value are not part of it. HTTP/1.1 codecs remove them, HTTP/2 codecs do not.
+                    HeaderRole::Slot(slot) => {
                         let value = value.trim_ascii();
                         if inputs.authorization == Some(slot) {
                             let first = matches!(request.authorization, Token::None);
@@ -147,13 +145,13 @@ impl<'r> Request<'r> {
         request
     }
 
-    /// Whether it has headers under names of the filter.
+    /// Whether it has headers with names that belong to the filter.
     #[must_use]
     pub fn has_owned(&self) -> bool {
         !self.owned.is_empty()
     }
 
-    /// Leaves those of them that an instance before this one wrote; without this, all are taken for forged.
+    /// Keeps the headers that an earlier instance wrote. Without this call, all of them count as forged.
     pub fn judge(&mut self, chain: &Chain<'_>) {
         self.forged = 0;
         self.removed.clear();
@@ -169,7 +167,6 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// The method.
     #[must_use]
     pub fn method(&self) -> &[u8] {
         self.method
@@ -187,24 +184,24 @@ impl<'r> Request<'r> {
         &self.path
     }
 
-    /// The names of headers that belong to the filter and are not to go on, as they were sent.
+    /// The names, as they were sent, of headers that belong to the filter and must be removed.
     #[must_use]
     pub fn removed(&self) -> &[&'r str] {
         &self.removed
     }
 
-    /// How many of them a client has forged.
+    /// How many owned headers a client has forged.
     #[must_use]
     pub fn forged(&self) -> usize {
         self.forged
     }
 
-    /// The names of headers that belong to the filter, and that an instance before this one wrote.
+    /// The names of owned headers that an earlier instance wrote.
     pub fn kept(&self) -> impl Iterator<Item = &'r str> {
         self.kept.iter().map(|(name, _)| *name)
     }
 
-    /// The value of one of them.
+    /// The value of an owned header that an earlier instance wrote.
     #[must_use]
     pub fn earlier(&self, name: &str) -> Option<&'r [u8]> {
         self.kept.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
@@ -216,7 +213,6 @@ impl<'r> Request<'r> {
         &self.baggage
     }
 
-    /// The value of an input.
     #[must_use]
     pub fn value(&self, slot: Slot) -> &Value<'r> {
         self.values.get(slot.index()).unwrap_or(&Value::Absent)
@@ -235,23 +231,16 @@ impl<'r> Request<'r> {
                 return;
             }
             self.cookies = self.cookies.saturating_add(1);
-            let pair = pair.trim_ascii();
-            // What has no `=` is no cookie.
-            let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { continue };
-            let (name, value) = pair.split_at_checked(equals).unwrap_or_default();
-            let name = name.trim_ascii_end();
-            if let Some(slot) = inputs.cookie(name) {
-                let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii_start();
-                let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-                self.add(slot, decoded(quoted.unwrap_or(value)));
+            if let Some((name, value)) = cookie::parse(pair)
+                && let Some(slot) = inputs.cookie(name)
+            {
+                self.add(slot, decoded(value));
             }
         }
     }
 
     fn query(&mut self, inputs: &Inputs, query: &'r [u8]) {
-        for pair in query.split(|byte| *byte == b'&').take(PAIRS) {
-            let (name, value) = split_at_byte(pair, b'=');
-            let name: Cow<'_, [u8]> = percent_decode(name).into();
+        for (name, value) in query::pairs(query).take(PAIRS) {
             if let Some(slot) = inputs.query(&name) {
                 self.add(slot, decoded(value));
             }
@@ -269,26 +258,9 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// The class of the device: the client's own hint first, then what browsers put into `user-agent`.
     fn device(&self, inputs: &Inputs) -> Option<&'static [u8]> {
         let one = |slot: Option<Slot>| slot.and_then(|slot| self.value(slot).one());
-        let agent = one(inputs.user_agent);
-        let words: [&[u8]; 7] = [b"bot", b"crawl", b"spider", b"ipad", b"tablet", b"android", b"mobi"];
-        let [bot, crawl, spider, ipad, tablet, android, mobi] = search::words(words, agent.unwrap_or_default());
-        if bot || crawl || spider {
-            return Some(b"bot");
-        }
-        // Android phones say "Mobile", Android tablets do not.
-        if ipad || tablet || (android && !mobi) {
-            return Some(b"tablet");
-        }
-        match one(inputs.mobile_hint) {
-            Some(b"?1") => return Some(b"mobile"),
-            Some(b"?0") => return Some(b"desktop"),
-            _ => {}
-        }
-        agent?;
-        Some(if mobi { b"mobile" } else { b"desktop" })
+        device::class(one(inputs.user_agent), one(inputs.mobile_hint))
     }
 }
 
@@ -314,47 +286,6 @@ fn bare_host(authority: &[u8]) -> Cow<'_, [u8]> {
         host = bare;
     }
     if host.iter().any(u8::is_ascii_uppercase) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
-}
-
-/// What stands before and behind the first of these bytes; all and nothing if there is none.
-fn split_at_byte(bytes: &[u8], border: u8) -> (&[u8], &[u8]) {
-    let at = bytes.iter().position(|byte| *byte == border);
-    let parts = at.and_then(|at| Some((bytes.get(..at)?, bytes.get(at.checked_add(1)?..)?)));
-    parts.unwrap_or((bytes, b""))
-}
-
-/// The payload of `Bearer header.payload.signature`, not verified.
-#[must_use]
-pub fn token_payload(authorization: &[u8]) -> Option<Node> {
-    let (scheme, token) = authorization.split_at_checked(7)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") || token.len() > TOKEN_MAX {
-        return None;
-    }
-    let mut parts = token.trim_ascii().split(|byte| *byte == b'.');
-    let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() {
-        return None;
-    }
-    let bytes = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    serde_json::from_slice(&bytes).ok()
-}
-
-/// A claim as bytes: text as it is, a number as its shortest decimal text, a boolean as its word.
-#[must_use]
-pub fn claim(payload: &Node, path: &ClaimPath) -> Option<Vec<u8>> {
-    let mut node = payload;
-    for name in &path.0 {
-        let Node::Map(entries) = node else { return None };
-        let mut named = entries.iter().filter(|(key, _)| key == name);
-        // A claim that comes twice has no single value, like a header.
-        let ((_, only), None) = (named.next()?, named.next()) else { return None };
-        node = only;
-    }
-    match node {
-        Node::Text(text) | Node::Number(text) => Some(text.as_bytes().to_vec()),
-        Node::Bool(value) => Some(value.to_string().into_bytes()),
-        Node::Null | Node::List(_) | Node::Map(_) => None,
-    }
 }
 
 /// A socket address without its port: `10.0.0.1:4711` and `[::1]:4711`.
@@ -388,21 +319,5 @@ mod tests {
         }
         assert_eq!(host_address(b"[2001:db8::1]:443"), b"2001:db8::1");
         assert_eq!(host_address(b"10.0.0.1:4711"), b"10.0.0.1");
-    }
-
-    #[test]
-    fn a_token_that_is_none_has_no_claims() {
-        let payload = |json: &str| format!("Bearer e30.{}.sig", URL_SAFE_NO_PAD.encode(json));
-        let path = ClaimPath([Box::from("sub")].into());
-        let read = |header: &str| token_payload(header.as_bytes()).and_then(|payload| claim(&payload, &path));
-        assert_eq!(read(&payload(r#"{"sub": "ana"}"#)), Some(b"ana".to_vec()));
-        assert_eq!(read(&payload(r#"{"sub": 5.0}"#)), Some(b"5".to_vec()));
-        assert_eq!(read(&payload(r#"{"sub": "a", "sub": "b"}"#)), None);
-        assert_eq!(read(&payload(r#"{"sub": ["a"]}"#)), None);
-        for header in
-            ["", "Bearer", "Bearer ", "Bearer a.b", "Bearer a.b.c.d", "Basic e30.e30.x", "Bearer ..", "Bearer e30.%.x"]
-        {
-            assert_eq!(read(header), None, "{header}");
-        }
     }
 }

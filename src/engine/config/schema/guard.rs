@@ -1,9 +1,7 @@
 //! The fields of a guard and of its limits, as the reference has them.
 
-use super::super::shape::{NEEDED, Shape, entry};
-use super::Section;
+use super::shape::{NEEDED, Section, Shape, entry};
 
-/// A guard.
 pub static GUARD: Section = Section {
     title: "A guard",
     fields: &[

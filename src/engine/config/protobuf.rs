@@ -6,7 +6,6 @@
 
 use super::node::{DEPTH, Node};
 
-/// Reads a whole `Struct`.
 pub(super) fn read(bytes: &[u8]) -> Option<Node> {
     read_struct(bytes, 0)
 }

@@ -1,15 +1,14 @@
 //! The fields of a config: their names, what they take, and what they mean, once for everybody.
 //!
-//! The reader takes the names to tell a known field from an unknown one; the tables of the README are written
-//! from the rest, as is the schema for editors, and tests hold them together. The module for Envoy carries the names alone.
+//! The reader takes the names to tell a known field from an unknown one; the tables of the README are written from the
+//! rest, as is the schema for editors, and tests hold them together. The module for Envoy carries the names alone.
 
 #[cfg(not(target_arch = "wasm32"))]
 use super::shape::Together;
-mod guard;
 
+pub use super::guard::{ERRORS, GUARD, LATENCY};
 pub use super::shape::{Entry, Section};
 use super::shape::{NEEDED, Shape, entry};
-pub use guard::{ERRORS, GUARD, LATENCY};
 
 /// The fields of a condition that say what must be true of what it looks at.
 pub const OPERATORS: [&str; 10] =
@@ -39,7 +38,6 @@ pub static TOGETHER: [(&Section, Together); 9] = [
     (&LATENCY, Together::AnyOf(&["max", "overBaseline"])),
 ];
 
-/// The config itself.
 pub static CONFIG: Section = Section {
     title: "The config",
     fields: &[
@@ -97,7 +95,6 @@ pub static CONFIG: Section = Section {
     ],
 };
 
-/// A source of identity.
 pub static SOURCE: Section = Section {
     title: "A source of identity",
     fields: &[
@@ -151,7 +148,6 @@ pub static SOURCE: Section = Section {
     ],
 };
 
-/// A generated identity.
 pub static GENERATE: Section = Section {
     title: "`generate`",
     fields: &[
@@ -166,7 +162,6 @@ pub static GENERATE: Section = Section {
     ],
 };
 
-/// The inspection key.
 pub static INSPECT: Section = Section {
     title: "`inspect`",
     fields: &[
@@ -223,7 +218,6 @@ pub static TELEMETRY: Section = Section {
     ],
 };
 
-/// A flag.
 pub static FLAG: Section = Section {
     title: "A flag",
     fields: &[
@@ -303,7 +297,6 @@ pub static FLAG: Section = Section {
     ],
 };
 
-/// The requests of a flag.
 pub static MATCH: Section = Section {
     title: "`match`",
     fields: &[
@@ -325,7 +318,6 @@ pub static MATCH: Section = Section {
     ],
 };
 
-/// How a flag routes.
 pub static ROUTE: Section = Section {
     title: "`route`",
     fields: &[entry(
@@ -337,7 +329,6 @@ pub static ROUTE: Section = Section {
     )],
 };
 
-/// A variant.
 pub static VARIANT: Section = Section {
     title: "A variant",
     fields: &[
@@ -399,7 +390,6 @@ pub static REPLY: Section = Section {
     ],
 };
 
-/// A rule.
 pub static RULE: Section = Section {
     title: "A rule",
     fields: &[
@@ -428,7 +418,6 @@ pub static RULE: Section = Section {
     ],
 };
 
-/// A step of a ramp.
 pub static STEP: Section = Section {
     title: "A step",
     fields: &[
@@ -454,7 +443,6 @@ pub static SPLIT: Section = Section {
     ],
 };
 
-/// A condition.
 pub static CONDITION: Section = Section {
     title: "A condition",
     fields: &[

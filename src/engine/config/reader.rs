@@ -7,7 +7,7 @@ use core::ops::RangeInclusive;
 use std::borrow::Cow;
 
 use super::node::Node;
-use super::reference::Section;
+use super::schema::reference::Section;
 use crate::problem::{FieldPath, Problems, Wrong, known};
 use crate::value::decimal::Decimal;
 use crate::value::order;
@@ -35,15 +35,15 @@ impl<'n> Field<'n> {
     /// Text; a number is its decimal text.
     pub fn text(&self, problems: &mut Problems) -> Option<&'n str> {
         match self.node {
-            // As text, a double that no short decimal writes would be its bits, which nobody has meant.
+            // Such a double can only be written as its bits, which is not what the author meant.
             Node::Number(text) if text.starts_with("0x") => {
-                self.wrong(problems, "is a number that is not exact where text is due: quote it");
+                self.wrong(problems, "is a number that is not exact where text is needed: quote it");
                 None
             }
             Node::Text(text) | Node::Number(text) => Some(text),
-            // `NO`, `on` and `yes` are booleans to YAML: the commonest way for text to arrive as none.
+            // `NO`, `on` and `yes` are booleans to YAML: the most common way for text to arrive as something else.
             Node::Bool(_) => {
-                self.wrong(problems, "is a boolean where text is due: quote it");
+                self.wrong(problems, "is a boolean where text is needed: quote it");
                 None
             }
             Node::Null | Node::List(_) | Node::Map(_) => {
@@ -64,7 +64,7 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// Text that is a key to something: what was found is not told.
+    /// Text that is a secret: the problem does not show what was found.
     pub fn secret<T>(&self, problems: &mut Problems, parser: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
         match self.node {
             Node::Text(text) => parser(text)
@@ -85,7 +85,6 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// Text, read by a parser.
     pub fn parse<T>(&self, problems: &mut Problems, parser: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
         let text = self.text(problems)?;
         self.parsed(problems, parser(text))
@@ -96,7 +95,6 @@ impl<'n> Field<'n> {
         result.map_err(|wrong| self.wrong(problems, wrong)).ok()
     }
 
-    /// `true` or `false`.
     pub fn boolean(&self, problems: &mut Problems) -> Option<bool> {
         match self.node {
             Node::Bool(value) => Some(*value),
@@ -107,7 +105,6 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// A percentage.
     pub fn share(&self, problems: &mut Problems) -> Option<Ppm> {
         self.number(problems, Ppm::parse_percent)
     }
@@ -127,7 +124,7 @@ impl<'n> Field<'n> {
         })
     }
 
-    /// A duration of so many milliseconds, or the words for what is due.
+    /// A duration in this range of milliseconds; `due` is the message for any other.
     pub fn span(&self, problems: &mut Problems, range: RangeInclusive<u64>, due: &'static str) -> Option<Span> {
         let span = self.parse(problems, Span::parse)?;
         if !range.contains(&span.millis()) {
@@ -137,7 +134,6 @@ impl<'n> Field<'n> {
         Some(span)
     }
 
-    /// The elements of a list.
     pub fn list(&self, problems: &mut Problems) -> Option<&'n [Node]> {
         match self.node {
             Node::List(items) => Some(items),
@@ -148,7 +144,7 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// Reads each element of a list that may not be empty; an element that is wrong is left out.
+    /// Reads each element of a list that may not be empty. Skips elements that are wrong.
     pub fn each<T>(
         &self,
         problems: &mut Problems,
@@ -193,7 +189,7 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// A map with the fields of a section; a field that the section does not know is noted.
+    /// A map with the fields of a section. Notes each field that the section does not have.
     pub fn object(&self, section: &'static Section, problems: &mut Problems) -> Option<Object<'n>> {
         let entries = self.entries(problems)?;
         for (key, _) in in_order(entries) {
@@ -205,13 +201,12 @@ impl<'n> Field<'n> {
     }
 }
 
-/// The entries of a map by their keys: nothing may depend on the order of a map.
+/// The entries of a map, sorted by key: nothing may depend on the order in which they were written.
 fn in_order(entries: &[(Box<str>, Node)]) -> impl Iterator<Item = &(Box<str>, Node)> {
     let order = order::of(entries.iter().map(|(key, _)| key.as_bytes()));
     order.into_iter().filter_map(|(_, place)| entries.get(place))
 }
 
-/// A map with known fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Object<'n> {
     at: FieldPath<'n>,
@@ -235,7 +230,7 @@ impl Object<'_> {
         field
     }
 
-    /// Notes that neither of these fields is there, where one must be.
+    /// Notes a problem if neither of these fields is present.
     pub fn either(&self, one: &str, other: &str, problems: &mut Problems) {
         if self.field(one).is_none() && self.field(other).is_none() {
             problems.error(&self.at, format_args!("must have {one} or {other}"));
@@ -287,7 +282,7 @@ pub fn steps(text: &str, places: u32, range: RangeInclusive<u32>) -> Option<u32>
 ///
 /// # Errors
 ///
-/// Names the words, when it is none of them.
+/// Lists the words, if it is not one of them.
 pub fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Wrong> {
     let found = words.iter().find(|(word, _)| *word == text);
     found.map(|(_, value)| *value).ok_or_else(|| unknown_word(&mut words.iter().map(|(word, _)| (*word).into())))
