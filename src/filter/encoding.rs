@@ -16,6 +16,7 @@ mod flag {
     pub(super) const CLIENT_CLOSED: u64 = 1 << 14;
     pub(super) const RETRY_LIMIT: u64 = 1 << 15;
     pub(super) const STREAM_IDLE: u64 = 1 << 16;
+    pub(super) const CLIENT_PROTOCOL: u64 = 1 << 18;
     pub(super) const UPSTREAM_DURATION: u64 = 1 << 19;
     pub(super) const DURATION: u64 = 1 << 22;
     pub(super) const UPSTREAM_PROTOCOL: u64 = 1 << 23;
@@ -30,8 +31,9 @@ mod flag {
         UPSTREAM_RESET | CONNECTION_TERMINATION | UPSTREAM_OVERFLOW | RETRY_LIMIT | UPSTREAM_PROTOCOL;
     /// A time limit of Envoy's was reached.
     pub(super) const LIMITS: u64 = UPSTREAM_TIMEOUT | STREAM_IDLE | UPSTREAM_DURATION | DURATION;
-    /// The client left. There is no flag for a client that resets an HTTP/2 stream without an error.
-    pub(super) const CLIENT_LEFT: u64 = CLIENT_CLOSED | CLIENT_RESET;
+    /// The client left, or broke its own request. There is no flag for a client that resets an HTTP/2 stream without an
+    /// error.
+    pub(super) const CLIENT_LEFT: u64 = CLIENT_CLOSED | CLIENT_RESET | CLIENT_PROTOCOL;
 }
 
 /// What ended a request, from the flags of its response and the details of its code.
@@ -109,6 +111,7 @@ mod tests {
             (1 << 10 | 1 << 11 | 1 << 12, nothing),
             (flag::CLIENT_CLOSED, left),
             (flag::CLIENT_RESET, left),
+            (flag::CLIENT_PROTOCOL, left),
             (flag::UPSTREAM_TIMEOUT, limit),
             (flag::STREAM_IDLE, limit),
             (flag::UPSTREAM_DURATION, limit),

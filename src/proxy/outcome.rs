@@ -139,11 +139,13 @@ impl Outcome {
     #[must_use]
     pub fn new(answer: &Answer, failures: &Failures, patience: u32) -> Option<Self> {
         let Answer { code, ending: Ending { client_left: left, time_limit, upstream }, grpc, time } = *answer;
-        let code = code.unwrap_or(0);
+        // `100 Continue` is Envoy's own word while the client still waits; `101` is an answer.
+        let code = code.filter(|code| *code >= 200 || *code == 101).unwrap_or(0);
         // Those that OpenTelemetry counts as errors of a server, but 12: any client can name a method that is not there.
         let grpc = grpc.is_some_and(|status| matches!(status, 2 | 4 | 13 | 14 | 15));
         let error = failures.server_errors && code >= 500
-            || failures.grpc && grpc
+            // Of a request that a client broke off, the status is made up by Envoy.
+            || failures.grpc && grpc && !left
             || failures.codes.iter().any(|known| u64::from(*known) == code);
         let began = code != 0;
         let hung = !began && matches!(time, Time::Waited(micros) if micros > patience);
@@ -267,6 +269,10 @@ mod tests {
             (Some(200), LEFT, None, Some(false)),
             (Some(500), LEFT, None, Some(true)),
             (Some(503), LEFT, None, Some(true)),
+            // What Envoy says meanwhile, or makes up.
+            (Some(100), LEFT, None, None),
+            (Some(101), LEFT, None, Some(false)),
+            (Some(200), LEFT, Some(13), Some(false)),
             (Some(200), NOTHING, Some(0), Some(false)),
             (Some(200), NOTHING, Some(5), Some(false)),
             (Some(200), NOTHING, Some(12), Some(false)),

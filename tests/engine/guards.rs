@@ -27,7 +27,7 @@ fn the_same_seeds_give_the_same_numbers() {
     let found = || times(TRAFFIC, 50, both(), 4);
     let first = found();
     assert_eq!(first, found());
-    assert_eq!(first, [3_401, 3_739, 2_121, 2_138].map(Some));
+    assert_eq!(first, [3_401, 3_739, 2_371, 2_138].map(Some));
     assert_eq!(times(Traffic { requests: 1_000, canary: 5 }, 5, over(), 3), [12_530, 13_827, 14_387].map(Some));
 }
 

@@ -312,7 +312,7 @@ mod tests {
             ("shop:x", "shop:x"),
             ("Shop.example.", "shop.example"),
             ("shop.example.:443", "shop.example"),
-            ("shop.example..", "shop.example."),
+            ("shop.example..", "shop.example"),
             ("", ""),
         ] {
             assert_eq!(bare_host(authority.as_bytes()), host.as_bytes(), "{authority}");

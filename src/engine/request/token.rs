@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::config::{ClaimPath, Node};
 
 /// The longest token whose claims are looked at.
-const TOKEN_MAX: usize = 16 * 1024;
+const TOKEN_MAX: usize = 8 * 1024;
 
 /// The payload of `Bearer header.payload.signature`, not verified.
 #[must_use]

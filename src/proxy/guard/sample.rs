@@ -29,7 +29,15 @@ impl Sample {
     /// What these groups show, where so many of all groups have clients.
     #[must_use]
     pub fn new(groups: [Ratio; GROUPS], there: usize) -> Self {
-        let next = next(groups, there.saturating_mul(FEW).div_ceil(GROUPS));
+        let few = there.saturating_mul(FEW).div_ceil(GROUPS);
+        // A client that sends more than all others together must not drown what they meet, neither by failures nor by
+        // good answers.
+        let largest = next_by(groups, few, |group, other| group.of > other.of).of.max(1).saturating_mul(2);
+        let groups = groups.map(|group| {
+            let of = group.of.min(largest);
+            if of == group.of { group } else { Ratio { of, count: scaled(group, of) } }
+        });
+        let next = next_by(groups, few, worse);
         let least = groups.map(|group| {
             if worse(group, next) {
                 let rate = if group.exceeds(next) { next } else { group };
@@ -66,11 +74,11 @@ impl Sample {
     }
 }
 
-/// The worst group but so many.
-fn next(mut groups: [Ratio; GROUPS], few: usize) -> Ratio {
+/// The first group but so many, in an order.
+fn next_by(mut groups: [Ratio; GROUPS], few: usize, before: impl Fn(Ratio, Ratio) -> bool) -> Ratio {
     let mut next = Ratio::default();
     for _ in 0..=few {
-        let worst = groups.iter_mut().reduce(|worst, group| if worse(*group, *worst) { group } else { worst });
+        let worst = groups.iter_mut().reduce(|worst, group| if before(*group, *worst) { group } else { worst });
         next = worst.map(core::mem::take).unwrap_or_default();
     }
     next
