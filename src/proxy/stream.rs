@@ -149,13 +149,13 @@ impl Stream {
                 host.remove_response_header(name);
             }
         }
-        if carry.varies != Varies::Never {
-            if let Some((name, value, beside)) = carry.for_caches(|name| host.response_header(name)) {
-                if beside {
-                    host.add_response_header(name, &value);
-                } else {
-                    host.set_response_header(name, &value);
-                }
+        if carry.varies != Varies::Never
+            && let Some((name, value, beside)) = carry.for_caches(|name| host.response_header(name))
+        {
+            if beside {
+                host.add_response_header(name, &value);
+            } else {
+                host.set_response_header(name, &value);
             }
         }
         if let Some(inspection) = &carry.inspection {
