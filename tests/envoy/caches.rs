@@ -146,8 +146,7 @@ fn what_counts_more_than_cache_control_goes_where_the_client_alone_may_keep_it()
     let targeted = ["cdn-cache-control", "surrogate-control"];
     let ask = |path: &str, control: &str| {
         let request = Request::get(path).header("x-user-id", "ana").header("x-say-cache-control", control);
-        let said =
-            targeted.iter().fold(request, |request, name| request.header(&format!("x-say-{name}"), "max-age=60"));
+        let said = targeted.iter().fold(request, |request, name| request.header(format!("x-say-{name}"), "max-age=60"));
         let response = envoy.client().send(&said);
         let left = targeted.iter().filter(|name| response.header(name).is_some()).count();
         let (control, vary) = self::said(&response);

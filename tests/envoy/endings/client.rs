@@ -59,7 +59,8 @@ impl Visit {
 pub fn uploads(visit: &Visit, megabytes: usize) -> io::Result<()> {
     let mut stream = visit.one("POST", &format!("content-length: {}\r\n", megabytes << 20))?;
     stream.set_write_timeout(Some(LIMIT + Duration::from_millis(500)))?;
-    (0..megabytes).try_for_each(|_| stream.write_all(&[b'x'; 1 << 20]))?;
+    let megabyte = vec![b'x'; 1 << 20];
+    (0..megabytes).try_for_each(|_| stream.write_all(&megabyte))?;
     late();
     Ok(())
 }
