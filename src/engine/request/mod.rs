@@ -241,6 +241,7 @@ impl<'r> Request<'r> {
 
     fn query(&mut self, inputs: &Inputs, query: &'r [u8]) {
         for (name, value) in query::pairs(query).take(PAIRS) {
+            let name: Cow<'_, [u8]> = percent_decode(name).into();
             if let Some(slot) = inputs.query(&name) {
                 self.add(slot, decoded(value));
             }
@@ -260,7 +261,7 @@ impl<'r> Request<'r> {
 
     fn device(&self, inputs: &Inputs) -> Option<&'static [u8]> {
         let one = |slot: Option<Slot>| slot.and_then(|slot| self.value(slot).one());
-        device::class(one(inputs.user_agent), one(inputs.mobile_hint))
+        device::class(one(inputs.user_agent), || one(inputs.mobile_hint))
     }
 }
 

@@ -1,15 +1,8 @@
-//! Turns the query of a path into its parameters: names decoded, values as they were sent.
+//! Turns the query of a path into its parameters, as they were sent.
 
-use std::borrow::Cow;
-
-use percent_encoding::percent_decode;
-
-/// The parameters, each with its name decoded. Values stay encoded: most are never looked at.
-pub(super) fn pairs(query: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, &[u8])> {
-    query.split(|byte| *byte == b'&').map(|pair| {
-        let (name, value) = split(pair, b'=');
-        (percent_decode(name).into(), value)
-    })
+/// The parameters. Nothing is decoded here: most are never used.
+pub(super) fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    query.split(|byte| *byte == b'&').map(|pair| split(pair, b'='))
 }
 
 /// The bytes before and after the first `border`; all of them and none if there is no border.
