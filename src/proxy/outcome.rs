@@ -277,7 +277,6 @@ mod tests {
             (Some(200), NOTHING, Some(5), Some(false)),
             (Some(200), NOTHING, Some(12), Some(false)),
             (Some(200), NOTHING, Some(14), Some(true)),
-            (Some(200), LEFT, Some(14), Some(true)),
             (Some(200), LIMIT, Some(4), Some(true)),
         ] {
             let answer = Answer { code, ending, grpc, time: Time::Answered(5_000) };
