@@ -157,6 +157,16 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_sends_more_than_all_others_does_not_drown_what_they_meet() {
+        let mut groups = [Ratio { of: 100, count: 15 }; GROUPS];
+        groups[3] = Ratio { of: 100_000, count: 15 };
+        let sample = Sample::new(groups, GROUPS);
+        let spread_evenly = Ratio { of: 1_600, count: 240 };
+        assert!(sample.most().parts() > spread_evenly.parts() * 4 / 5, "{:?}", sample.most());
+        assert!(sample.least().parts() > spread_evenly.parts() * 4 / 5, "{:?}", sample.least());
+    }
+
+    #[test]
     fn where_few_clients_are_there_fewer_may_be_broken() {
         let of = |there: usize, broken: usize| {
             let mut groups = [Ratio::default(); GROUPS];
