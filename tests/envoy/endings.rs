@@ -1,7 +1,7 @@
 //! Ends requests in every way that a client, a version of the upstream or Envoy can, and reads what the guard made of it.
 //!
 //! One Envoy; each ending has an upstream of its own, which speaks HTTP/1.1 or HTTP/2 by hand, a flag of its own, and one
-//! request of a user whom the flag's draw has exposed. What was counted is read from the page. Everything happens at the
+//! request of a user that the flag's draw has exposed. What was counted is read from the page. Everything happens at the
 //! same time: what takes long is waiting.
 #![allow(
     clippy::arithmetic_side_effects,

@@ -160,7 +160,7 @@ fn lowered(pair: &Pair<'_>, is: &Flag, now: Timestamp) -> Option<CallOut> {
     Some(CallOut::new(Code::LoweredShare, why))
 }
 
-/// Whether another rule, or the default, serves the same to all users whom the old rule took.
+/// Whether another rule, or the default, serves the same to all users of the old rule.
 fn covered(was: &Rule, before: Ppm, is: &Flag, now: Timestamp) -> bool {
     let by_default = is.default.as_ref().or(is.baseline.as_ref());
     let default = matches!(&was.serve, Serve::One(variant) if by_default == Some(variant));

@@ -32,22 +32,17 @@ impl Finding {
     /// Something about a flag as a whole.
     pub fn of_flag(severity: Severity, code: &'static str, key: &str, message: String) -> Self {
         let path = FieldPath::ROOT.key("flags").key(key).to_string();
-        Self {
-            severity,
-            code,
-            flag: Some(key.to_owned()),
-            rule: None,
-            part: None,
-            path,
-            message,
-            help: None,
-            about_key: true,
-        }
+        Self { about_key: true, ..Self::at(severity, code, key, path, message) }
     }
 
     /// Something about a field of a flag, such as `expires`.
     pub fn of_field(severity: Severity, code: &'static str, key: &str, field: &str, message: String) -> Self {
         let path = format!("{}.{field}", FieldPath::ROOT.key("flags").key(key));
+        Self::at(severity, code, key, path, message)
+    }
+
+    /// Something about what stands at this path in a flag.
+    fn at(severity: Severity, code: &'static str, key: &str, path: String, message: String) -> Self {
         Self {
             severity,
             code,

@@ -222,7 +222,7 @@ impl<'c> FlagReview<'c> {
     fn rise(self, old: &Config, before: Option<&Flag>) -> Vec<Finding> {
         let Some(most) = self.policy.largest_step else { return Vec::new() };
         let mut found = Vec::new();
-        // People whom other draws take are other people: what they had before was nothing.
+        // Other draws take other people: what they had before was nothing.
         let anew = before.is_some_and(|before| {
             salt(self.key, before) != salt(self.key, self.flag)
                 || sources(old, before) != sources(self.config, self.flag)
