@@ -55,7 +55,7 @@ macro_rules! words {
 
 words! {
     Cache { Vary = 0, Private = 1, None = 2 }
-    Metrics { All = 0, Counts = 1, None = 2 }
+    Metrics { All = 0, Counts = 1, None = 2, Decisions = 3 }
     Action { Rollback = 0, Hold = 1, Alert = 2 }
     Relation { Equal = 0, Unequal = 1, Less = 2, AtMost = 3, More = 4, AtLeast = 5 }
 }

@@ -168,8 +168,8 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
     fn flag(&mut self, place: usize, flag: &'p Flag) -> Option<Decision<'p>> {
         let standing = self.standing.of(flag.watch);
         self.witness.flag(flag);
-        let (wanted, reason, draw) = self.choose(flag, &standing);
-        let (served, reason) = baseline_if_unavailable(flag, &standing, wanted, reason);
+        let (wanted, reason, draw) = self.choose(flag, standing);
+        let (served, reason) = baseline_if_unavailable(flag, standing, wanted, reason);
         let point = draw.point.filter(|_| reason.is_judged());
         let verified = self.identities.is_verified(flag.identity);
         Some(Decision {

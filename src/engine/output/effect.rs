@@ -6,6 +6,7 @@
 
 use core::fmt::Write;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::config::Cache;
 use crate::decide::{Decision, Decisions};
@@ -267,22 +268,22 @@ fn is_one_of(directive: &[u8], names: &[&str]) -> bool {
 
 /// Combines what all flags that can change the response depend on.
 fn varies(plan: &Plan, list: &[Decision<'_>]) -> Varies {
-    let mut all = String::new();
+    let mut all: Option<Arc<str>> = None;
     for decision in list {
         match &decision.flag().varies {
             Varies::Never => {}
             Varies::By(_) if plan.cache == Cache::Private => return Varies::Private,
-            Varies::By(names) if all == **names => {}
             Varies::By(names) => {
-                if !all.is_empty() {
-                    all.push_str(", ");
-                }
-                all.push_str(names);
+                all = Some(match all {
+                    None => Arc::clone(names),
+                    Some(all) if all == *names => all,
+                    Some(all) => format!("{all}, {names}").into(),
+                });
             }
             Varies::Private => return Varies::Private,
         }
     }
-    if all.is_empty() { Varies::Never } else { Varies::By(all.into()) }
+    all.map_or(Varies::Never, Varies::By)
 }
 
 /// Whether the request carries the inspection key.

@@ -220,7 +220,7 @@ impl Compiler<'_> {
             rules: rules.into(),
             routes: flag.route.is_some(),
             varies: Varies::Never,
-            metrics: flag.metrics.unwrap_or(if flag.is_watched() { Metrics::All } else { Metrics::Counts }),
+            metrics: flag.metrics.unwrap_or(if flag.is_watched() { Metrics::All } else { Metrics::Decisions }),
             watch: None,
         }
     }

@@ -43,8 +43,8 @@ enum FlagSeries {
 struct VariantPlaces {
     /// By variant and reason, where that can be.
     decisions: Box<[Option<u16>]>,
-    /// The first class of the first variant.
-    responses: u16,
+    /// The first class of the first variant, where answers are looked at.
+    responses: Option<u16>,
     /// That of the first variant, where times are looked at.
     latency: Option<u16>,
 }
@@ -66,7 +66,7 @@ impl Series {
         series.push(&catalogue::FORGED, None, "");
         series.push(&catalogue::ERRORS, None, "host");
         series.push(&catalogue::ERRORS, None, "store");
-        series.other = series.add_variants(None, 1, |_, _| true, true);
+        series.other = series.add_variants(None, 1, |_, _| true, true, true);
         // Leave room for the gauges of the config itself.
         let mut left = MOST.saturating_sub(series.all.len()).saturating_sub(8);
         let mut flags = vec![FlagSeries::Off; plan.flags.len()];
@@ -79,11 +79,13 @@ impl Series {
             }
             let can = reasons(plan, flag);
             let times = flag.metrics == Metrics::All;
+            let answers = times || flag.metrics == Metrics::Counts;
             let before = series.all.len();
             let own = series.add_variants(
                 Some(place),
                 flag.variants.len(),
                 |variant, reason| can.has(variant, reason),
+                answers,
                 times,
             );
             let own_count = series.all.len().saturating_sub(before).saturating_add(gauges(flag));
@@ -128,6 +130,7 @@ impl Series {
         flag: Option<usize>,
         variants: usize,
         can: impl Fn(VariantId, Reason) -> bool,
+        answers: bool,
         times: bool,
     ) -> VariantPlaces {
         let ids = || (0..).map(VariantId).take(variants);
@@ -142,10 +145,10 @@ impl Series {
                 }
             }
         }
-        let responses = self.next();
-        for variant in ids() {
-            for class in CLASSES {
-                self.push(&catalogue::RESPONSES, of(variant), class);
+        let responses = answers.then(|| self.next());
+        if answers {
+            for variant in ids() {
+                CLASSES.iter().for_each(|class| self.push(&catalogue::RESPONSES, of(variant), class));
             }
         }
         let latency = times.then(|| self.next());
@@ -171,19 +174,25 @@ impl Series {
         own.decisions.get(row.saturating_add(reason.place()))?.map(usize::from)
     }
 
+    /// Where answers are counted: the place of their first class, if they are.
+    #[must_use]
+    pub fn answers(&self, flag: usize, variant: VariantId) -> Option<u16> {
+        let (own, variant) = self.variant_places(flag, variant)?;
+        let row = u16::try_from(variant.saturating_mul(CLASSES.len())).ok()?;
+        own.responses?.checked_add(row)
+    }
+
     /// Where an answer of this class is counted.
     #[must_use]
     pub fn response(&self, flag: usize, variant: VariantId, class: usize) -> Option<usize> {
-        let (own, variant) = self.variant_places(flag, variant)?;
-        let row = variant.saturating_mul(CLASSES.len()).saturating_add(class);
-        Some(usize::from(own.responses).saturating_add(row))
+        self.answers(flag, variant).map(|first| usize::from(first).saturating_add(class))
     }
 
     /// Where the time of an answer is counted.
     #[must_use]
-    pub fn time(&self, flag: usize, variant: VariantId) -> Option<usize> {
+    pub fn time(&self, flag: usize, variant: VariantId) -> Option<u16> {
         let (own, variant) = self.variant_places(flag, variant)?;
-        own.latency.map(|latency| usize::from(latency).saturating_add(variant))
+        own.latency?.checked_add(u16::try_from(variant).ok()?)
     }
 
     /// Where identities of this kind of source are counted; the kind after the last means that no source gave one.

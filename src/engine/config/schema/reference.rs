@@ -282,10 +282,10 @@ pub static FLAG: Section = Section {
         ),
         entry(
             "metrics",
-            Shape::Words(&["all", "counts", "none"]),
+            Shape::Words(&["all", "counts", "decisions", "none"]),
             "",
-            "`all` with `route`, `guard`, `rescue` or `limit`, else `counts`",
-            "What is counted of it: decisions, answers and times, all but times, or nothing.",
+            "`all` with `route`, `guard`, `rescue` or `limit`, else `decisions`",
+            "What is counted of it: decisions, answers and times; all but times; decisions alone; or nothing.",
         ),
         entry(
             "guard",
