@@ -103,10 +103,10 @@ impl Stream {
         self.entries = worker.map(|mut worker| worker.served(&decisions)).unwrap_or_default();
         self.grpc = !self.entries.is_empty() && headers.iter().any(is_grpc);
         let effects = effect::on_request(plan, &request, &decisions);
-        let mut written = effect::names(&effects).peekable();
-        if written.peek().is_some() {
+        let names = effect::names(plan, &decisions);
+        if names.clone().next().is_some() {
             let chain = chain.or_else(|| host.state(STATE));
-            host.keep(STATE, &Chain::new(chain.as_deref(), plan.mark()).and(plan.mark(), written));
+            host.keep(STATE, &Chain::new(chain.as_deref(), plan.mark()).and(plan.mark(), names));
         }
         let refused = host.apply(&effects, &headers);
         if let Some(counts) = &mut counts {

@@ -17,6 +17,8 @@ pub struct Series {
     all: Vec<SeriesEntry>,
     /// By flag.
     flags: Box<[FlagSeries]>,
+    /// Where decisions are counted, by variant and reason: [`NOWHERE`] for what cannot be.
+    decisions: Vec<u16>,
     /// The flags beyond the limit, counted together.
     other: VariantPlaces,
     count: usize,
@@ -41,13 +43,16 @@ enum FlagSeries {
 /// Where the variants of a flag are counted.
 #[derive(Clone, Debug, Default)]
 struct VariantPlaces {
-    /// By variant and reason, where that can be.
-    decisions: Box<[Option<u16>]>,
+    /// The row of its first variant in the table of decisions.
+    decisions: u32,
     /// The first class of the first variant, where answers are looked at.
     responses: Option<u16>,
     /// That of the first variant, where times are looked at.
     latency: Option<u16>,
 }
+
+/// No place.
+const NOWHERE: u16 = u16::MAX;
 
 /// The first kind of source; the last one means that no source gave an identity.
 const SOURCES: u16 = 0;
@@ -80,7 +85,7 @@ impl Series {
             let can = reasons(plan, flag);
             let times = flag.metrics == Metrics::All;
             let answers = times || flag.metrics == Metrics::Counts;
-            let before = series.all.len();
+            let (before, rows) = (series.all.len(), series.decisions.len());
             let own = series.add_variants(
                 Some(place),
                 flag.variants.len(),
@@ -97,6 +102,7 @@ impl Series {
                 }
                 None => {
                     series.all.truncate(before);
+                    series.decisions.truncate(rows);
                     FlagSeries::Together
                 }
             };
@@ -135,11 +141,11 @@ impl Series {
     ) -> VariantPlaces {
         let ids = || (0..).map(VariantId).take(variants);
         let of = |variant| flag.map(|flag| (flag, variant));
-        let mut decisions = Vec::new();
+        let first = self.decisions.len();
         for variant in ids() {
             for reason in Reason::ALL {
                 let can = can(variant, reason);
-                decisions.push(can.then(|| self.next()));
+                self.decisions.push(if can { self.next() } else { NOWHERE });
                 if can {
                     self.push(&catalogue::DECISIONS, of(variant), reason.code());
                 }
@@ -155,7 +161,7 @@ impl Series {
         if times {
             ids().for_each(|variant| self.push(&catalogue::LATENCY, of(variant), ""));
         }
-        VariantPlaces { decisions: decisions.into(), responses, latency }
+        VariantPlaces { decisions: u32::try_from(first).unwrap_or(u32::MAX), responses, latency }
     }
 
     /// Where a flag is counted, and as which variant.
@@ -170,8 +176,9 @@ impl Series {
     #[must_use]
     pub fn decision(&self, flag: usize, variant: VariantId, reason: Reason) -> Option<usize> {
         let (own, variant) = self.variant_places(flag, variant)?;
-        let row = variant.saturating_mul(Reason::ALL.len());
-        own.decisions.get(row.saturating_add(reason.place()))?.map(usize::from)
+        let row = variant.wrapping_mul(Reason::ALL.len()).wrapping_add(reason.place());
+        let place = self.decisions.get(usize::try_from(own.decisions).ok()?.wrapping_add(row))?;
+        (*place != NOWHERE).then_some(usize::from(*place))
     }
 
     /// Where answers are counted: the place of their first class, if they are.

@@ -72,6 +72,13 @@ pub static CONFIG: Section = Section {
             "Sends all decisions as one RFC 9651 dictionary, too: `x-flags: checkout=v2, new-nav=?1`.",
         ),
         entry(
+            "headers",
+            Shape::Words(&["each", "dictionary"]),
+            "",
+            "`each`",
+            "By which headers a request tells of its decisions: a header for each flag, or only the dictionary, in which a flag costs the least. Routing headers, and headers that flags and variants name themselves, are written all the same.",
+        ),
+        entry(
             "cache",
             Shape::Words(&["vary", "private", "none"]),
             "",
