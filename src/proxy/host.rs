@@ -84,8 +84,8 @@ pub trait Host {
     fn final_status(&self) -> Option<u64>;
     /// What ended a request that is done.
     fn ending(&self) -> Ending;
-    /// The gRPC status of the answer to a gRPC request that is done, if one came.
-    fn grpc_status(&self) -> Option<u64>;
+    /// A trailer of the response.
+    fn response_trailer(&self, name: &str) -> Option<Vec<u8>>;
 
     /// Defines a metric; the same name is the same metric for all workers of the proxy.
     fn define(&self, name: &str, kind: Kind) -> Option<u32>;

@@ -36,7 +36,8 @@ impl<'s> Chain<'s> {
     /// Reads the value that the instances before this one left, if any.
     #[must_use]
     pub fn new(state: Option<&'s [u8]>, mark: &str) -> Self {
-        let mut parts = state.unwrap_or_default().split(|byte| *byte == BORDER);
+        let Some(state) = state else { return Self::default() };
+        let mut parts = state.split(|byte| *byte == BORDER);
         let mut names = || {
             let names = parts.next().unwrap_or_default().split(|byte| *byte == b' ');
             order::of(names.filter(|name| !name.is_empty()))

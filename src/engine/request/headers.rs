@@ -87,32 +87,21 @@ impl<'h> Iterator for Iter<'h> {
     type Item = (&'h [u8], &'h [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (lengths, others) = self.lengths.split_first_chunk::<{ 2 * NUMBER }>()?;
-        self.lengths = others;
-        // Two numbers in one: the lower half is the length of the name.
-        let lengths = u64::from_le_bytes(*lengths);
-        let name = self.take(lengths & 0xffff_ffff)?;
-        let value = self.take(lengths >> 32)?;
+        let (name, lengths) = self.lengths.split_first_chunk()?;
+        let (value, lengths) = lengths.split_first_chunk()?;
+        let length = |number: &[u8; NUMBER]| usize::try_from(u32::from_le_bytes(*number)).unwrap_or(usize::MAX);
+        let (name, value) = (length(name), length(value));
+        // Where the lengths are wrong, it ends here.
+        self.lengths = &[];
+        let (name, rest) = self.rest.split_at_checked(name)?;
+        let (value, rest) = rest.get(1..)?.split_at_checked(value)?;
+        self.rest = rest.get(1..)?;
+        self.lengths = lengths;
         Some((name, value))
     }
 }
 
 impl FusedIterator for Iter<'_> {}
-
-impl<'h> Iter<'h> {
-    /// Takes so many bytes, and the zero byte behind them.
-    fn take(&mut self, length: u64) -> Option<&'h [u8]> {
-        let length = usize::try_from(length).ok();
-        let split =
-            length.and_then(|length| Some((self.rest.get(..length)?, self.rest.get(length.checked_add(1)?..)?)));
-        let Some((part, rest)) = split else {
-            self.lengths = &[];
-            return None;
-        };
-        self.rest = rest;
-        Some(part)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -273,6 +273,10 @@ fn decoded(value: &[u8]) -> Cow<'_, [u8]> {
 
 /// The host in lower case, without its port and the dots at its end: `Shop.example.:8443` and `[::1]:80` too.
 fn bare_host(authority: &[u8]) -> Cow<'_, [u8]> {
+    let plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    if authority.iter().all(plain) && !authority.ends_with(b".") {
+        return Cow::Borrowed(authority);
+    }
     let colon = authority.iter().rposition(|byte| *byte == b':');
     let port = colon.and_then(|at| Some((authority.get(..at)?, authority.get(at.checked_add(1)?..)?)));
     let mut host = match port {

@@ -12,7 +12,11 @@ use std::borrow::Cow;
 pub fn normal(path: &[u8]) -> Cow<'_, [u8]> {
     let mut before = 0;
     let odd = |byte: &u8| {
-        let odd = matches!((before, byte), (b'/', b'/' | b'.') | (_, b'%' | b'\\' | b';'));
+        let odd = match byte {
+            b'/' | b'.' => before == b'/',
+            b'%' | b'\\' | b';' => true,
+            _ => false,
+        };
         before = *byte;
         odd
     };

@@ -52,6 +52,9 @@ impl Counts {
             if let Some(place) = series.decision(flag, variant, decision.reason()) {
                 self.add(place, 1);
                 if let Some(answers) = series.answers(flag, variant) {
+                    if served.capacity() == 0 {
+                        served = Vec::with_capacity(decisions.list().len());
+                    }
                     served.push(Served { answers, time: series.time(flag, variant) });
                 }
             }

@@ -155,7 +155,7 @@ impl Host for Fake {
         Ending::default()
     }
 
-    fn grpc_status(&self) -> Option<u64> {
+    fn response_trailer(&self, _: &str) -> Option<Vec<u8>> {
         None
     }
 
