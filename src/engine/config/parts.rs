@@ -166,3 +166,68 @@ impl Tree {
         entries.get_mut(place).map(|(key, node)| (core::mem::take(key), core::mem::replace(node, Node::Null)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<Node> {
+        let mut json = Json::new(text.as_bytes().to_vec());
+        loop {
+            match json.step() {
+                Read::More => {}
+                Read::Whole(node) => return Some(node),
+                Read::Other => return None,
+            }
+        }
+    }
+
+    #[test]
+    fn json_in_parts_is_the_same_tree_as_a_whole() {
+        for text in [
+            r#"{"version": 1}"#,
+            " {\n\t\"a\" : [1, 2.50, {\"b\": null}] ,\r\n\"c\":{ \"d\" : true , \"e\":{} },\"f\":{},\"g\" :\"}\"}\n ",
+            r#"{"a": {"a": "\"{", "\u00e9": -0.0}, "a": {"a": 1}, "b": 1e300, "": {"": ""}}"#,
+            r#"{"a":{"b":{"c":{"d":[]}}},"e":12345678901234567890}"#,
+        ] {
+            assert_eq!(read(text), serde_json::from_str(text).ok(), "{text}");
+            assert!(read(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_map_in_json_is_left_to_others() {
+        let deep = |depth: usize| format!("{{\"a\": {}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        assert!(read(&deep(15)).is_some() && serde_json::from_str::<Node>(&deep(17)).is_err());
+        for text in [
+            "",
+            " ",
+            "[]",
+            "1",
+            "{",
+            "{}",
+            "{\"a\"",
+            "{\"a\":",
+            "{\"a\":1",
+            "{\"a\":1,",
+            "{\"a\":1,}",
+            "{,\"a\":1}",
+            "{\"a\":1}}",
+            "{\"a\":1} x",
+            "{\"a\" 1}",
+            "{\"a\":1 \"b\":2}",
+            "{1:1}",
+            "{\"a\":{\"b\":1,}}",
+            "{\"a\":{\"b\":1}",
+            "{\"a\":{,}}",
+            "{\"a\":tru}",
+            "{\"a\":1]",
+            "{\"a\":{\"b\":1]}",
+            "\u{feff}{\"a\":1}",
+            &deep(17),
+        ] {
+            assert_eq!(read(text), None, "{text}");
+            assert!(text == "{}" || !matches!(serde_json::from_str(text), Ok(Node::Map(_))), "{text}");
+        }
+    }
+}
