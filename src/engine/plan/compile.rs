@@ -45,6 +45,7 @@ pub(super) struct Parts {
     followed: bool,
     segments: Vec<Condition>,
     flags: Vec<Flag>,
+    headers: Option<Headers>,
     plan: Option<Plan>,
     checked: bool,
     /// How many flags know what caches have to know about them.
@@ -83,14 +84,26 @@ impl Parts {
             self.segments.push(compiler.condition(condition, &segments.key(name.as_str()), problems));
         } else if let Some((key, flag)) = config.flags.get(self.flags.len()) {
             self.flags.push(compiler.flag(key, flag, &at.key(key.as_str()), problems));
-        } else {
+        } else if let Some(headers) = self.headers.take() {
             let (segments, flags) = (core::mem::take(&mut self.segments), core::mem::take(&mut self.flags));
-            self.plan = Some(compiler.whole(segments, flags, &at, problems));
+            self.plan = Some(compiler.whole(segments, flags, headers));
             return None;
+        } else {
+            let watches = watches(config, &mut self.flags, &at, problems);
+            let (owned, shared) = compiler.owned(&self.flags, &at, problems);
+            self.headers = Some(Headers { watches, owned, shared });
         }
         self.state = compiler.state;
         None
     }
+}
+
+/// What is watched of all flags, and the headers that they write.
+#[derive(Debug)]
+struct Headers {
+    watches: Box<[Watch]>,
+    owned: Vec<OwnedHeader>,
+    shared: Box<[OwnedHeader]>,
 }
 
 struct Compiler<'c> {
@@ -107,17 +120,10 @@ struct State {
 }
 
 impl Compiler<'_> {
-    /// The plan of these segments and flags, but for what caches have to know.
-    fn whole(
-        &mut self,
-        segments: Vec<Condition>,
-        mut flags: Vec<Flag>,
-        at: &FieldPath<'_>,
-        problems: &mut Problems,
-    ) -> Plan {
+    /// The plan of these segments and flags, but for its checks and what caches have to know.
+    fn whole(&mut self, segments: Vec<Condition>, flags: Vec<Flag>, headers: Headers) -> Plan {
         let config = self.config;
-        let watches = watches(config, &mut flags, at, problems);
-        let (owned, shared) = self.owned(&flags, at, problems);
+        let Headers { watches, owned, shared } = headers;
         let inspect_slot = config.inspect.as_ref().and_then(|inspect| {
             let name = HeaderName::parse(inspect.header.as_ref()?.as_str()).ok()?;
             Some(self.state.inputs.slot(Input::Header(name)))
