@@ -24,6 +24,9 @@ const TICK: i64 = 250;
 
 pub(crate) const PERIOD: Duration = Duration::from_millis(TICK.unsigned_abs());
 
+/// How long a config may stand in for later ones, in milliseconds.
+const STANDS_IN: i64 = 1_000;
+
 /// A config that could get requests for so many ticks in a row is taken to be in force.
 const SURE_TICKS: u8 = 4;
 
@@ -48,6 +51,8 @@ struct Filter {
     warned: bool,
     /// The number of the last push that was accepted.
     newest: u64,
+    /// Since when the config in force stands in for later ones.
+    stands_in: Option<Timestamp>,
 }
 
 impl Filters {
@@ -64,11 +69,16 @@ impl Filters {
     }
 
     /// Lets the good config that is in force serve for an instance of this push until its own is ready. `None` if there
-    /// is none, or if it may be another filter's.
-    pub(crate) fn stand_in(&self, key: &str, number: u64) -> Option<Rc<Active>> {
+    /// is none, if it may be another filter's, or if it has done so for long: pushes that come faster than they get
+    /// ready must not keep each other out of force for ever.
+    pub(crate) fn stand_in(&self, key: &str, number: u64, now: Timestamp) -> Option<Rc<Active>> {
         let mut filters = self.all.try_borrow_mut().ok()?;
         let ours = filters.iter_mut().find(|filter| filter.key == key && !filter.warned)?;
         let active = Rc::clone(ours.good()?);
+        let since = ours.stands_in.get_or_insert(now);
+        if !(0..STANDS_IN).contains(&now.millis().saturating_sub(since.millis())) {
+            return None;
+        }
         active.serve_for_another();
         ours.newest = number;
         Some(active)
@@ -110,12 +120,14 @@ impl Filters {
                 ticked: host.now(),
                 warned: false,
                 newest: 0,
+                stands_in: None,
             });
         }
         let ours = filters.iter_mut().find(|filter| filter.key == id.key)?;
         let active = Active::new(host, id, prepared, state, number, &mut ours.keep, Rc::clone(&self.names));
         let now = active.since;
         ours.newest = ours.newest.max(number);
+        ours.stands_in = ours.stands_in.filter(|_| ours.newest > number);
         if ours.configs.iter().any(|other| other.number > number) {
             // A later one is in force. Should this one get requests again, the tick finds out.
             ours.configs.insert(0, Rc::clone(&active));

@@ -84,7 +84,7 @@ impl Instance {
         if large
             && self.filters.serves(&id.key)
             && on_record(&mut shared, GOOD, &bytes, false)
-            && let Some(active) = self.filters.stand_in(&id.key, number)
+            && let Some(active) = self.filters.stand_in(&id.key, number, host.now())
         {
             self.replace(active);
             self.pending = Some(Pending::new(id, number, bytes));

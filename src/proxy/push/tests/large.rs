@@ -151,6 +151,24 @@ fn of_two_large_pushes_the_later_one_is_in_force() {
 }
 
 #[test]
+fn pushes_that_come_faster_than_they_get_ready_do_not_keep_each_other_out() {
+    let (host, filters) = proxy();
+    let mut last = push(&host, &filters, &large("0", "on"));
+    let mut served = Vec::new();
+    for n in 1..=30 {
+        last = push(&host, &filters, &large(&n.to_string(), "on"));
+        host.millis.set(host.millis.get() + 100);
+        last.tick(&host);
+        served.extend((0..=n).find(|n| shown(&host, &n.to_string()) == Some(1)));
+    }
+    served.dedup();
+    // None had the time that it takes to get ready, but one each second was not left to wait.
+    assert_eq!(served, [0, 11, 22]);
+    assert_eq!(Rc::strong_count(&filters), 2, "only the last instance and this test hold them");
+    drop(last);
+}
+
+#[test]
 fn the_same_bytes_again_are_one_more_push() {
     let (host, filters) = proxy();
     let _old = push(&host, &filters, &large("old", "on"));
