@@ -45,7 +45,7 @@ pub(super) struct Parts {
     followed: bool,
     segments: Vec<Condition>,
     flags: Vec<Flag>,
-    headers: Option<Headers>,
+    written: Option<Written>,
     plan: Option<Plan>,
     checked: bool,
     /// How many flags know what caches have to know about them.
@@ -84,14 +84,14 @@ impl Parts {
             self.segments.push(compiler.condition(condition, &segments.key(name.as_str()), problems));
         } else if let Some((key, flag)) = config.flags.get(self.flags.len()) {
             self.flags.push(compiler.flag(key, flag, &at.key(key.as_str()), problems));
-        } else if let Some(headers) = self.headers.take() {
+        } else if let Some(written) = self.written.take() {
             let (segments, flags) = (core::mem::take(&mut self.segments), core::mem::take(&mut self.flags));
-            self.plan = Some(compiler.whole(segments, flags, headers));
+            self.plan = Some(compiler.whole(segments, flags, written));
             return None;
         } else {
             let watches = watches(config, &mut self.flags, &at, problems);
             let (owned, shared) = compiler.owned(&self.flags, &at, problems);
-            self.headers = Some(Headers { watches, owned, shared });
+            self.written = Some(Written { watches, owned, shared });
         }
         self.state = compiler.state;
         None
@@ -100,7 +100,7 @@ impl Parts {
 
 /// What is watched of all flags, and the headers that they write.
 #[derive(Debug)]
-struct Headers {
+struct Written {
     watches: Box<[Watch]>,
     owned: Vec<OwnedHeader>,
     shared: Box<[OwnedHeader]>,
@@ -121,9 +121,9 @@ struct State {
 
 impl Compiler<'_> {
     /// The plan of these segments and flags, but for its checks and what caches have to know.
-    fn whole(&mut self, segments: Vec<Condition>, flags: Vec<Flag>, headers: Headers) -> Plan {
+    fn whole(&mut self, segments: Vec<Condition>, flags: Vec<Flag>, written: Written) -> Plan {
         let config = self.config;
-        let Headers { watches, owned, shared } = headers;
+        let Written { watches, owned, shared } = written;
         let inspect_slot = config.inspect.as_ref().and_then(|inspect| {
             let name = HeaderName::parse(inspect.header.as_ref()?.as_str()).ok()?;
             Some(self.state.inputs.slot(Input::Header(name)))
