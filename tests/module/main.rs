@@ -4,4 +4,5 @@ mod cases;
 mod fuzz;
 mod hostcalls;
 mod invalid;
+mod price;
 mod pushes;

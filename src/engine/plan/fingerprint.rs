@@ -5,7 +5,7 @@
 //! default that is written out makes no difference. Never asked for a request.
 
 use super::{Flag, Mark, Plan, Serve, VariantId};
-use crate::config::{self, Condition, Config, Source, Subject};
+use crate::config::{self, Condition, Config, Headers, Source, Subject};
 use crate::value::encode::{Encode, Encoder};
 use crate::value::name::{FlagKey, OwnedHeader};
 
@@ -37,7 +37,7 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn new(config: &Config) -> Self {
         // A segment is written where a rule asks it: one that nothing asks decides nothing.
-        let Config { revision, identity, segments, flags, dictionary, cache, inspect, telemetry } = config;
+        let Config { revision, identity, segments, flags, dictionary, headers, cache, inspect, telemetry } = config;
         let mut out = Encoder::new(PLAN);
         revision.encode(&mut out);
         identity.encode(&mut out);
@@ -45,6 +45,10 @@ impl Parts {
         cache.encode(&mut out);
         inspect.encode(&mut out);
         telemetry.encode(&mut out);
+        // Came later: what does not use it keeps its number.
+        if *headers != Headers::default() {
+            headers.encode(&mut out);
+        }
         out.length(flags.len());
         Self { digests: vec![None; segments.len()], out: Some(out), flags: 0, watches: 0 }
     }
