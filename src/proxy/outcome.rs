@@ -112,7 +112,7 @@ impl Moment {
     }
 
     /// The microseconds from here to a later moment; none where the clock went back meanwhile.
-    fn until(self, later: Self) -> u32 {
+    pub(crate) fn until(self, later: Self) -> u32 {
         let nanos = |moment: Self| {
             u64::from(moment.seconds).saturating_mul(1_000_000_000).saturating_add(u64::from(moment.nanos))
         };

@@ -80,7 +80,7 @@ impl FilterFile {
 /// What Envoy made of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// It is in force in every worker.
+    /// It is in force in every worker; one of 32 KiB or more, some milliseconds later.
     Accepted,
     /// The one before it is still in force.
     Rejected,

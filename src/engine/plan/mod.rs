@@ -8,6 +8,7 @@ mod compile;
 mod fingerprint;
 mod index;
 mod inputs;
+mod parts;
 mod reply;
 mod varies;
 mod watch;
@@ -16,6 +17,7 @@ mod work;
 pub use compile::{DICTIONARY, HEADER_MAX};
 pub use index::Index;
 pub use inputs::{HeaderRole, Inputs, Property, Slot};
+pub use parts::Parts;
 pub use reply::Reply;
 pub use varies::Varies;
 pub use watch::{Judged, Watch};
@@ -77,10 +79,12 @@ pub struct Plan {
 impl Plan {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> (Compiled, Problems) {
-        let mut problems = Problems::default();
-        let config = Config::from_bytes(bytes, &mut problems);
-        let plan = Self::compile(&config, &mut problems);
-        (plan, problems)
+        let mut parts = Parts::new(bytes.to_vec());
+        loop {
+            if let Some(done) = parts.step() {
+                return done;
+            }
+        }
     }
 
     /// Compiles a config that was read with these problems, and adds those that only its whole shows.
@@ -90,7 +94,6 @@ impl Plan {
             return Compiled::Broken(Self::inert(plan.owned));
         }
         fingerprint::seal(config, &mut plan);
-        plan.mark = Mark(format!("@{:016x}", plan.fingerprint()).into());
         Compiled::Ready(plan)
     }
 
