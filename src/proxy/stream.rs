@@ -59,6 +59,7 @@ pub enum Next {
 }
 
 impl Stream {
+    #[inline]
     pub(crate) fn new(active: Rc<Active>) -> Self {
         Self {
             active,
@@ -73,6 +74,7 @@ impl Stream {
     }
 
     /// The request's headers have come; `end` is whether it has nothing else.
+    #[inline]
     pub fn request_headers(&mut self, host: &dyn Host, end: bool) -> Next {
         let active = Rc::clone(&self.active);
         let Active { plan, series, worker, counts, .. } = &*active;
@@ -135,12 +137,14 @@ impl Stream {
     }
 
     /// Whether anything is still to be done when the rest of the request comes, or its response, or its end.
+    #[inline]
     #[must_use]
     pub fn is_owed(&self) -> bool {
         self.open || !self.served.is_empty() || !self.entries.is_empty() || !self.on_response.is_empty()
     }
 
     /// A part of the request's body has come; `end` is whether that was all.
+    #[inline]
     pub fn request_body(&mut self, host: &dyn Host, end: bool) {
         if end {
             self.wait.sent(|| host.moment());
@@ -168,6 +172,7 @@ impl Stream {
     }
 
     /// The response's headers have come.
+    #[inline]
     pub fn response_headers(&mut self, host: &dyn Host) {
         self.wait.answered(|| host.moment());
         if !self.served.is_empty() || !self.entries.is_empty() {
@@ -204,6 +209,7 @@ impl Stream {
     }
 
     /// Takes note of a call's status.
+    #[inline]
     fn grpc_status(&mut self, said: impl FnOnce() -> Option<Vec<u8>>) {
         if self.grpc == Grpc::Call
             && let Some(said) = said()
@@ -214,6 +220,7 @@ impl Stream {
     }
 
     /// The request is done, however it ended.
+    #[inline]
     pub fn done(&mut self, host: &dyn Host) {
         if self.served.is_empty() && self.entries.is_empty() {
             return;
@@ -244,6 +251,7 @@ impl Stream {
 
 const GRPC_STATUS: &str = "grpc-status";
 
+#[inline]
 fn is_grpc((name, value): (&[u8], &[u8])) -> bool {
     name == b"content-type" && value.starts_with(b"application/grpc")
 }

@@ -34,6 +34,7 @@ pub struct Chain<'s> {
 
 impl<'s> Chain<'s> {
     /// Reads the value that the instances before this one left, if any.
+    #[inline]
     #[must_use]
     pub fn new(state: Option<&'s [u8]>, mark: &str) -> Self {
         let Some(state) = state else { return Self::default() };
@@ -63,6 +64,7 @@ impl<'s> Chain<'s> {
     }
 
     /// The value for those behind this instance, which wrote these headers too: texts of one name or several.
+    #[inline]
     #[must_use]
     pub fn and<'n>(&self, mark: &'n str, names: impl Iterator<Item = &'n str> + Clone) -> Vec<u8> {
         let earlier = self.written.iter().chain(&self.outdated).map(|(name, _)| name.len());

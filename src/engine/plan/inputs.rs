@@ -17,6 +17,7 @@ use crate::value::name::{HeaderName, OwnedHeader, ParameterName};
 pub struct Slot(u16);
 
 impl Slot {
+    #[inline]
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -74,6 +75,7 @@ impl Inputs {
     }
 
     /// What must be asked of the host, apart from the request's headers.
+    #[inline]
     pub fn properties(&self) -> impl Iterator<Item = &Property> {
         self.properties.iter().map(|(property, _)| property)
     }
@@ -81,6 +83,7 @@ impl Inputs {
     /// The input of a slot, in the words of a config.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn name(&self, slot: Slot) -> String {
+        #[inline]
         fn find<N>(list: &[(N, Slot)], slot: Slot) -> Option<&N> {
             list.iter().find(|(_, known)| *known == slot).map(|(name, _)| name)
         }
@@ -120,12 +123,14 @@ impl Inputs {
     }
 
     /// How many slots a request has.
+    #[inline]
     #[must_use]
     pub fn slots(&self) -> usize {
         usize::from(self.slots)
     }
 
     /// Calls `visit` with each role of the header with this name.
+    #[inline]
     pub fn header(&self, name: &[u8], mut visit: impl FnMut(HeaderRole)) {
         if self.headers.can_have(name) {
             self.headers.find(name, &mut visit);
@@ -201,6 +206,7 @@ impl HeaderTable {
     }
 
     // Not generic, so that the module has it once.
+    #[inline]
     fn find(&self, name: &[u8], visit: &mut dyn FnMut(HeaderRole)) {
         if self.all_flags && name.iter().map(|byte| fold(*byte)).take(6).eq(*b"x-flag") {
             visit(HeaderRole::Owned);
@@ -224,6 +230,7 @@ impl HeaderTable {
     }
 
     /// All buckets, beginning with the one where this name belongs.
+    #[inline]
     fn probe(&self, name: &[u8]) -> impl Iterator<Item = usize> + use<> {
         let mut state = FnvHasher::default();
         for byte in name {
@@ -241,15 +248,18 @@ impl HeaderTable {
 const LENGTHS: usize = 64;
 
 /// The length of a name; long names share the last one.
+#[inline]
 fn length(name: &[u8]) -> usize {
     name.len().min(LENGTHS.saturating_sub(1))
 }
 
 /// The bit for the last byte of a name.
+#[inline]
 fn end_bit(name: &[u8]) -> u64 {
     1_u64.wrapping_shl(name.last().map_or(0, |byte| u32::from(fold(*byte))) & 63)
 }
 
+#[inline]
 fn fold(byte: u8) -> u8 {
     if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
 }

@@ -117,29 +117,34 @@ impl Plan {
     }
 
     /// Tells instances with different plans apart in one filter chain.
+    #[inline]
     #[must_use]
     pub fn mark(&self) -> &str {
         &self.mark.0
     }
 
     /// What must be fetched for a request.
+    #[inline]
     #[must_use]
     pub fn inputs(&self) -> &Inputs {
         &self.inputs
     }
 
     /// The flags, in key order.
+    #[inline]
     #[must_use]
     pub fn flags(&self) -> &[Flag] {
         &self.flags
     }
 
+    #[inline]
     #[must_use]
     pub fn flag_of(&self, watch: &Watch) -> Option<&Flag> {
         self.flags.get(watch.flag)
     }
 
     /// What is watched of the flags.
+    #[inline]
     #[must_use]
     pub fn watches(&self) -> &[Watch] {
         &self.watches
@@ -152,6 +157,7 @@ impl Plan {
     }
 
     /// Whether a decision depends on the time.
+    #[inline]
     #[must_use]
     pub fn needs_time(&self) -> bool {
         self.needs_time
@@ -219,6 +225,7 @@ impl Flag {
         if back { Ppm::NONE } else { rule.share(now, standing, self.baseline) }
     }
 
+    #[inline]
     #[must_use]
     pub fn variant(&self, id: VariantId) -> Option<&Variant> {
         self.variants.get(usize::from(id.0))
@@ -288,6 +295,7 @@ impl Rule {
     }
 
     /// How many steps of its ramp are taken at this time, as far as the guard lets it.
+    #[inline]
     #[must_use]
     pub fn taken(&self, now: Timestamp, standing: &FlagStanding) -> usize {
         let begun = self.exposure.begun(now);
@@ -296,6 +304,7 @@ impl Rule {
     }
 
     /// The share of identities that the rule takes in at this time, as far as the guard lets it.
+    #[inline]
     #[must_use]
     pub fn share(&self, now: Timestamp, standing: &FlagStanding, baseline: VariantId) -> Ppm {
         let share = match &self.exposure {

@@ -15,6 +15,7 @@ pub struct Headers(Vec<u8>);
 
 impl Headers {
     /// Headers as a host of proxy-wasm gives them.
+    #[inline]
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
@@ -51,12 +52,14 @@ impl Headers {
         &self.0
     }
 
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
 
     /// The headers in order.
+    #[inline]
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
         let count = self.0.first_chunk().map_or(0, |count| u32::from_le_bytes(*count));
@@ -86,6 +89,7 @@ pub struct Iter<'h> {
 impl<'h> Iterator for Iter<'h> {
     type Item = (&'h [u8], &'h [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (name, lengths) = self.lengths.split_first_chunk()?;
         let (value, lengths) = lengths.split_first_chunk()?;

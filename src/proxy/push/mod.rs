@@ -64,12 +64,16 @@ impl Drop for Instance {
 
 impl Instance {
     /// An instance that has no config yet, among the filters of its worker.
+    #[cold]
+    #[inline(never)]
     #[must_use]
     pub fn new(filters: Rc<Filters>) -> Self {
         Self { filters, active: None, pending: None, paced: false }
     }
 
     /// Reads and judges the config that was pushed. Returns whether it is accepted.
+    #[cold]
+    #[inline(never)]
     pub fn configure(&mut self, host: &dyn Host) -> bool {
         let parts = host.filter();
         let id = FilterId {
@@ -148,6 +152,8 @@ impl Instance {
     }
 
     /// Called by the host on its timer.
+    #[cold]
+    #[inline(never)]
     pub fn tick(&mut self, host: &dyn Host) {
         if let Some(pending) = self.pending.take() {
             self.work(host, pending);
@@ -193,6 +199,7 @@ impl Instance {
     }
 
     /// A new request; `None` if there is no config to decide it by.
+    #[inline]
     #[must_use]
     pub fn stream(&self) -> Option<Stream> {
         let active = self.active.as_ref()?;
