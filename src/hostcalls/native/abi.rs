@@ -5,10 +5,29 @@
 //! resolved when Envoy loads the module. Nothing here is safe to call: [`stream`](super::stream) and
 //! [`config`](super::config) are.
 
-use core::ffi::c_void;
+#[cfg(not(miri))]
+use core::ffi::c_char;
+use core::ffi::{CStr, c_void};
 
-/// What [`on_program_init`](super::export) returns: the oldest ABI that has all that is used.
-pub(super) const VERSION: &core::ffi::CStr = c"v0.1.0";
+/// The ABI that Envoy has, of those that have all that is used. A module says which one it was made for, and Envoy warns
+/// of an older one than its own.
+pub(super) fn version() -> &'static CStr {
+    if has(c"envoy_dynamic_module_callback_http_has_filter_state") { c"v0.2.0" } else { c"v0.1.0" }
+}
+
+/// Whether Envoy has a function of this name.
+fn has(name: &CStr) -> bool {
+    // SAFETY: a name that ends in a zero byte, and no handle: all that is loaded is searched, and nothing is changed.
+    #[cfg(not(miri))]
+    return !unsafe { dlsym(core::ptr::null_mut(), name.as_ptr()) }.is_null();
+    #[cfg(miri)]
+    return name.is_empty();
+}
+
+#[cfg(not(miri))]
+unsafe extern "C" {
+    fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
+}
 
 /// Bytes that belong to the module; Envoy reads them during the call.
 #[derive(Clone, Copy, Debug)]

@@ -82,13 +82,15 @@ pub mod calls {
         guarded, nothing,
     };
 
+    #[must_use]
     pub fn init() -> *const c_char {
-        abi::VERSION.as_ptr()
+        abi::version().as_ptr()
     }
 
     /// # Safety
     ///
     /// Called by Envoy as the ABI says.
+    #[must_use]
     pub unsafe fn config_new<M: Module>(envoy: ConfigPtr, name: Lent, bytes: Lent) -> *const c_void {
         let config = guarded(|| {
             // SAFETY: Envoy passes its own pointer, and name and bytes that live until this returns.
@@ -123,6 +125,7 @@ pub mod calls {
     /// # Safety
     ///
     /// Called by Envoy as the ABI says, for a config that is not destroyed.
+    #[must_use]
     pub unsafe fn stream_new<M: Module>(config: *const c_void) -> *const c_void {
         // SAFETY: as in `config_scheduled`.
         let config = unsafe { config.cast::<M::Config>().as_ref() };
