@@ -16,6 +16,7 @@ use tidegate_engine::plan::Property;
 use tidegate_engine::request::headers::Headers;
 use tidegate_engine::request::host_address;
 use tidegate_engine::value::time::Timestamp;
+use tidegate_proxy::ending::ending;
 use tidegate_proxy::host::{Host, Level};
 use tidegate_proxy::metrics::catalogue::Kind;
 use tidegate_proxy::outcome::{Answer, Moment};
@@ -158,7 +159,7 @@ impl Host for Envoy {
         let flags = number(vec!["response", "flags"]).unwrap_or_default();
         Answer {
             code: self.status(),
-            ending: encoding::ending(flags, get(vec!["response", "code_details"]).as_deref()),
+            ending: ending(flags, get(vec!["response", "code_details"]).as_deref()),
             grpc: if is_grpc { grpc_status() } else { None },
             ..Answer::default()
         }

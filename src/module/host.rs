@@ -9,11 +9,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidegate_engine::output::effect::{self, Effect};
 use tidegate_engine::plan::Property;
 use tidegate_engine::request::headers::Headers;
-use tidegate_engine::request::host_address;
+use tidegate_engine::request::{claim, host_address, payload_from_json};
 use tidegate_engine::value::time::Timestamp;
 use tidegate_hostcalls::native::config::ConfigHandle;
 use tidegate_hostcalls::native::stream::{Room, StreamHandle};
 use tidegate_hostcalls::native::{self, Attribute, Headers as Of};
+use tidegate_proxy::ending::ending;
 use tidegate_proxy::host::{Host, Level};
 use tidegate_proxy::metrics::catalogue::Kind;
 use tidegate_proxy::outcome::{Answer, Moment};
@@ -144,15 +145,15 @@ impl Host for Envoy<'_> {
 
     fn property(&self, property: &Property) -> Option<Vec<u8>> {
         self.read_request(|handle| match property {
-            Property::Claim(_) => None,
+            Property::Claim(path) => claim(&payload_from_json(&handle.typed_state(CLAIMS)?)?, path),
             Property::Peer => handle.text(Attribute::PeerUriSan).map(<[u8]>::to_vec),
             Property::Address => handle.text(Attribute::SourceAddress).map(host_address),
-            Property::Proxy => handle.text(Attribute::Node).map(<[u8]>::to_vec),
+            Property::Proxy => handle.typed_state(NODE),
         })
     }
 
     fn listener(&self) -> Option<Vec<u8>> {
-        None
+        self.read_request(|handle| handle.typed_state(LISTENER))
     }
 
     fn apply(&self, effects: &[Effect<'_>], _: &Headers) -> u32 {
@@ -214,7 +215,20 @@ impl Host for Envoy<'_> {
     }
 
     fn answer(&self) -> Answer {
-        Answer { code: self.status(), ..Answer::default() }
+        let read = |handle: &StreamHandle<'_>| {
+            let flags = handle.number(Attribute::ResponseFlags).unwrap_or_default();
+            let header = |of, name: &[u8]| handle.header(of, name, 0);
+            let is_grpc =
+                header(Of::Response, b"content-type").is_some_and(|kind| kind.starts_with(b"application/grpc"));
+            let grpc = || header(Of::ResponseTrailers, GRPC).or_else(|| header(Of::Response, GRPC)).and_then(number);
+            Some(Answer {
+                code: handle.number(Attribute::ResponseCode),
+                ending: ending(flags, handle.text(Attribute::ResponseCodeDetails)),
+                grpc: if is_grpc { grpc() } else { None },
+                ..Answer::default()
+            })
+        };
+        self.read_request(read).unwrap_or_default()
     }
 
     fn define(&self, name: &str, kind: Kind) -> Option<u32> {
@@ -246,6 +260,19 @@ impl Host for Envoy<'_> {
     fn write(&self, name: &str, value: &[u8], version: Option<u32>) -> bool {
         memory::write(name, value, version)
     }
+}
+
+/// What Envoy's calls do not tell, and a filter in front of ours puts into the filter state: the verified claims as JSON,
+/// the name of the listener, and the proxy's own.
+const CLAIMS: &[u8] = b"tidegate.claims";
+const LISTENER: &[u8] = b"tidegate.listener";
+const NODE: &[u8] = b"tidegate.node";
+
+const GRPC: &[u8] = b"grpc-status";
+
+/// A number as a header has it.
+fn number(text: &[u8]) -> Option<u64> {
+    core::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// The key of the filter state in which a value is kept: the one that Envoy makes of it in wasm.

@@ -285,6 +285,11 @@ impl Scene {
         let routes = self.routes.clone().unwrap_or_else(|| by_header(&self.versions));
         let mut filters = self.filters.clone();
         match &self.delivery {
+            Delivery::Absent => {}
+            _ if self.door == Door::Native => filters.push(told()),
+            _ => {}
+        }
+        match &self.delivery {
             Delivery::Discovered(_) => filters.push(discovered(&dir.join("filter.json"))),
             Delivery::Inline(config) => filters.push(json!({"name": FILTER, "typed_config": self.typed(config)})),
             Delivery::Absent => {}
@@ -381,6 +386,26 @@ pub fn by_header(versions: &[String]) -> Value {
     });
     let rest = versions.first().map(|version| json!({"match": {"prefix": "/"}, "route": {"cluster": version}}));
     matched.chain(rest).collect()
+}
+
+/// What a library cannot ask Envoy for, as `envoy/native` has it.
+fn told() -> Value {
+    let key = |key: &str, format: &str| {
+        json!({
+            "object_key": key,
+            "factory_key": "envoy.string",
+            "format_string": {"text_format_source": {"inline_string": format}, "omit_empty_values": true},
+            "skip_if_empty": true,
+        })
+    };
+    json!({"name": "told", "typed_config": {
+        "@type": format!("{TYPES}.extensions.filters.http.set_filter_state.v3.Config"),
+        "on_request_headers": [
+            key("tidegate.claims", "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:payload)%"),
+            key("tidegate.listener", "%METADATA(LISTENER:tidegate:listener)%"),
+            key("tidegate.node", "%CEL(xds.node.id)%"),
+        ],
+    }})
 }
 
 fn discovered(file: &Path) -> Value {

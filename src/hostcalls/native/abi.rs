@@ -98,7 +98,6 @@ pub enum Attribute {
     ResponseFlags = 17,
     SourceAddress = 24,
     PeerUriSan = 37,
-    Node = 56,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
