@@ -36,14 +36,16 @@ impl Drop for Config {
 pub(crate) struct Request {
     local: Arc<Local>,
     stream: Stream,
+    /// Whether all of its response has come.
+    ended: bool,
 }
 
 impl Request {
     /// Runs a call for it: its thread has the turn at its place meanwhile.
     fn run<R>(&mut self, handle: StreamHandle<'_>, call: impl FnOnce(&mut Stream, &Envoy<'_>) -> R) -> R {
-        let Self { local, stream } = self;
+        let Self { local, stream, ended } = self;
         let _turn = local.place.turn();
-        call(stream, &Envoy::of_request(handle, &local.judged))
+        call(stream, &Envoy::of_request(handle, &local.judged, *ended))
     }
 
     /// As [`Request::run`], and ticks where that is due.
@@ -77,6 +79,7 @@ impl Module for Door {
                 if accepted { Judged::new(name, bytes, families, instance) } else { None }
             })?,
         };
+        judged.spread();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         if let Some(scheduler) = scheduler {
             timer::add(number, scheduler);
@@ -93,15 +96,20 @@ impl Module for Door {
             let _turn = place.turn();
             let local = place.local(&config.judged);
             let stream = local.stream()?;
-            Some(Request { local, stream })
+            Some(Request { local, stream, ended: false })
         })
     }
 
     fn request_headers(request: &mut Request, handle: StreamHandle<'_>, end: bool) -> Next {
-        match request.run(handle, |stream, host| stream.request_headers(host, end)) {
+        request.run(handle, |stream, host| match stream.request_headers(host, end) {
             stream::Next::Upstream => Next::Upstream,
-            stream::Next::Answered => Next::Answered,
-        }
+            stream::Next::Answered => {
+                // Envoy does not show us the answer that we give ourselves.
+                stream.response_headers(host);
+                host.answer_now();
+                Next::Answered
+            }
+        })
     }
 
     fn request_body(request: &mut Request, handle: StreamHandle<'_>, end: bool) {
@@ -114,8 +122,13 @@ impl Module for Door {
         request.run(handle, |stream, host| stream.request_trailers(host));
     }
 
-    fn response_headers(request: &mut Request, handle: StreamHandle<'_>) {
+    fn response_headers(request: &mut Request, handle: StreamHandle<'_>, end: bool) {
+        request.ended |= end;
         request.run(handle, |stream, host| stream.response_headers(host));
+    }
+
+    fn response_end(request: &mut Request) {
+        request.ended = true;
     }
 
     fn done(request: &mut Request, handle: StreamHandle<'_>) {

@@ -30,6 +30,17 @@ pub(crate) struct Envoy<'e> {
     name: &'e [u8],
     bytes: &'e [u8],
     families: &'e Families,
+    /// Whether all of the response has come.
+    ended: bool,
+    /// An answer in the upstream's place, until it is sent.
+    reply: RefCell<Option<Reply>>,
+}
+
+#[derive(Debug)]
+struct Reply {
+    status: u32,
+    headers: Vec<(Box<[u8]>, Box<[u8]>)>,
+    body: String,
 }
 
 /// Where in Envoy: what can be read and changed.
@@ -43,11 +54,12 @@ enum At<'e> {
 
 impl<'e> Envoy<'e> {
     fn new(at: At<'e>, judged: &'e Judged) -> Self {
-        Self { at, name: &judged.name, bytes: &judged.bytes, families: &judged.families }
+        let Judged { name, bytes, families, .. } = judged;
+        Self { at, name, bytes, families, ended: false, reply: RefCell::default() }
     }
 
-    pub(crate) fn of_request(handle: StreamHandle<'e>, judged: &'e Judged) -> Self {
-        Self::new(At::Request(handle.into()), judged)
+    pub(crate) fn of_request(handle: StreamHandle<'e>, judged: &'e Judged, ended: bool) -> Self {
+        Self { ended, ..Self::new(At::Request(handle.into()), judged) }
     }
 
     pub(crate) fn of_tick(handle: ConfigHandle<'e>, judged: &'e Judged) -> Self {
@@ -55,11 +67,27 @@ impl<'e> Envoy<'e> {
     }
 
     pub(crate) fn of_push(handle: ConfigHandle<'e>, name: &'e [u8], bytes: &'e [u8], families: &'e Families) -> Self {
-        Self { at: At::Config(handle.into()), name, bytes, families }
+        Self { at: At::Config(handle.into()), name, bytes, families, ended: false, reply: RefCell::default() }
     }
 
     pub(crate) fn nowhere(judged: &'e Judged) -> Self {
         Self::new(At::Nowhere, judged)
+    }
+
+    /// Sends the answer that was given in the upstream's place.
+    pub(crate) fn answer_now(&self) {
+        if let Some(Reply { status, headers, body }) = self.reply.take() {
+            let headers: Vec<(&[u8], &[u8])> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+            self.change(|handle| {
+                handle.respond(status, &headers, body.as_bytes(), b"tidegate");
+                true
+            });
+        }
+    }
+
+    /// Changes the headers of an answer in the upstream's place; `None` where there is none.
+    fn change_reply(&self, change: impl FnOnce(&mut Vec<(Box<[u8]>, Box<[u8]>)>)) -> Option<()> {
+        self.reply.try_borrow_mut().ok()?.as_mut().map(|reply| change(&mut reply.headers))
     }
 
     /// Reads something of the request.
@@ -178,10 +206,12 @@ impl Host for Envoy<'_> {
     }
 
     fn reply(&self, reply: &effect::LocalReply<'_>) -> bool {
-        self.change(|handle| {
-            handle.respond(reply.status, &reply.headers, reply.body.as_bytes(), b"tidegate");
-            true
-        })
+        if !matches!(self.at, At::Request(_)) {
+            return false;
+        }
+        let headers = reply.headers.iter().map(|(name, value)| (name.as_bytes().into(), value.as_bytes().into()));
+        self.reply.replace(Some(Reply { status: reply.status, headers: headers.collect(), body: reply.body.into() }));
+        true
     }
 
     fn state(&self, name: &str) -> Option<Vec<u8>> {
@@ -195,19 +225,33 @@ impl Host for Envoy<'_> {
     fn keep_over_redirects(&self, _: &str) {}
 
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {
+        if let Some(reply) = &*self.reply.borrow() {
+            let named = reply.headers.iter().find(|(one, _)| **one == *name.as_bytes());
+            return named.map(|(_, value)| value.to_vec());
+        }
         self.read_request(|handle| handle.header(Of::Response, name.as_bytes(), 0).map(<[u8]>::to_vec))
     }
 
     fn set_response_header(&self, name: &str, value: &[u8]) {
-        self.change(|handle| handle.set_header(Of::Response, name.as_bytes(), value));
+        let in_reply = self.change_reply(|headers| {
+            headers.retain(|(one, _)| **one != *name.as_bytes());
+            headers.push((name.as_bytes().into(), value.into()));
+        });
+        if in_reply.is_none() {
+            self.change(|handle| handle.set_header(Of::Response, name.as_bytes(), value));
+        }
     }
 
     fn remove_response_header(&self, name: &str) {
-        self.change(|handle| handle.remove_header(Of::Response, name.as_bytes()));
+        if self.change_reply(|headers| headers.retain(|(one, _)| **one != *name.as_bytes())).is_none() {
+            self.change(|handle| handle.remove_header(Of::Response, name.as_bytes()));
+        }
     }
 
     fn add_response_header(&self, name: &str, value: &[u8]) {
-        self.change(|handle| handle.add_header(Of::Response, name.as_bytes(), value));
+        if self.change_reply(|headers| headers.push((name.as_bytes().into(), value.into()))).is_none() {
+            self.change(|handle| handle.add_header(Of::Response, name.as_bytes(), value));
+        }
     }
 
     fn status(&self) -> Option<u64> {
@@ -220,7 +264,10 @@ impl Host for Envoy<'_> {
             let header = |of, name: &[u8]| handle.header(of, name, 0);
             let is_grpc =
                 header(Of::Response, b"content-type").is_some_and(|kind| kind.starts_with(b"application/grpc"));
-            let grpc = || header(Of::ResponseTrailers, GRPC).or_else(|| header(Of::Response, GRPC)).and_then(number);
+            // An answer that has come whole without a status is a failure: 2, by the rules of gRPC.
+            let made_up = self.ended.then_some(2);
+            let said = || header(Of::ResponseTrailers, GRPC).or_else(|| header(Of::Response, GRPC));
+            let grpc = || said().map_or(made_up, number);
             Some(Answer {
                 code: handle.number(Attribute::ResponseCode),
                 ending: ending(flags, handle.text(Attribute::ResponseCodeDetails)),

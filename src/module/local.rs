@@ -36,10 +36,32 @@ static JUDGED: Mutex<Vec<Arc<Judged>>> = Mutex::new(Vec::new());
 impl Judged {
     /// What a filter of this name already has, if it is this config.
     pub(crate) fn known(name: &[u8], bytes: &[u8]) -> Option<Arc<Self>> {
-        let judged = JUDGED.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = judged.iter().find(|one| *one.name == *name && *one.bytes == *bytes)?;
+        let mut judged = JUDGED.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = judged.iter().position(|one| *one.name == *name && *one.bytes == *bytes)?;
+        // It is the newest again.
+        let same = judged.remove(place);
+        judged.push(Arc::clone(&same));
+        drop(judged);
         same.holders.fetch_add(1, Ordering::Relaxed);
-        Some(Arc::clone(same))
+        Some(same)
+    }
+
+    /// Whether no later config of its filter has come.
+    fn is_newest(self: &Arc<Self>) -> bool {
+        let judged = JUDGED.lock().unwrap_or_else(PoisonError::into_inner);
+        judged.iter().rfind(|one| one.name == self.name).is_some_and(|newest| Arc::ptr_eq(newest, self))
+    }
+
+    /// Has all workers take it in that have had another config of its filter, so that they know what is in force before
+    /// they get a request for it.
+    pub(crate) fn spread(self: &Arc<Self>) {
+        Place::each(|place| {
+            if let Some(_turn) = place.turn_if_free()
+                && place.has(&self.name)
+            {
+                place.local(self);
+            }
+        });
     }
 
     /// A config that the main thread has just taken in, with this instance of it.
@@ -71,6 +93,24 @@ impl Judged {
         }
     }
 
+    /// Takes the instances of a replaced config from workers that have no request of it, if others have: Envoy keeps it
+    /// for their sake, which does not mean that it is in force.
+    fn withdraw(self: &Arc<Self>) {
+        let mut idle = Vec::new();
+        let mut is_open = false;
+        Place::each(|place| match place.find(self) {
+            // Held by the place, and here.
+            Some(local) if Arc::strong_count(&local) > 2 => is_open = true,
+            Some(_) => idle.push(place),
+            None => {}
+        });
+        for place in idle.into_iter().filter(|_| is_open) {
+            if let Some(_turn) = place.turn_if_free() {
+                place.forget(self);
+            }
+        }
+    }
+
     fn is_held(&self) -> bool {
         self.holders.load(Ordering::Relaxed) > 0
     }
@@ -81,6 +121,12 @@ impl Judged {
         let now = timer::now();
         if self.ticked.swap(now, Ordering::Relaxed) == now {
             return;
+        }
+        if self.is_newest() {
+            // Those that were busy when it came.
+            self.spread();
+        } else {
+            self.withdraw();
         }
         Place::each(|place| {
             let Some(_turn) = place.turn_if_free() else { return };
@@ -172,6 +218,15 @@ impl Place {
         let locals = self.locals.lock().unwrap_or_else(PoisonError::into_inner);
         // The last one is the newest, which gets nearly all requests.
         locals.iter().rfind(|local| Arc::ptr_eq(&local.judged, judged)).map(Arc::clone)
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        self.locals.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|local| *local.judged.name == *name)
+    }
+
+    fn forget(&self, judged: &Arc<Judged>) {
+        let mut locals = self.locals.lock().unwrap_or_else(PoisonError::into_inner);
+        locals.retain(|local| !Arc::ptr_eq(&local.judged, judged));
     }
 
     /// Drops the instances of configs that Envoy has no more. Those with requests go with the last of these.

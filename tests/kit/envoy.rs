@@ -20,6 +20,9 @@ pub const ENVOY: &str = "1.40.0";
 /// The oldest Envoy that is tested.
 pub const OLDEST_ENVOY: &str = "1.36.4";
 
+/// The oldest one that takes the library.
+pub const OLDEST_NATIVE: &str = "1.39.0";
+
 /// The name of the filter in the listener, and of its resource in a push.
 pub const FILTER: &str = "tidegate";
 
@@ -228,7 +231,7 @@ impl Envoy {
     /// All counters and gauges whose name contains the text.
     #[track_caller]
     pub fn stats(&self, text: &str) -> BTreeMap<String, u64> {
-        let ours = Door::default() == Door::Native && text.starts_with(OURS);
+        let ours = Door::default() == Door::Native && (text.starts_with(OURS) || text.starts_with("tidegate."));
         let literal = if ours { OURS } else { text }.replace('.', "%5C.");
         let listing = self.admin_get(&format!("/stats?filter={literal}"));
         let lines = listing.lines().filter_map(|line| line.rsplit_once(": "));

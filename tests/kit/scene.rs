@@ -4,7 +4,7 @@
 //! listener on a socket file, and answers with the headers that it got. Never contains a configuration of Tidegate:
 //! that is the test's own.
 
-use super::envoy::{Door, ENVOY, Envoy, FILTER, FilterFile, Launch, library, module};
+use super::envoy::{Door, ENVOY, Envoy, FILTER, FilterFile, Launch, OLDEST_ENVOY, OLDEST_NATIVE, library, module};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -110,6 +110,8 @@ impl Scene {
 
     /// Another Envoy than the default one.
     pub fn envoy(mut self, version: &str) -> Self {
+        let oldest = self.door == Door::Native && version == OLDEST_ENVOY;
+        let version = if oldest { OLDEST_NATIVE } else { version };
         version.clone_into(&mut self.envoy);
         self
     }

@@ -44,7 +44,9 @@ pub trait Module: 'static {
     /// The request's trailers have come.
     fn request_trailers(stream: &mut Self::Stream, handle: StreamHandle<'_>);
     /// The response's headers have come.
-    fn response_headers(stream: &mut Self::Stream, handle: StreamHandle<'_>);
+    fn response_headers(stream: &mut Self::Stream, handle: StreamHandle<'_>, end: bool);
+    /// All of the response has come: its last byte, or its trailers.
+    fn response_end(stream: &mut Self::Stream);
     /// The request is done, however it ended.
     fn done(stream: &mut Self::Stream, handle: StreamHandle<'_>);
 }
@@ -225,9 +227,17 @@ pub mod calls {
     /// # Safety
     ///
     /// As for [`with`].
-    pub unsafe fn response_headers<M: Module>(envoy: FilterPtr, slot: *const c_void) {
+    pub unsafe fn response_headers<M: Module>(envoy: FilterPtr, slot: *const c_void, end: bool) {
         // SAFETY: as the caller says.
-        unsafe { with::<M, _>(envoy, slot, M::response_headers) };
+        unsafe { with::<M, _>(envoy, slot, |stream, handle| M::response_headers(stream, handle, end)) };
+    }
+
+    /// # Safety
+    ///
+    /// As for [`with`].
+    pub unsafe fn response_end<M: Module>(envoy: FilterPtr, slot: *const c_void) {
+        // SAFETY: as the caller says.
+        unsafe { with::<M, _>(envoy, slot, |stream, _| M::response_end(stream)) };
     }
 
     /// # Safety
@@ -324,9 +334,9 @@ macro_rules! export {
             unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
                 envoy: *mut c_void,
                 stream: *const c_void,
-                _end: bool,
+                end: bool,
             ) -> u32 {
-                unsafe { calls::response_headers::<$module>(envoy, stream) }
+                unsafe { calls::response_headers::<$module>(envoy, stream, end) }
                 0
             }
 
@@ -339,19 +349,23 @@ macro_rules! export {
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
-                _: *mut c_void,
-                _: *const c_void,
-                _: bool,
+            unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
+                envoy: *mut c_void,
+                stream: *const c_void,
+                end: bool,
             ) -> u32 {
+                if end {
+                    unsafe { calls::response_end::<$module>(envoy, stream) }
+                }
                 0
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
-                _: *mut c_void,
-                _: *const c_void,
+            unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
+                envoy: *mut c_void,
+                stream: *const c_void,
             ) -> u32 {
+                unsafe { calls::response_end::<$module>(envoy, stream) }
                 0
             }
 

@@ -160,11 +160,9 @@ impl StreamHandle<'_> {
     }
 
     /// Answers the request instead of the upstream.
-    pub fn respond(&mut self, status: u32, headers: &[(&str, &str)], body: &[u8], details: &[u8]) {
-        let lines: Vec<Line<Given>> = headers
-            .iter()
-            .map(|(name, value)| Line { name: Given::new(name.as_bytes()), value: Given::new(value.as_bytes()) })
-            .collect();
+    pub fn respond(&mut self, status: u32, headers: &[(&[u8], &[u8])], body: &[u8], details: &[u8]) {
+        let lines: Vec<Line<Given>> =
+            headers.iter().map(|(name, value)| Line { name: Given::new(name), value: Given::new(value) }).collect();
         let (body, details) = (Given::new(body), Given::new(details));
         // SAFETY: all that is given lives until the call returns, and Envoy copies it.
         unsafe { abi::send_response(self.ptr, status, lines.as_ptr(), lines.len(), body, details) };
