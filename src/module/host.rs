@@ -6,6 +6,8 @@ use core::cell::RefCell;
 use core::fmt::Arguments;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use tidegate_engine::output::chain::STATE;
 use tidegate_engine::output::effect::{self, Effect};
 use tidegate_engine::plan::Property;
 use tidegate_engine::request::headers::Headers;
@@ -39,8 +41,25 @@ pub(crate) struct Envoy<'e> {
 #[derive(Debug)]
 struct Reply {
     status: u32,
-    headers: Vec<(Box<[u8]>, Box<[u8]>)>,
+    headers: Vec<Line>,
     body: String,
+}
+
+/// One header of an answer.
+#[derive(Debug)]
+struct Line {
+    name: Box<[u8]>,
+    value: Box<[u8]>,
+}
+
+impl Line {
+    fn new(name: &str, value: &[u8]) -> Self {
+        Self { name: name.as_bytes().into(), value: value.into() }
+    }
+
+    fn is(&self, name: &str) -> bool {
+        *self.name == *name.as_bytes()
+    }
 }
 
 /// Where in Envoy: what can be read and changed.
@@ -77,16 +96,27 @@ impl<'e> Envoy<'e> {
     /// Sends the answer that was given in the upstream's place.
     pub(crate) fn answer_now(&self) {
         if let Some(Reply { status, headers, body }) = self.reply.take() {
-            let headers: Vec<(&[u8], &[u8])> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+            // Envoy would give every answer to a call of gRPC the status 0, a success.
+            let (code, message) = (grpc_code(status).to_string(), grpc_message(&body));
+            let mut headers: Vec<(&[u8], &[u8])> = headers.iter().map(|line| (&*line.name, &*line.value)).collect();
             self.change(|handle| {
-                handle.respond(status, &headers, body.as_bytes(), b"tidegate");
+                let kind = handle.header(Of::Request, b"content-type", 0);
+                if kind.is_some_and(|kind| kind.starts_with(b"application/grpc")) {
+                    headers.retain(|(name, _)| *name != b"content-type");
+                    let of_call = [(&b":status"[..], &b"200"[..]), (b"content-type", b"application/grpc")];
+                    headers.splice(0..0, of_call);
+                    headers.extend([(GRPC, code.as_bytes()), (b"grpc-message", message.as_bytes())]);
+                    handle.respond_with_headers(&headers);
+                } else {
+                    handle.respond(status, &headers, body.as_bytes(), b"tidegate");
+                }
                 true
             });
         }
     }
 
     /// Changes the headers of an answer in the upstream's place; `None` where there is none.
-    fn change_reply(&self, change: impl FnOnce(&mut Vec<(Box<[u8]>, Box<[u8]>)>)) -> Option<()> {
+    fn change_reply(&self, change: impl FnOnce(&mut Vec<Line>)) -> Option<()> {
         self.reply.try_borrow_mut().ok()?.as_mut().map(|reply| change(&mut reply.headers))
     }
 
@@ -209,7 +239,7 @@ impl Host for Envoy<'_> {
         if !matches!(self.at, At::Request(_)) {
             return false;
         }
-        let headers = reply.headers.iter().map(|(name, value)| (name.as_bytes().into(), value.as_bytes().into()));
+        let headers = reply.headers.iter().map(|(name, value)| Line::new(name, value.as_bytes()));
         self.reply.replace(Some(Reply { status: reply.status, headers: headers.collect(), body: reply.body.into() }));
         true
     }
@@ -219,23 +249,27 @@ impl Host for Envoy<'_> {
     }
 
     fn keep(&self, name: &str, value: &[u8]) {
-        self.change(|handle| handle.set_state(kept(name).as_bytes(), value));
+        let key = kept(name);
+        self.change(|handle| match name {
+            STATE => handle.set_state_of_request(key.as_bytes(), value),
+            _ => handle.set_state(key.as_bytes(), value),
+        });
     }
 
+    /// Said with each value: see [`Self::keep`].
     fn keep_over_redirects(&self, _: &str) {}
 
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {
         if let Some(reply) = &*self.reply.borrow() {
-            let named = reply.headers.iter().find(|(one, _)| **one == *name.as_bytes());
-            return named.map(|(_, value)| value.to_vec());
+            return reply.headers.iter().find(|line| line.is(name)).map(|line| line.value.to_vec());
         }
         self.read_request(|handle| handle.header(Of::Response, name.as_bytes(), 0).map(<[u8]>::to_vec))
     }
 
     fn set_response_header(&self, name: &str, value: &[u8]) {
         let in_reply = self.change_reply(|headers| {
-            headers.retain(|(one, _)| **one != *name.as_bytes());
-            headers.push((name.as_bytes().into(), value.into()));
+            headers.retain(|line| !line.is(name));
+            headers.push(Line::new(name, value));
         });
         if in_reply.is_none() {
             self.change(|handle| handle.set_header(Of::Response, name.as_bytes(), value));
@@ -243,13 +277,13 @@ impl Host for Envoy<'_> {
     }
 
     fn remove_response_header(&self, name: &str) {
-        if self.change_reply(|headers| headers.retain(|(one, _)| **one != *name.as_bytes())).is_none() {
+        if self.change_reply(|headers| headers.retain(|line| !line.is(name))).is_none() {
             self.change(|handle| handle.remove_header(Of::Response, name.as_bytes()));
         }
     }
 
     fn add_response_header(&self, name: &str, value: &[u8]) {
-        if self.change_reply(|headers| headers.push((name.as_bytes().into(), value.into()))).is_none() {
+        if self.change_reply(|headers| headers.push(Line::new(name, value))).is_none() {
             self.change(|handle| handle.add_header(Of::Response, name.as_bytes(), value));
         }
     }
@@ -316,6 +350,25 @@ const LISTENER: &[u8] = b"tidegate.listener";
 const NODE: &[u8] = b"tidegate.node";
 
 const GRPC: &[u8] = b"grpc-status";
+
+/// The status of a call that is answered with this status of HTTP: as Envoy has it for its own answers.
+fn grpc_code(status: u32) -> u32 {
+    match status {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        200 => 0,
+        _ => 2,
+    }
+}
+
+/// A text as a header may have it: a percent sign and two digits for each byte that is none of visible ASCII.
+fn grpc_message(text: &str) -> String {
+    const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
+    utf8_percent_encode(text, ESCAPED).to_string()
+}
 
 /// A number as a header has it.
 fn number(text: &[u8]) -> Option<u64> {

@@ -187,7 +187,9 @@ fn natively(plan: &Plan, headers: &Fields, claims: &Claims) -> Expected {
         Property::Claim(path) => {
             let claim = claims.iter().find(|(name, _)| *name == &*path.0[0]);
             // The Lua that plays the filter in front ends a text at a zero byte.
-            claim.map(|(_, value)| encoding::claim(value.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()))
+            let text = claim.map(|(_, value)| value.split(|byte| *byte == 0).next().unwrap_or_default().to_vec());
+            // Bytes of wasm may be a number or a boolean; the JSON of a library says which it is.
+            text.map(|text| if Way::default() == Way::Wasm { encoding::claim(text) } else { text })
         }
         Property::Peer => None,
         Property::Address => Some(b"127.0.0.1".to_vec()),
@@ -273,6 +275,11 @@ fn check(case: &Case, plan: &Plan, bare: &Outcome, seen: &Outcome) -> bool {
     let id = upstream.iter().find(|(name, _)| name == "x-request-id").expect("Envoy gives each request an id");
     for field in arrived.iter_mut().filter(|(name, _)| name == "x-request-id") {
         *field = id.clone();
+    }
+    // A library is told all claims as one JSON text, in which Envoy replaces bytes that are none of UTF-8. A token that
+    // was verified has none.
+    if Way::default() == Way::Native && case.claims.iter().any(|(_, value)| std::str::from_utf8(value).is_err()) {
+        return true;
     }
     let mut expected = natively(plan, &arrived, &case.claims);
     // The blanks around a value come through HTTP/2, and are lost on the way to the upstream.

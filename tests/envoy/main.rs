@@ -11,7 +11,6 @@ mod hostile;
 mod lifecycle;
 mod manifests;
 mod metrics;
-mod native;
 mod observability;
 mod page;
 mod pushes;

@@ -382,19 +382,15 @@ pub fn module() -> PathBuf {
     path
 }
 
-/// Where the built library is, as `make module` leaves it; `TIDEGATE_MODULE` names another one. None where it was not
-/// built, which is said loudly.
-pub fn library() -> Option<PathBuf> {
+/// Where the built library is, as `make module` leaves it; `TIDEGATE_MODULE` names another one.
+pub fn library() -> PathBuf {
     let built = || {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
         repository().join(target).join("libtidegate.so")
     };
     let path = std::env::var_os("TIDEGATE_MODULE").filter(|path| !path.is_empty()).map_or_else(built, PathBuf::from);
-    if !path.is_file() {
-        eprintln!("SKIPPED: no library at {}: run `make module`", path.display());
-        return None;
-    }
-    Some(path.canonicalize().expect("a file that is there"))
+    assert!(path.is_file(), "no library at {}: run `make module`", path.display());
+    path.canonicalize().expect("a file that is there")
 }
 
 /// The root of the repository.

@@ -345,7 +345,7 @@ impl Scene {
     }
 
     fn native(&self, config: &Value) -> Value {
-        let library = self.module.clone().or_else(library).expect("a library: run `make module`");
+        let library = self.module.clone().unwrap_or_else(library);
         json!({
             "@type": format!("{TYPES}.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"),
             "dynamic_module_config": {"module": {"local": {"filename": library}}, "metrics_namespace": "wasmcustom"},

@@ -8,6 +8,7 @@
 #[cfg(not(miri))]
 use core::ffi::c_char;
 use core::ffi::{CStr, c_void};
+use std::sync::OnceLock;
 
 /// The ABI that Envoy has, of those that have all that is used. A module says which one it was made for, and Envoy warns
 /// of an older one than its own.
@@ -17,11 +18,34 @@ pub(super) fn version() -> &'static CStr {
 
 /// Whether Envoy has a function of this name.
 fn has(name: &CStr) -> bool {
+    !function(name).is_null()
+}
+
+/// The function of this name, of those that not every Envoy has; null where this one has none.
+fn function(name: &CStr) -> *mut c_void {
     // SAFETY: a name that ends in a zero byte, and no handle: all that is loaded is searched, and nothing is changed.
     #[cfg(not(miri))]
-    return !unsafe { dlsym(core::ptr::null_mut(), name.as_ptr()) }.is_null();
+    return unsafe { dlsym(core::ptr::null_mut(), name.as_ptr()) };
     #[cfg(miri)]
-    return name.is_empty();
+    return if name.is_empty() { core::ptr::without_provenance_mut(1) } else { core::ptr::null_mut() };
+}
+
+/// Keeps a value in the filter state for a time, as `set_state` cannot: ABI v0.2.0 alone.
+pub(super) type SetStateFor = unsafe extern "C" fn(FilterPtr, Given, Given, u32, u32) -> bool;
+
+/// For as long as the request, over internal redirects.
+pub(super) const REQUEST: u32 = 1;
+/// Not shown to what is upstream.
+pub(super) const NOT_SHARED: u32 = 0;
+
+/// [`SetStateFor`], where Envoy has it.
+pub(super) fn set_state_for() -> Option<SetStateFor> {
+    static FOUND: OnceLock<Option<SetStateFor>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let found = function(c"envoy_dynamic_module_callback_http_set_filter_state_value");
+        // SAFETY: a function of this name has this type in every ABI that has it; a null pointer is `None`.
+        unsafe { core::mem::transmute::<*mut c_void, Option<SetStateFor>>(found) }
+    })
 }
 
 #[cfg(not(miri))]
@@ -169,6 +193,8 @@ functions! {
         filter: FilterPtr, of: Headers, name: Given, value: Given) -> bool;
     send_response = envoy_dynamic_module_callback_http_send_response(
         filter: FilterPtr, status: u32, lines: *const Line<Given>, count: usize, body: Given, details: Given);
+    send_response_headers = envoy_dynamic_module_callback_http_send_response_headers(
+        filter: FilterPtr, lines: *const Line<Given>, count: usize, end: bool);
     clear_route_cache = envoy_dynamic_module_callback_http_clear_route_cache(filter: FilterPtr);
 
     get_metadata_string = envoy_dynamic_module_callback_http_get_metadata_string(

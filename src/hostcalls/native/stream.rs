@@ -55,7 +55,7 @@ impl StreamHandle<'_> {
         of: Headers,
         room: &'h mut Room,
     ) -> impl Iterator<Item = (&'h [u8], &'h [u8])> + Clone {
-        let lines = self.lines(of, room);
+        let lines = self.all(of, room);
         lines.iter().map(|line| {
             // SAFETY: Envoy filled the line in, and what it lends stays until something is changed, which the borrow
             // of `self` prevents.
@@ -63,7 +63,7 @@ impl StreamHandle<'_> {
         })
     }
 
-    fn lines<'h>(&'h self, of: Headers, room: &'h mut Room) -> &'h [Line<Lent>] {
+    fn all<'h>(&'h self, of: Headers, room: &'h mut Room) -> &'h [Line<Lent>] {
         // SAFETY: the handle's pointer is good during the call it is for.
         let count = unsafe { abi::get_headers_size(self.ptr, of) };
         if count == 0 {
@@ -159,13 +159,19 @@ impl StreamHandle<'_> {
         unsafe { abi::set_header(self.ptr, of, Given::new(name), Given::NONE) }
     }
 
-    /// Answers the request instead of the upstream.
+    /// Answers the request instead of the upstream, as Envoy's own answers are.
     pub fn respond(&mut self, status: u32, headers: &[(&[u8], &[u8])], body: &[u8], details: &[u8]) {
-        let lines: Vec<Line<Given>> =
-            headers.iter().map(|(name, value)| Line { name: Given::new(name), value: Given::new(value) }).collect();
+        let lines = lines(headers);
         let (body, details) = (Given::new(body), Given::new(details));
         // SAFETY: all that is given lives until the call returns, and Envoy copies it.
         unsafe { abi::send_response(self.ptr, status, lines.as_ptr(), lines.len(), body, details) };
+    }
+
+    /// Answers the request with headers alone, as they are; `:status` is one of them.
+    pub fn respond_with_headers(&mut self, headers: &[(&[u8], &[u8])]) {
+        let lines = lines(headers);
+        // SAFETY: as in `respond`.
+        unsafe { abi::send_response_headers(self.ptr, lines.as_ptr(), lines.len(), true) };
     }
 
     /// Has the route chosen anew.
@@ -180,6 +186,13 @@ impl StreamHandle<'_> {
         unsafe { abi::set_state(self.ptr, Given::new(key), Given::new(value)) }
     }
 
+    /// As [`Self::set_state`], and over internal redirects where Envoy can: from 1.40 on.
+    pub fn set_state_of_request(&mut self, key: &[u8], value: &[u8]) -> bool {
+        let Some(set) = abi::set_state_for() else { return self.set_state(key, value) };
+        // SAFETY: Envoy copies both; the numbers are those of the ABI.
+        unsafe { set(self.ptr, Given::new(key), Given::new(value), abi::REQUEST, abi::NOT_SHARED) }
+    }
+
     /// As [`ConfigHandle::tell`](super::config::ConfigHandle::tell), on the request's own thread.
     pub fn tell(&mut self, metric: MetricId, labels: &[Box<str>], value: u64) -> bool {
         let change = match metric.kind {
@@ -191,4 +204,9 @@ impl StreamHandle<'_> {
         // SAFETY: as in `ConfigHandle::tell`.
         unsafe { change(self.ptr, metric.number, given.as_ptr(), count, value) == abi::DONE }
     }
+}
+
+/// Headers as the ABI has them.
+fn lines(headers: &[(&[u8], &[u8])]) -> Vec<Line<Given>> {
+    headers.iter().map(|(name, value)| Line { name: Given::new(name), value: Given::new(value) }).collect()
 }
