@@ -52,8 +52,9 @@ test: wasm module setup ## Run all tests: unit, cases, laws, and end to end in r
 fuzz: wasm ## Run the fuzz targets (nightly Rust; RUNS=10000000 FUZZ=token makes a long run of one)
 	@sh tests/fuzz/run.sh $(RUNS) $(FUZZ)
 
-bench: wasm envoy ## Measure a decision, and what the filter adds to Envoy's CPU time
-	$(CARGO) bench --locked --package tidegate-tests
+bench: wasm envoy ## Measure a decision, and what the filter adds to Envoy's CPU time (CELLS='lua|1+1' VISITS=60)
+	CELLS='$(CELLS)' VISITS='$(VISITS)' MODULES='$(MODULES)' PARTS='$(PARTS)' \
+		$(CARGO) bench --locked --package tidegate-tests
 
 detect: wasm envoy ## Measure in a real Envoy how fast bad versions are taken back, and that equal ones stay
 	$(CARGO) test --locked --package tidegate-tests --test envoy rollback -- --ignored --nocapture --test-threads 1

@@ -1,7 +1,11 @@
-//! The calls between Envoy and Tidegate, and nothing else: the only package with `unsafe`.
+//! The calls between Tidegate and a proxy, made safe.
 //!
-//! What is offered to the other packages is safe. Each `unsafe` block says why it is sound; the tests run against a
-//! model of the host, and under Miri.
+//! The only package with `unsafe` in it, and with nothing else: each block says why it is sound, and all of them run
+//! natively, too, against a model of the host (`make miri` has Miri watch). [`wasm`] speaks proxy-wasm,
+//! `native` Envoy's dynamic modules. Never decides
+//! anything, and never panics: a call that fails gives nothing.
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
 pub mod native;
+#[cfg(feature = "wasm")]
+pub mod wasm;

@@ -36,28 +36,18 @@ impl Drop for Config {
 pub(crate) struct Request {
     local: Arc<Local>,
     stream: Stream,
+    /// Whether anything is still to be done for it.
+    owed: bool,
     /// Whether all of its response has come.
     ended: bool,
 }
 
 impl Request {
     /// Runs a call for it: its thread has the turn at its place meanwhile.
-    fn run<R>(&mut self, handle: StreamHandle<'_>, call: impl FnOnce(&mut Stream, &Envoy<'_>) -> R) -> R {
-        let Self { local, stream, ended } = self;
+    fn run<R>(&mut self, handle: StreamHandle<'_>, call: impl FnOnce(&mut Stream, &Local, &Envoy<'_>) -> R) -> R {
+        let Self { local, stream, ended, .. } = self;
         let _turn = local.place.turn();
-        call(stream, &Envoy::of_request(handle, &local.judged, *ended))
-    }
-
-    /// As [`Request::run`], and ticks where that is due.
-    fn run_ticking<R>(&mut self, handle: StreamHandle<'_>, call: impl FnOnce(&mut Stream, &Envoy<'_>) -> R) -> R {
-        let local = Arc::clone(&self.local);
-        self.run(handle, |stream, host| {
-            let result = call(stream, host);
-            if local.is_due() {
-                local.tick(host, timer::now());
-            }
-            result
-        })
+        call(stream, local, &Envoy::of_request(handle, &local.judged, *ended))
     }
 }
 
@@ -96,35 +86,41 @@ impl Module for Door {
             let _turn = place.turn();
             let local = place.local(&config.judged);
             let stream = local.stream()?;
-            Some(Request { local, stream, ended: false })
+            Some(Request { local, stream, owed: true, ended: false })
         })
     }
 
     fn request_headers(request: &mut Request, handle: StreamHandle<'_>, end: bool) -> Next {
-        request.run(handle, |stream, host| match stream.request_headers(host, end) {
-            stream::Next::Upstream => Next::Upstream,
+        let (next, owed) = request.run(handle, |stream, _, host| match stream.request_headers(host, end) {
+            stream::Next::Upstream => (Next::Upstream, stream.is_owed()),
             stream::Next::Answered => {
                 // Envoy does not show us the answer that we give ourselves.
                 stream.response_headers(host);
                 host.answer_now();
-                Next::Answered
+                (Next::Answered, true)
             }
-        })
+        });
+        request.owed = owed;
+        next
     }
 
     fn request_body(request: &mut Request, handle: StreamHandle<'_>, end: bool) {
-        if end {
-            request.run(handle, |stream, host| stream.request_body(host, end));
+        if end && request.owed {
+            request.run(handle, |stream, _, host| stream.request_body(host, end));
         }
     }
 
     fn request_trailers(request: &mut Request, handle: StreamHandle<'_>) {
-        request.run(handle, |stream, host| stream.request_trailers(host));
+        if request.owed {
+            request.run(handle, |stream, _, host| stream.request_trailers(host));
+        }
     }
 
     fn response_headers(request: &mut Request, handle: StreamHandle<'_>, end: bool) {
         request.ended |= end;
-        request.run(handle, |stream, host| stream.response_headers(host));
+        if request.owed {
+            request.run(handle, |stream, _, host| stream.response_headers(host));
+        }
     }
 
     fn response_end(request: &mut Request) {
@@ -132,6 +128,14 @@ impl Module for Door {
     }
 
     fn done(request: &mut Request, handle: StreamHandle<'_>) {
-        request.run_ticking(handle, |stream, host| stream.done(host));
+        let due = request.local.is_due();
+        if request.owed || due {
+            request.run(handle, |stream, local, host| {
+                stream.done(host);
+                if due {
+                    local.tick(host, timer::now());
+                }
+            });
+        }
     }
 }

@@ -19,7 +19,7 @@ use tidegate_hostcalls::native::{self, Attribute, Headers as Of};
 use tidegate_proxy::ending::ending;
 use tidegate_proxy::host::{Host, Level};
 use tidegate_proxy::metrics::catalogue::Kind;
-use tidegate_proxy::outcome::{Answer, Moment};
+use tidegate_proxy::outcome::{Ending, Moment};
 
 use super::local::Judged;
 use super::memory;
@@ -260,7 +260,7 @@ impl Host for Envoy<'_> {
     fn keep_over_redirects(&self, _: &str) {}
 
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {
-        if let Some(reply) = &*self.reply.borrow() {
+        if let Ok(Some(reply)) = self.reply.try_borrow().as_deref() {
             return reply.headers.iter().find(|line| line.is(name)).map(|line| line.value.to_vec());
         }
         self.read_request(|handle| handle.header(Of::Response, name.as_bytes(), 0).map(<[u8]>::to_vec))
@@ -289,27 +289,30 @@ impl Host for Envoy<'_> {
     }
 
     fn status(&self) -> Option<u64> {
+        if let Some(reply) = &*self.reply.try_borrow().ok()? {
+            return Some(reply.status.into());
+        }
+        self.read_request(|handle| handle.header(Of::Response, b":status", 0).and_then(number))
+    }
+
+    fn final_status(&self) -> Option<u64> {
         self.read_request(|handle| handle.number(Attribute::ResponseCode))
     }
 
-    fn answer(&self) -> Answer {
+    fn ending(&self) -> Ending {
         let read = |handle: &StreamHandle<'_>| {
             let flags = handle.number(Attribute::ResponseFlags).unwrap_or_default();
-            let header = |of, name: &[u8]| handle.header(of, name, 0);
-            let is_grpc =
-                header(Of::Response, b"content-type").is_some_and(|kind| kind.starts_with(b"application/grpc"));
-            // An answer that has come whole without a status is a failure: 2, by the rules of gRPC.
-            let made_up = self.ended.then_some(2);
-            let said = || header(Of::ResponseTrailers, GRPC).or_else(|| header(Of::Response, GRPC));
-            let grpc = || said().map_or(made_up, number);
-            Some(Answer {
-                code: handle.number(Attribute::ResponseCode),
-                ending: ending(flags, handle.text(Attribute::ResponseCodeDetails)),
-                grpc: if is_grpc { grpc() } else { None },
-                ..Answer::default()
-            })
+            Some(ending(flags, handle.text(Attribute::ResponseCodeDetails)))
         };
         self.read_request(read).unwrap_or_default()
+    }
+
+    /// An answer that has come whole without a status is a failure: 2, by the rules of gRPC.
+    fn grpc_status(&self) -> Option<u64> {
+        let header = |handle: &StreamHandle<'_>, of| handle.header(of, GRPC, 0).map(number);
+        let said =
+            self.read_request(|handle| header(handle, Of::ResponseTrailers).or_else(|| header(handle, Of::Response)));
+        said.unwrap_or_else(|| self.ended.then_some(2))
     }
 
     fn define(&self, name: &str, kind: Kind) -> Option<u32> {

@@ -16,4 +16,4 @@ mod memory;
 mod metrics;
 mod timer;
 
-tidegate_hostcalls::export!(door::Door);
+tidegate_hostcalls::export_native!(door::Door);

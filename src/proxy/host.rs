@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::guard::Store;
 use crate::metrics::catalogue::Kind;
-use crate::outcome::{Answer, Moment};
+use crate::outcome::{Ending, Moment};
 use tidegate_engine::output::effect::{self, Effect};
 use tidegate_engine::plan::Property;
 use tidegate_engine::request::headers::Headers;
@@ -78,10 +78,14 @@ pub trait Host {
     /// Adds a value to a header of the response.
     fn add_response_header(&self, name: &str, value: &[u8]);
 
-    /// The status of the answer to a request that is done, if one came.
+    /// The status of the response whose headers have just come.
     fn status(&self) -> Option<u64>;
-    /// What is known about a finished request, except its time.
-    fn answer(&self) -> Answer;
+    /// The status of the answer to a request that is done, if one came: also where no headers of it were seen.
+    fn final_status(&self) -> Option<u64>;
+    /// What ended a request that is done.
+    fn ending(&self) -> Ending;
+    /// The gRPC status of the answer to a gRPC request that is done, if one came.
+    fn grpc_status(&self) -> Option<u64>;
 
     /// Defines a metric; the same name is the same metric for all workers of the proxy.
     fn define(&self, name: &str, kind: Kind) -> Option<u32>;

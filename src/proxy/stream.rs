@@ -29,6 +29,10 @@ pub struct Stream {
     entries: Vec<Entry>,
     served: Vec<Served>,
     wait: Wait,
+    /// Whether its trailers are still to come, and must be looked at.
+    open: bool,
+    grpc: bool,
+    status: Option<u64>,
 }
 
 /// What the host must do with a request after its headers.
@@ -48,7 +52,10 @@ impl Stream {
             on_response: OnResponse::default(),
             entries: Vec::new(),
             served: Vec::new(),
-            wait: Wait::Nothing,
+            wait: Wait::Over(Time::Unknown),
+            open: false,
+            grpc: false,
+            status: None,
         }
     }
 
@@ -81,11 +88,7 @@ impl Stream {
         if let Some(counts) = &mut counts {
             self.served = counts.decided(series, &decisions, request.forged());
         }
-        self.wait = match (decisions.list().is_empty(), end) {
-            (true, _) => Wait::Over(Time::Unknown),
-            (false, false) => Wait::Sending,
-            (false, true) => Wait::Since(host.moment()),
-        };
+        self.open = !end;
         self.on_response = OnResponse::new(plan, &request, &decisions);
         for (name, value) in effect::on_stream(plan, &decisions) {
             host.keep(name, value.as_bytes());
@@ -97,17 +100,29 @@ impl Stream {
             return Next::Answered;
         }
         self.entries = worker.map(|mut worker| worker.served(&decisions)).unwrap_or_default();
+        self.grpc = !self.entries.is_empty() && headers.iter().any(is_grpc);
         let effects = effect::on_request(plan, &request, &decisions);
-        let mut written = effect::names(&effects).peekable();
-        if written.peek().is_some() {
+        let names = effect::names(plan, &decisions);
+        if names.clone().next().is_some() {
             let chain = chain.or_else(|| host.state(STATE));
-            host.keep(STATE, &Chain::new(chain.as_deref(), plan.mark()).and(plan.mark(), written));
+            host.keep(STATE, &Chain::new(chain.as_deref(), plan.mark()).and(plan.mark(), names));
         }
         let refused = host.apply(&effects, &headers);
         if let Some(counts) = &mut counts {
             counts.refused(refused);
         }
+        self.wait = match end {
+            _ if self.entries.is_empty() && times(&self.served).next().is_none() => Wait::Over(Time::Unknown),
+            false => Wait::Sending,
+            true => Wait::Since(host.moment()),
+        };
         Next::Upstream
+    }
+
+    /// Whether anything is still to be done when the rest of the request comes, or its response, or its end.
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        self.open || !self.served.is_empty() || !self.entries.is_empty() || !self.on_response.is_empty()
     }
 
     /// A part of the request's body has come; `end` is whether that was all.
@@ -119,7 +134,7 @@ impl Stream {
 
     /// The request's trailers have come: it is complete.
     pub fn request_trailers(&mut self, host: &dyn Host) {
-        if self.wait == Wait::Nothing {
+        if !core::mem::take(&mut self.open) {
             return;
         }
         self.wait.sent(|| host.moment());
@@ -140,6 +155,9 @@ impl Stream {
     /// The response's headers have come.
     pub fn response_headers(&mut self, host: &dyn Host) {
         self.wait.answered(|| host.moment());
+        if !self.served.is_empty() || !self.entries.is_empty() {
+            self.status = host.status();
+        }
         let carry = &self.on_response;
         if let Some(cookie) = &carry.cookie {
             // Added, not set: the upstream's own cookies stay.
@@ -169,24 +187,25 @@ impl Stream {
         if self.served.is_empty() && self.entries.is_empty() {
             return;
         }
-        let Active { plan, series, worker, counts, meters, .. } = &*self.active;
+        let Active { plan, worker, counts, meters, .. } = &*self.active;
         let time = self.wait.time(|| host.moment());
-        // Each value is a host call: fetch the details only if a guard needs them.
-        let answer = if self.entries.is_empty() {
-            Answer { code: host.status(), time, ..Answer::default() }
-        } else {
-            Answer { time, ..host.answer() }
-        };
+        let code = self.status.or_else(|| host.final_status());
         if let (Time::Answered(micros), Ok(meters)) = (time, meters.try_borrow()) {
-            meters.time(host, times(series, &self.served), micros);
+            meters.time(host, times(&self.served), micros);
         }
         if let Ok(mut counts) = counts.try_borrow_mut() {
-            counts.answered(series, &self.served, answer.code);
+            counts.answered(&self.served, code);
         }
         if !self.entries.is_empty()
             && let Ok(mut worker) = worker.try_borrow_mut()
         {
+            let grpc = if self.grpc { host.grpc_status() } else { None };
+            let answer = Answer { code, ending: host.ending(), grpc, time };
             worker.done(plan, &self.entries, host.now(), &answer);
         }
     }
+}
+
+fn is_grpc((name, value): (&[u8], &[u8])) -> bool {
+    name == b"content-type" && value.starts_with(b"application/grpc")
 }

@@ -10,7 +10,7 @@ use super::callout;
 use super::change::{Change, Comparison, Fate, FlagChange};
 use crate::parts::{self, baseline, conditions_of, decides_as, salt, segments_of};
 use crate::words;
-use tidegate_engine::config::{self, Condition, Config, Exposure, Flag, Guard, Operator, Rule, Step, Variant};
+use tidegate_engine::config::{self, Condition, Config, Exposure, Flag, Guard, Headers, Operator, Rule, Step, Variant};
 use tidegate_engine::value::name::{FlagKey, OwnedHeader, SegmentName};
 use tidegate_engine::value::time::Timestamp;
 
@@ -327,6 +327,7 @@ fn through_segments(old: &Config, new: &Config, was: &Flag, is: &Flag) -> Vec<Ch
 fn of_config(old: &Config, new: &Config) -> Vec<Change> {
     let text = |prose: &Option<tidegate_engine::value::name::Prose>| prose.as_ref().map(ToString::to_string);
     let switch = |on: bool| on.then(|| "on".to_owned());
+    let headers = |config: &Config| (config.headers == Headers::Dictionary).then(|| "dictionary".to_owned());
     let inspect = |config: &Config| config.inspect.as_ref().map(words::inspect);
     let telemetry = |config: &Config| {
         let seen = config.telemetry;
@@ -339,6 +340,7 @@ fn of_config(old: &Config, new: &Config) -> Vec<Change> {
         Change::new("revision", text(&old.revision), text(&new.revision)),
         Change::new("identity", sources(old), sources(new)),
         Change::new("dictionary", switch(old.dictionary), switch(new.dictionary)),
+        Change::new("headers", headers(old), headers(new)),
         Change::new("inspect", inspect(old), inspect(new)),
         Change::new("telemetry", telemetry(old), telemetry(new)),
     ]

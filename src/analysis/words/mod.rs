@@ -200,6 +200,7 @@ pub fn metrics(metrics: Metrics) -> &'static str {
     match metrics {
         Metrics::All => "all",
         Metrics::Counts => "counts",
+        Metrics::Decisions => "decisions",
         Metrics::None => "none",
     }
 }

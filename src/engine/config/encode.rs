@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use semver::{Comparator, Op, VersionReq};
 
 use super::{
-    Action, Cache, ClaimPath, Comparison, Errors, Exposure, Failures, Generate, Guard, Identities, Inspect, Latency,
-    Match, Metrics, Operator, Relation, Reply, Source, SourceKind, Step, Telemetry, TrafficLimit, Variant,
+    Action, Cache, ClaimPath, Comparison, Errors, Exposure, Failures, Generate, Guard, Headers, Identities, Inspect,
+    Latency, Match, Metrics, Operator, Relation, Reply, Source, SourceKind, Step, Telemetry, TrafficLimit, Variant,
 };
 use crate::value::encode::{Encode, Encoder};
 
@@ -54,8 +54,9 @@ macro_rules! words {
 }
 
 words! {
+    Headers { Each = 0, Dictionary = 1 }
     Cache { Vary = 0, Private = 1, None = 2 }
-    Metrics { All = 0, Counts = 1, None = 2 }
+    Metrics { All = 0, Counts = 1, None = 2, Decisions = 3 }
     Action { Rollback = 0, Hold = 1, Alert = 2 }
     Relation { Equal = 0, Unequal = 1, Less = 2, AtMost = 3, More = 4, AtLeast = 5 }
 }

@@ -78,6 +78,8 @@ pub enum Metrics {
     All,
     /// Decisions and answers.
     Counts,
+    /// Decisions alone, which cost no call of the host.
+    Decisions,
     None,
 }
 
@@ -212,7 +214,12 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
         field.parse(problems, |text| word(text, &words))
     });
     let metrics = object.field("metrics").and_then(|field| {
-        let words = [("all", Metrics::All), ("counts", Metrics::Counts), ("none", Metrics::None)];
+        let words = [
+            ("all", Metrics::All),
+            ("counts", Metrics::Counts),
+            ("decisions", Metrics::Decisions),
+            ("none", Metrics::None),
+        ];
         field.parse(problems, |text| word(text, &words))
     });
     let matches = object.field("match").and_then(|field| matches(&field, problems));

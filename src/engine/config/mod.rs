@@ -41,10 +41,25 @@ pub struct Config {
     pub flags: Vec<(FlagKey, Flag)>,
     /// Whether all decisions travel as one dictionary, too.
     pub dictionary: bool,
+    pub headers: Headers,
     pub cache: Cache,
     /// The header that asks to see the decisions.
     pub inspect: Option<Inspect>,
     pub telemetry: Telemetry,
+}
+
+/// By which headers a request tells of its decisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Headers {
+    /// Each flag by its own.
+    #[default]
+    Each,
+    /// All flags by the dictionary, apart from those that route or name a header of their own.
+    Dictionary,
+}
+
+impl Headers {
+    const WORDS: [(&'static str, Self); 2] = [("each", Self::Each), ("dictionary", Self::Dictionary)];
 }
 
 /// What caches are told about responses that depend on a decision.
@@ -184,6 +199,12 @@ impl Config {
         }
         if let Some(dictionary) = object.field("dictionary") {
             config.dictionary = dictionary.boolean(problems).unwrap_or_default();
+        }
+        if let Some(field) = object.field("headers") {
+            config.headers = field.parse(problems, |text| reader::word(text, &Headers::WORDS)).unwrap_or_default();
+            if config.headers == Headers::Dictionary && object.field("dictionary").is_some() && !config.dictionary {
+                problems.error(&field.at, "says that there is a dictionary, and `dictionary` that there is none");
+            }
         }
         if let Some(field) = object.field("cache") {
             config.cache = field.parse(problems, |text| reader::word(text, &Cache::WORDS)).unwrap_or_default();

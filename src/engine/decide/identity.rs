@@ -43,10 +43,11 @@ impl Sources {
 
     /// The kinds by their place in [`SourceKind::CODES`]; the place after the last means that no source gave one.
     pub fn kinds(self) -> impl Iterator<Item = usize> {
-        (0..=SourceKind::CODES.len()).filter(move |kind| {
-            let mut one = Self::default();
-            one.add(*kind);
-            self.0 & one.0 != 0
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            let kind = usize::try_from(left.trailing_zeros()).ok().filter(|_| left != 0);
+            left &= left.wrapping_sub(1);
+            kind
         })
     }
 }

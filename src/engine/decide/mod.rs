@@ -17,9 +17,9 @@ pub use crate::decide::reason::Reason;
 pub use witness::{RuleOutcome, Silent, Witness};
 
 use crate::decide::standing::{Draws, FlagStanding, Phase, Standing};
-use crate::plan::{Flag, Plan, Rule, Serve, Variant, VariantId};
+use crate::plan::{Flag, Plain, Plan, Rule, Serve, Variant, VariantId};
 use crate::request::Request;
-use crate::value::hash::Point;
+use crate::value::hash::{Point, Salt};
 use crate::value::share::Ppm;
 use crate::value::time::Timestamp;
 use condition::Conditions;
@@ -29,14 +29,17 @@ use identity::Identities;
 #[derive(Clone, Debug)]
 pub struct Decision<'p> {
     flag: &'p Flag,
-    place: usize,
     variant: &'p Variant,
+    point: Option<Point>,
+    place: u16,
     reason: Reason,
-    exposure: Option<u32>,
-    missed_draw: bool,
     served: VariantId,
     wanted: VariantId,
-    draws: Draws,
+    missed_draw: bool,
+    verified: bool,
+    /// The judged rule whose draw took the request in, and those whose draws left it out.
+    taken: Option<u8>,
+    missed: u8,
 }
 
 impl<'p> Decision<'p> {
@@ -48,7 +51,7 @@ impl<'p> Decision<'p> {
     /// The place of the flag in the plan.
     #[must_use]
     pub fn place(&self) -> usize {
-        self.place
+        usize::from(self.place)
     }
 
     #[must_use]
@@ -64,7 +67,7 @@ impl<'p> Decision<'p> {
     /// The draw in parts per million, where one was made.
     #[must_use]
     pub fn exposure(&self) -> Option<u32> {
-        self.exposure
+        self.point.map(Point::exposure)
     }
 
     /// The variant that is served, by its place.
@@ -82,7 +85,9 @@ impl<'p> Decision<'p> {
     /// The part that the request plays in comparisons.
     #[must_use]
     pub fn draws(&self) -> Draws {
-        self.draws
+        let Self { taken, missed, verified, .. } = *self;
+        let point = self.point.filter(|_| self.reason.is_judged());
+        point.map_or(Draws::NONE, |point| Draws { taken, missed, hash: point.bits(), verified })
     }
 
     /// Whether a rule was skipped because the request has no identity to draw by.
@@ -141,11 +146,11 @@ pub fn decide_before<'p>(
     now: Timestamp,
 ) -> Decisions<'p> {
     let (identities, conditions) = (Identities::new(plan, request), Conditions::new(plan, request));
-    let mut evaluator = Evaluator { now, standing, identities, conditions, witness };
+    let mut evaluator = Evaluator { plan, now, standing, identities, conditions, points: Points::default(), witness };
     let mut list = Vec::with_capacity(plan.flags.len().min(32));
     plan.index.candidates(request.host(), request.path(), |id| {
         if let Some(flag) = plan.flags.get(id)
-            && flag.matches.takes(request.method(), request.host(), request.path())
+            && (flag.is_open || flag.matches.takes(request.method(), request.host(), request.path()))
             && let Some(decision) = evaluator.flag(id, flag)
         {
             list.push(decision);
@@ -156,36 +161,105 @@ pub fn decide_before<'p>(
 }
 
 struct Evaluator<'p, 'r, W> {
+    plan: &'p Plan,
     now: Timestamp,
     standing: &'r Standing,
     identities: Identities<'p, 'r>,
     conditions: Conditions<'p, 'r>,
+    points: Points,
     witness: &'r mut W,
+}
+
+/// How many flags are drawn for at once: the hash of one waits for itself at each byte, and four wait no longer.
+const AT_ONCE: usize = 4;
+
+/// The points of flags that stand side by side in the plan and draw by one list of sources.
+#[derive(Default)]
+struct Points {
+    first: usize,
+    known: [Option<Point>; AT_ONCE],
+}
+
+impl Points {
+    /// The point of the flag at a place, which draws by this identity.
+    fn of(&mut self, plan: &Plan, place: usize, flag: &Flag, identity: &[u8]) -> Point {
+        let known = place.checked_sub(self.first).and_then(|place| self.known.get(place));
+        if let Some(known) = known.copied().flatten() {
+            return known;
+        }
+        let mut salts = [flag.salt; AT_ONCE];
+        let mut together = 0_u32;
+        for (other, salt) in plan.flags.iter().skip(place).zip(&mut salts) {
+            // The first one is the flag itself.
+            if together > 0 && !(other.draws && other.identity == flag.identity) {
+                break;
+            }
+            *salt = other.salt;
+            together = together.saturating_add(1);
+        }
+        if together < 2 {
+            return flag.salt.point(identity);
+        }
+        self.first = place;
+        let mut left = together;
+        self.known = Salt::points(salts, identity).map(|point| {
+            left = left.saturating_sub(1);
+            (left < together).then_some(point)
+        });
+        self.known.first().copied().flatten().unwrap_or_else(|| flag.salt.point(identity))
+    }
 }
 
 impl<'p, W: Witness> Evaluator<'p, '_, W> {
     /// `None` only if a plan named a variant that it does not have, which its compiler rules out.
     fn flag(&mut self, place: usize, flag: &'p Flag) -> Option<Decision<'p>> {
+        if let Some(plain) = flag.plain.filter(|_| !W::WATCHES) {
+            return self.plain(place, flag, plain);
+        }
         let standing = self.standing.of(flag.watch);
         self.witness.flag(flag);
-        let (wanted, reason, draw) = self.choose(flag, &standing);
-        let (served, reason) = baseline_if_unavailable(flag, &standing, wanted, reason);
-        let point = draw.point.filter(|_| reason.is_judged());
-        let verified = self.identities.is_verified(flag.identity);
+        let (wanted, reason, draw) = self.choose(flag, place, standing);
+        let (served, reason) = baseline_if_unavailable(flag, standing, wanted, reason);
         Some(Decision {
             flag,
-            place,
             variant: flag.variant(served)?,
+            point: draw.point,
+            place: u16::try_from(place).ok()?,
             reason,
-            exposure: draw.point.map(Point::exposure),
-            missed_draw: draw.no_identity,
             served,
             wanted,
-            draws: point.map_or(Draws::NONE, |point| Draws { hash: point.bits(), verified, ..draw.draws }),
+            missed_draw: draw.no_identity,
+            verified: flag.watch.is_some() && self.identities.is_verified(flag.identity),
+            taken: draw.taken,
+            missed: draw.missed,
         })
     }
 
-    fn choose(&mut self, flag: &'p Flag, standing: &FlagStanding) -> (VariantId, Reason, Draw) {
+    /// The short way for most flags. A law holds it to the long one.
+    fn plain(&mut self, place: usize, flag: &'p Flag, plain: Plain) -> Option<Decision<'p>> {
+        let identity = self.identities.resolve(flag.identity);
+        let point = identity.map(|identity| self.points.of(self.plan, place, flag, identity));
+        let (served, reason) = match point {
+            Some(point) if plain.share.takes(point.exposure()) => (plain.serve, Reason::Split),
+            Some(_) => (flag.default, Reason::Default),
+            None => (flag.default, Reason::NoIdentity),
+        };
+        Some(Decision {
+            flag,
+            variant: flag.variant(served)?,
+            point,
+            place: u16::try_from(place).ok()?,
+            reason,
+            served,
+            wanted: served,
+            missed_draw: point.is_none(),
+            verified: false,
+            taken: None,
+            missed: 0,
+        })
+    }
+
+    fn choose(&mut self, flag: &'p Flag, flag_place: usize, standing: &FlagStanding) -> (VariantId, Reason, Draw) {
         let mut draw = Draw::default();
         if flag.kill {
             return (flag.baseline, Reason::Killed, draw);
@@ -202,7 +276,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
             }
             // A rule at 100 % is only static if no rule before it could have taken the request.
             let whole = if place == 0 && rule.when.is_none() { Reason::Static } else { Reason::TargetingMatch };
-            let (outcome, reason) = self.serve(flag, rule, standing, whole, &mut draw);
+            let (outcome, reason) = self.serve(flag, flag_place, rule, standing, whole, &mut draw);
             self.witness.rule(place, outcome);
             if let RuleOutcome::Served { variant, .. } = outcome {
                 return (variant, reason, draw);
@@ -221,6 +295,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
     fn serve(
         &mut self,
         flag: &'p Flag,
+        place: usize,
         rule: &'p Rule,
         standing: &FlagStanding,
         whole: Reason,
@@ -238,7 +313,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
         let point = match draw.point {
             Some(point) => point,
             None => match self.identities.resolve(flag.identity) {
-                Some(identity) => *draw.point.insert(flag.salt.point(identity)),
+                Some(identity) => *draw.point.insert(self.points.of(self.plan, place, flag, identity)),
                 None => {
                     draw.no_identity = true;
                     return (RuleOutcome::NoIdentity { share }, whole);
@@ -247,10 +322,10 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
         };
         let exposure = point.exposure();
         if !share.takes(exposure) {
-            draw.draws.missed |= rule.judged.and_then(|rule| 1_u8.checked_shl(u32::from(rule))).unwrap_or(0);
+            draw.missed |= rule.judged.and_then(|rule| 1_u8.checked_shl(u32::from(rule))).unwrap_or(0);
             return (RuleOutcome::Missed { share, exposure }, whole);
         }
-        draw.draws.taken = rule.judged;
+        draw.taken = rule.judged;
         let choice = match &rule.serve {
             Serve::One(only) => Some(*only),
             Serve::Split { total, bounds } => {
@@ -286,5 +361,6 @@ struct Draw {
     point: Option<Point>,
     /// Whether a draw was needed and the request has no identity.
     no_identity: bool,
-    draws: Draws,
+    taken: Option<u8>,
+    missed: u8,
 }

@@ -68,9 +68,15 @@ pub struct FlagStanding {
     pub away: u64,
 }
 
+impl FlagStanding {
+    /// All rules apply as written.
+    pub const FREE: Self =
+        Self { phase: Phase::Running, steps: [u8::MAX; JUDGED], slow: u32::MAX, patience: u32::MAX, full: 0, away: 0 };
+}
+
 impl Default for FlagStanding {
     fn default() -> Self {
-        Self { phase: Phase::Running, steps: [u8::MAX; JUDGED], slow: u32::MAX, patience: u32::MAX, full: 0, away: 0 }
+        Self::FREE
     }
 }
 
@@ -93,10 +99,10 @@ impl Standing {
         &mut self.0
     }
 
-    /// The standing of a watched flag, by its place; the default for a flag that is not watched.
+    /// The standing of a watched flag, by its place; that of a flag that is not watched is free.
     #[must_use]
-    pub fn of(&self, place: Option<u16>) -> FlagStanding {
-        place.and_then(|place| self.0.get(usize::from(place))).copied().unwrap_or_default()
+    pub fn of(&self, place: Option<u16>) -> &FlagStanding {
+        place.and_then(|place| self.0.get(usize::from(place))).unwrap_or(&FlagStanding::FREE)
     }
 }
 

@@ -30,6 +30,8 @@ pub enum RuleOutcome {
 
 /// Receives each step of a decision, in order.
 pub trait Witness {
+    /// Whether it wants to know anything at all.
+    const WATCHES: bool = true;
     /// A flag that matches is being decided. The next calls are about it.
     fn flag(&mut self, _: &Flag) {}
     /// A test was made on a value. `None` and `many` mean that there are several values, or that it is too long.
@@ -46,4 +48,6 @@ pub trait Witness {
 #[derive(Clone, Copy, Debug)]
 pub struct Silent;
 
-impl Witness for Silent {}
+impl Witness for Silent {
+    const WATCHES: bool = false;
+}

@@ -61,10 +61,12 @@ impl<'s> Chain<'s> {
         }
     }
 
-    /// The value for those behind this instance, which wrote these headers too.
+    /// The value for those behind this instance, which wrote these headers too: texts of one name or several.
     #[must_use]
-    pub fn and<'n>(&self, mark: &'n str, names: impl Iterator<Item = &'n str>) -> Vec<u8> {
-        let mut state = Vec::new();
+    pub fn and<'n>(&self, mark: &'n str, names: impl Iterator<Item = &'n str> + Clone) -> Vec<u8> {
+        let earlier = self.written.iter().chain(&self.outdated).map(|(name, _)| name.len());
+        let lengths = earlier.chain([mark.len(), 1]).chain(names.clone().map(str::len));
+        let mut state = Vec::with_capacity(lengths.map(|length| length.saturating_add(1)).sum());
         let mut add = |name: &[u8]| {
             state.extend_from_slice(name);
             state.push(b' ');

@@ -6,11 +6,12 @@
 
 use core::fmt::Write;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::config::Cache;
 use crate::decide::{Decision, Decisions};
 use crate::output::baggage::{self, BAGGAGE};
-use crate::plan::{DICTIONARY, Plan, Varies};
+use crate::plan::{DICTIONARY, HEADER_MAX, Plan, Varies};
 use crate::request::Request;
 use crate::value::name::item;
 use crate::value::order;
@@ -19,10 +20,6 @@ pub const INSPECTION: &str = "x-tidegate";
 
 /// Response headers that some shared caches obey in place of `cache-control` (RFC 9213).
 pub const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
-
-/// The longest inspection header, dictionary and filter state, in bytes: proxies and servers refuse headers of more
-/// than 8 KiB.
-const HEADER_MAX: usize = 4 * 1024;
 
 /// One change to a request's headers or route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,10 +149,11 @@ impl Effect<'_> {
     }
 }
 
-/// The names of the filter's own headers that are written.
-pub fn names<'e>(effects: &'e [Effect<'_>]) -> impl Iterator<Item = &'e str> {
-    let ours = effects.iter().filter(|effect| !matches!(effect, Effect::Baggage(_)));
-    ours.filter_map(Effect::written).map(|(name, _)| name)
+/// The names of the filter's own headers that these decisions can write, a text of names for each flag: whatever of
+/// them a client sent is gone.
+pub fn names<'e>(plan: &Plan, decisions: &'e Decisions<'_>) -> impl Iterator<Item = &'e str> + Clone {
+    let dictionary = (plan.dictionary && !decisions.list().is_empty()).then_some(DICTIONARY);
+    decisions.list().iter().map(|decision| &*decision.flag().names).filter(|names| !names.is_empty()).chain(dictionary)
 }
 
 /// A response that the proxy sends instead of the upstream.
@@ -267,22 +265,22 @@ fn is_one_of(directive: &[u8], names: &[&str]) -> bool {
 
 /// Combines what all flags that can change the response depend on.
 fn varies(plan: &Plan, list: &[Decision<'_>]) -> Varies {
-    let mut all = String::new();
+    let mut all: Option<Arc<str>> = None;
     for decision in list {
         match &decision.flag().varies {
             Varies::Never => {}
             Varies::By(_) if plan.cache == Cache::Private => return Varies::Private,
-            Varies::By(names) if all == **names => {}
             Varies::By(names) => {
-                if !all.is_empty() {
-                    all.push_str(", ");
-                }
-                all.push_str(names);
+                all = Some(match all {
+                    None => Arc::clone(names),
+                    Some(all) if all == *names => all,
+                    Some(all) => format!("{all}, {names}").into(),
+                });
             }
             Varies::Private => return Varies::Private,
         }
     }
-    if all.is_empty() { Varies::Never } else { Varies::By(all.into()) }
+    all.map_or(Varies::Never, Varies::By)
 }
 
 /// Whether the request carries the inspection key.

@@ -12,7 +12,7 @@ use super::work;
 use super::{
     Condition, Flag, Index, Mark, Match, Plan, Property, Rule, Serve, Source, Subject, Variant, VariantId, Varies,
 };
-use crate::config::{self, Cache, Config, Exposure, Flag as FlagConfig, Metrics, SourceKind};
+use crate::config::{self, Cache, Config, Exposure, Flag as FlagConfig, Headers, Metrics, SourceKind};
 use crate::problem::{FieldPath, Found, Known, Problems, Wrong, known};
 use crate::value::hash::Salt;
 use crate::value::name::{FlagKey, HeaderName, HeaderValue, OwnedHeader, VariantName, item};
@@ -20,6 +20,10 @@ use crate::value::order;
 use crate::value::share::Ppm;
 
 pub const DICTIONARY: &str = "x-flags";
+
+/// The longest dictionary, inspection header and filter state, in bytes: proxies and servers refuse headers of more
+/// than 8 KiB.
+pub const HEADER_MAX: usize = 4 * 1024;
 
 /// The end of a warning about a header that the filter owns and a rule reads.
 const READ: &str = "which a condition or identity reads: that sees what clients send";
@@ -37,6 +41,16 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
         config.flags.iter().map(|(key, flag)| compiler.flag(key, flag, &at.key(key.as_str()), problems)).collect();
     let watches = watches(config, &mut flags, &at, problems);
     let (owned, shared) = compiler.owned(&flags, &at, problems);
+    for (flag, (key, written)) in flags.iter_mut().zip(&config.flags) {
+        flag.plain = flag.plain();
+        if config.headers == Headers::Dictionary && written.header.is_none() {
+            only_dictionary(flag, &written.header(key), written.route.as_ref());
+        }
+        flag.names = names(flag);
+    }
+    if config.headers == Headers::Dictionary {
+        check_dictionary(&flags, &root, problems);
+    }
     let inspect_slot = config.inspect.as_ref().and_then(|inspect| {
         let name = HeaderName::parse(inspect.header.as_ref()?.as_str()).ok()?;
         Some(compiler.inputs.slot(Input::Header(name)))
@@ -54,7 +68,7 @@ pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
         flags: flags.into(),
         segments,
         identities: compiler.identities.into(),
-        dictionary: config.dictionary,
+        dictionary: config.dictionary || config.headers == Headers::Dictionary,
         cache: config.cache,
         inspect: config.inspect.clone(),
         inspect_slot,
@@ -204,13 +218,16 @@ impl Compiler<'_> {
             });
         }
         warn_shadowed(&rules, &rules_at, problems);
+        let matches = Match {
+            hosts: flag.matches.hosts.clone().into(),
+            paths: flag.matches.paths.clone().into(),
+            methods: flag.matches.methods.clone().into(),
+        };
         Flag {
             key: key.clone(),
-            matches: Match {
-                hosts: flag.matches.hosts.clone().into(),
-                paths: flag.matches.paths.clone().into(),
-                methods: flag.matches.methods.clone().into(),
-            },
+            is_open: matches.hosts.is_empty() && matches.paths.is_empty() && matches.methods.is_empty(),
+            draws: rules.iter().any(|rule: &Rule| rule.draws() || matches!(rule.serve, Serve::Split { .. })),
+            matches,
             identity: flag.identity.as_ref().map_or(0, |sources| self.identity(sources)),
             salt: Salt::new(flag.salt.as_ref().map_or(key.as_str(), |salt| salt.as_str())),
             variants: variants.into(),
@@ -220,8 +237,10 @@ impl Compiler<'_> {
             rules: rules.into(),
             routes: flag.route.is_some(),
             varies: Varies::Never,
-            metrics: flag.metrics.unwrap_or(if flag.is_watched() { Metrics::All } else { Metrics::Counts }),
+            metrics: flag.metrics.unwrap_or(if flag.is_watched() { Metrics::All } else { Metrics::Decisions }),
             watch: None,
+            plain: None,
+            names: Box::default(),
         }
     }
 
@@ -366,6 +385,38 @@ fn variants(
         flag.variants.iter().for_each(each);
     }
     variants
+}
+
+/// Leaves a flag's decision to the dictionary: its own header, which it has only by default, is not written.
+fn only_dictionary(flag: &mut Flag, header: &OwnedHeader, route: Option<&OwnedHeader>) {
+    for variant in &mut flag.variants {
+        let writes = core::mem::take(&mut variant.writes).into_vec().into_iter();
+        variant.writes = writes.filter(|(name, _)| name != header || route == Some(name)).collect();
+    }
+}
+
+/// Warns if the dictionary cannot hold all flags: nothing else tells of those that are left out.
+fn check_dictionary(flags: &[Flag], at: &FieldPath<'_>, problems: &mut Problems) {
+    let longest = |flag: &Flag| flag.variants.iter().map(|variant| variant.member.len()).max().unwrap_or_default();
+    let bytes = flags.iter().map(|flag| longest(flag).saturating_add(2)).fold(0, usize::saturating_add);
+    if bytes > HEADER_MAX {
+        let why = format_args!(
+            "makes a dictionary of up to {bytes} bytes where all flags match, which ends after {HEADER_MAX}: requests \
+             are not told of the flags behind that"
+        );
+        problems.warning(&at.key("headers"), why);
+    }
+}
+
+/// The names of the headers that a flag can write, each once.
+fn names(flag: &Flag) -> Box<str> {
+    let mut all: Vec<&str> = Vec::new();
+    for (name, _) in flag.variants.iter().flat_map(|variant| &variant.writes) {
+        if !all.contains(&name.as_str()) {
+            all.push(name.as_str());
+        }
+    }
+    all.join(" ").into()
 }
 
 /// A member of an RFC 9651 dictionary: a boolean for a flag that is just on or off, a token or a string else.

@@ -5,7 +5,7 @@
 //! default that is written out makes no difference. Never asked for a request.
 
 use super::{Flag, Plan, Serve, VariantId};
-use crate::config::{self, Condition, Config, Source, Subject};
+use crate::config::{self, Condition, Config, Headers, Source, Subject};
 use crate::value::encode::{Encode, Encoder};
 use crate::value::name::{FlagKey, OwnedHeader};
 
@@ -21,7 +21,7 @@ const SEGMENT: &str = "segment/1";
 pub(super) fn seal(config: &Config, plan: &mut Plan) {
     let mut known = Segments { config, digests: vec![None; config.segments.len()] };
     // A segment is written where a rule asks it: one that nothing asks decides nothing.
-    let Config { revision, identity, segments: _, flags, dictionary, cache, inspect, telemetry } = config;
+    let Config { revision, identity, segments: _, flags, dictionary, headers, cache, inspect, telemetry } = config;
     let mut out = Encoder::new(PLAN);
     revision.encode(&mut out);
     identity.encode(&mut out);
@@ -29,6 +29,10 @@ pub(super) fn seal(config: &Config, plan: &mut Plan) {
     cache.encode(&mut out);
     inspect.encode(&mut out);
     telemetry.encode(&mut out);
+    // Came later: what does not use it keeps its number.
+    if *headers != Headers::default() {
+        headers.encode(&mut out);
+    }
     out.length(flags.len());
     for ((key, written), flag) in flags.iter().zip(&plan.flags) {
         known.flag(key, written, flag, &mut out);

@@ -168,7 +168,9 @@ struct HeaderTable {
     /// A hash table with linear probing: an entry's number plus one, or 0.
     buckets: Box<[u16]>,
     /// Which lengths of names exist, as bits: a header with another length needs no hash.
-    lengths: u128,
+    lengths: u64,
+    /// Likewise, which last bytes.
+    ends: u64,
     /// Whether every name that a flag would have by itself is owned, whatever the flags are.
     all_flags: bool,
 }
@@ -176,9 +178,11 @@ struct HeaderTable {
 impl HeaderTable {
     fn new(entries: Vec<(Box<[u8]>, HeaderRole)>) -> Self {
         let size = entries.len().saturating_mul(2).next_power_of_two();
-        let mut table = Self { buckets: vec![0; size].into(), entries: Box::default(), lengths: 0, all_flags: false };
+        let mut table =
+            Self { buckets: vec![0; size].into(), entries: Box::default(), lengths: 0, ends: 0, all_flags: false };
         for (number, (name, _)) in (1..).zip(&entries) {
             table.lengths |= length_bit(name);
+            table.ends |= end_bit(name);
             let free = table.probe(name).find(|at| table.buckets.get(*at) == Some(&0));
             if let Some(bucket) = free.and_then(|at| table.buckets.get_mut(at)) {
                 *bucket = number;
@@ -194,7 +198,7 @@ impl HeaderTable {
             visit(HeaderRole::Owned);
             return;
         }
-        if self.lengths & length_bit(name) == 0 {
+        if self.lengths & length_bit(name) == 0 || self.ends & end_bit(name) == 0 {
             return;
         }
         for at in self.probe(name) {
@@ -228,9 +232,14 @@ impl HeaderTable {
     }
 }
 
-fn length_bit(name: &[u8]) -> u128 {
-    // Long names share the last bit.
-    1_u128.wrapping_shl(u32::try_from(name.len().min(127)).unwrap_or(127))
+/// The bit for the length of a name; long names share the last one.
+fn length_bit(name: &[u8]) -> u64 {
+    1_u64.wrapping_shl(u32::try_from(name.len().min(63)).unwrap_or(63))
+}
+
+/// The bit for the last byte of a name.
+fn end_bit(name: &[u8]) -> u64 {
+    1_u64.wrapping_shl(name.last().map_or(0, |byte| u32::from(fold(*byte))) & 63)
 }
 
 fn fold(byte: u8) -> u8 {

@@ -13,7 +13,7 @@ mod varies;
 mod watch;
 mod work;
 
-pub use compile::DICTIONARY;
+pub use compile::{DICTIONARY, HEADER_MAX};
 pub use index::Index;
 pub use inputs::{HeaderRole, Inputs, Property, Slot};
 pub use reply::Reply;
@@ -163,6 +163,10 @@ struct Mark(Box<str>);
 pub struct Flag {
     pub key: FlagKey,
     pub matches: Match,
+    /// Whether it matches every request.
+    pub is_open: bool,
+    /// Whether any of its rules draws.
+    pub draws: bool,
     /// The place of its identity sources in the plan.
     pub identity: usize,
     pub salt: Salt,
@@ -177,9 +181,29 @@ pub struct Flag {
     pub metrics: Metrics,
     /// Its place among the watched flags.
     pub watch: Option<u16>,
+    /// What decides it, if that is one draw and nothing else.
+    pub plain: Option<Plain>,
+    /// The names of all headers that it writes, as the chain has them.
+    pub names: Box<str>,
+}
+
+/// The only rule of a flag that is not watched: a draw without a condition, at a share that never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain {
+    pub share: Ppm,
+    pub serve: VariantId,
 }
 
 impl Flag {
+    /// What decides it, if it is plain.
+    fn plain(&self) -> Option<Plain> {
+        let [Rule { when: None, exposure: Exposure::Fixed(share), serve: Serve::One(serve), .. }] = &*self.rules else {
+            return None;
+        };
+        let draws = *share != Ppm::NONE && *share != Ppm::FULL;
+        (draws && !self.kill && self.watch.is_none()).then_some(Plain { share: *share, serve: *serve })
+    }
+
     #[must_use]
     pub fn key(&self) -> &FlagKey {
         &self.key
@@ -271,7 +295,10 @@ impl Rule {
     /// The share of identities that the rule takes in at this time, as far as the guard lets it.
     #[must_use]
     pub fn share(&self, now: Timestamp, standing: &FlagStanding, baseline: VariantId) -> Ppm {
-        let share = self.exposure.after(self.taken(now, standing));
+        let share = match &self.exposure {
+            Exposure::Fixed(share) => *share,
+            Exposure::Steps(_) => self.exposure.after(self.taken(now, standing)),
+        };
         let safe = matches!(self.serve, Serve::One(only) if only == baseline);
         if standing.phase == Phase::Trial && !safe { share.min(Ppm::TRIAL) } else { share }
     }

@@ -3,6 +3,8 @@
 //! Caches already use host, path and query. Never looks at a request. Leaves out flags that neither route nor reply: if
 //! a service uses their header, the service has to set `vary` itself.
 
+use std::sync::Arc;
+
 use super::{Condition, Flag, HeaderRole, Inputs, Plan, Serve, Subject};
 
 /// What a cache has to know about responses that depend on a decision.
@@ -12,7 +14,7 @@ pub enum Varies {
     #[default]
     Never,
     /// Tell requests apart by these headers, as `vary` has them.
-    By(Box<str>),
+    By(Arc<str>),
     /// Only the client may cache them: no header shows what they depend on.
     Private,
 }

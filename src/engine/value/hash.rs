@@ -39,7 +39,21 @@ impl Salt {
         state.write(identity);
         Point(mix(state.finish()))
     }
+
+    /// The same under several salts at once, byte by byte: each step waits for the one before it, but not for those of
+    /// the other salts.
+    #[must_use]
+    pub fn points<const SALTS: usize>(salts: [Self; SALTS], identity: &[u8]) -> [Point; SALTS] {
+        let mut states = salts.map(|salt| salt.0);
+        for byte in identity {
+            states = states.map(|state| (state ^ u64::from(*byte)).wrapping_mul(PRIME));
+        }
+        states.map(|state| Point(mix(state)))
+    }
 }
+
+/// FNV's prime for 64 bits.
+const PRIME: u64 = 0x0100_0000_01b3;
 
 /// The place of one identity in the draws of one salt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

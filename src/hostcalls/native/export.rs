@@ -77,7 +77,7 @@ fn guarded<R>(run: impl FnOnce() -> R) -> Option<R> {
     result
 }
 
-/// What [`export!`](crate::export) makes a function for.
+/// What [`export_native!`](crate::export_native) makes a function for.
 pub mod calls {
     use super::{
         Cell, ConfigHandle, ConfigPtr, FilterPtr, Lent, Module, Next, RefCell, Slot, StreamHandle, abi, c_char, c_void,
@@ -95,9 +95,12 @@ pub mod calls {
     #[must_use]
     pub unsafe fn config_new<M: Module>(envoy: ConfigPtr, name: Lent, bytes: Lent) -> *const c_void {
         let config = guarded(|| {
-            // SAFETY: Envoy passes its own pointer, and name and bytes that live until this returns.
-            let (handle, name, bytes) = unsafe { (ConfigHandle::new(envoy), name.bytes(), bytes.bytes()) };
-            M::configure(handle, name, bytes)
+            // SAFETY: Envoy passes its own pointer, for this call.
+            let handle = unsafe { ConfigHandle::new(envoy) };
+            // SAFETY: Envoy's, and there until this returns.
+            let name = unsafe { name.bytes() };
+            // SAFETY: as the name.
+            M::configure(handle, name, unsafe { bytes.bytes() })
         });
         config.flatten().map_or(core::ptr::null(), |config| Box::into_raw(Box::new(config)).cast_const().cast())
     }
@@ -252,7 +255,7 @@ pub mod calls {
 /// Exports a [`Module`] under the names that Envoy looks up. Those for which we have nothing to do are there because
 /// Envoy does not load a library without them.
 #[macro_export]
-macro_rules! export {
+macro_rules! export_native {
     ($module:ty) => {
         const _: () = {
             use core::ffi::{c_char, c_void};

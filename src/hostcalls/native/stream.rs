@@ -59,7 +59,9 @@ impl StreamHandle<'_> {
         lines.iter().map(|line| {
             // SAFETY: Envoy filled the line in, and what it lends stays until something is changed, which the borrow
             // of `self` prevents.
-            unsafe { (line.name.bytes(), line.value.bytes()) }
+            let name = unsafe { line.name.bytes() };
+            // SAFETY: as the name.
+            (name, unsafe { line.value.bytes() })
         })
     }
 

@@ -132,7 +132,7 @@ impl Worker {
             }
             let usual = Failures::default();
             let failures = watch.guard.as_ref().map_or(&usual, |guard| &guard.failures);
-            let FlagStanding { slow, patience, .. } = self.standing.of(Some(entry.watch));
+            let FlagStanding { slow, patience, .. } = *self.standing.of(Some(entry.watch));
             let Some(outcome) = Outcome::new(answer, failures, patience) else { continue };
             let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
             if let Some(rescue) = watched.rescued_for

@@ -6,7 +6,6 @@
 use super::catalogue::class;
 use super::series::Series;
 use tidegate_engine::decide::Decisions;
-use tidegate_engine::plan::VariantId;
 
 /// The counts of one worker under one plan, since the last report.
 #[derive(Debug, Default)]
@@ -16,11 +15,12 @@ pub struct Counts {
     any: bool,
 }
 
-/// What was served of a flag: what its outcome has to be counted for.
+/// Where the answer to a request is counted for one flag that looks at answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Served {
-    flag: u16,
-    variant: VariantId,
+    /// Its first class.
+    answers: u16,
+    time: Option<u16>,
 }
 
 impl Counts {
@@ -46,23 +46,24 @@ impl Counts {
         for kind in decisions.sources().kinds() {
             self.add(Series::source(kind), 1);
         }
-        let mut served = Vec::with_capacity(decisions.list().len());
+        let mut served = Vec::new();
         for decision in decisions.list() {
             let (flag, variant) = (decision.place(), decision.served());
             if let Some(place) = series.decision(flag, variant, decision.reason()) {
                 self.add(place, 1);
-                served.extend(u16::try_from(flag).ok().map(|flag| Served { flag, variant }));
+                if let Some(answers) = series.answers(flag, variant) {
+                    served.push(Served { answers, time: series.time(flag, variant) });
+                }
             }
         }
         served
     }
 
     /// Counts the answer to a request, by its status; `None` where none came.
-    pub fn answered(&mut self, series: &Series, served: &[Served], status: Option<u64>) {
+    pub fn answered(&mut self, served: &[Served], status: Option<u64>) {
+        let class = class(status);
         for one in served {
-            if let Some(place) = series.response(usize::from(one.flag), one.variant, class(status)) {
-                self.add(place, 1);
-            }
+            self.add(usize::from(one.answers).saturating_add(class), 1);
         }
     }
 
@@ -93,6 +94,6 @@ impl Counts {
 }
 
 /// Where the time of an answer is counted: the host sorts it into buckets.
-pub fn times(series: &Series, served: &[Served]) -> impl Iterator<Item = usize> {
-    served.iter().filter_map(|one| series.time(usize::from(one.flag), one.variant))
+pub fn times(served: &[Served]) -> impl Iterator<Item = usize> {
+    served.iter().filter_map(|one| one.time.map(usize::from))
 }

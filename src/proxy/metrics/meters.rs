@@ -223,9 +223,9 @@ impl Meters {
             let Some(flag) = plan.flags().get(ramp.flag) else { continue };
             let Some(rule) = flag.rules.get(ramp.rule) else { continue };
             let flag_standing = standing.of(flag.watch);
-            show(u64::from(flag.exposure(rule, now, &flag_standing).parts()));
+            show(u64::from(flag.exposure(rule, now, flag_standing).parts()));
             if ramp.steps {
-                show(u64::try_from(rule.taken(now, &flag_standing)).unwrap_or(u64::MAX));
+                show(u64::try_from(rule.taken(now, flag_standing)).unwrap_or(u64::MAX));
             }
         }
     }

@@ -17,6 +17,8 @@ pub struct Series {
     all: Vec<SeriesEntry>,
     /// By flag.
     flags: Box<[FlagSeries]>,
+    /// Where decisions are counted, by variant and reason: [`NOWHERE`] for what cannot be.
+    decisions: Vec<u16>,
     /// The flags beyond the limit, counted together.
     other: VariantPlaces,
     count: usize,
@@ -41,13 +43,16 @@ enum FlagSeries {
 /// Where the variants of a flag are counted.
 #[derive(Clone, Debug, Default)]
 struct VariantPlaces {
-    /// By variant and reason, where that can be.
-    decisions: Box<[Option<u16>]>,
-    /// The first class of the first variant.
-    responses: u16,
+    /// The row of its first variant in the table of decisions.
+    decisions: u32,
+    /// The first class of the first variant, where answers are looked at.
+    responses: Option<u16>,
     /// That of the first variant, where times are looked at.
     latency: Option<u16>,
 }
+
+/// No place.
+const NOWHERE: u16 = u16::MAX;
 
 /// The first kind of source; the last one means that no source gave an identity.
 const SOURCES: u16 = 0;
@@ -66,7 +71,7 @@ impl Series {
         series.push(&catalogue::FORGED, None, "");
         series.push(&catalogue::ERRORS, None, "host");
         series.push(&catalogue::ERRORS, None, "store");
-        series.other = series.add_variants(None, 1, |_, _| true, true);
+        series.other = series.add_variants(None, 1, |_, _| true, true, true);
         // Leave room for the gauges of the config itself.
         let mut left = MOST.saturating_sub(series.all.len()).saturating_sub(8);
         let mut flags = vec![FlagSeries::Off; plan.flags.len()];
@@ -79,11 +84,13 @@ impl Series {
             }
             let can = reasons(plan, flag);
             let times = flag.metrics == Metrics::All;
-            let before = series.all.len();
+            let answers = times || flag.metrics == Metrics::Counts;
+            let (before, rows) = (series.all.len(), series.decisions.len());
             let own = series.add_variants(
                 Some(place),
                 flag.variants.len(),
                 |variant, reason| can.has(variant, reason),
+                answers,
                 times,
             );
             let own_count = series.all.len().saturating_sub(before).saturating_add(gauges(flag));
@@ -95,6 +102,7 @@ impl Series {
                 }
                 None => {
                     series.all.truncate(before);
+                    series.decisions.truncate(rows);
                     FlagSeries::Together
                 }
             };
@@ -128,31 +136,32 @@ impl Series {
         flag: Option<usize>,
         variants: usize,
         can: impl Fn(VariantId, Reason) -> bool,
+        answers: bool,
         times: bool,
     ) -> VariantPlaces {
         let ids = || (0..).map(VariantId).take(variants);
         let of = |variant| flag.map(|flag| (flag, variant));
-        let mut decisions = Vec::new();
+        let first = self.decisions.len();
         for variant in ids() {
             for reason in Reason::ALL {
                 let can = can(variant, reason);
-                decisions.push(can.then(|| self.next()));
+                self.decisions.push(if can { self.next() } else { NOWHERE });
                 if can {
                     self.push(&catalogue::DECISIONS, of(variant), reason.code());
                 }
             }
         }
-        let responses = self.next();
-        for variant in ids() {
-            for class in CLASSES {
-                self.push(&catalogue::RESPONSES, of(variant), class);
+        let responses = answers.then(|| self.next());
+        if answers {
+            for variant in ids() {
+                CLASSES.iter().for_each(|class| self.push(&catalogue::RESPONSES, of(variant), class));
             }
         }
         let latency = times.then(|| self.next());
         if times {
             ids().for_each(|variant| self.push(&catalogue::LATENCY, of(variant), ""));
         }
-        VariantPlaces { decisions: decisions.into(), responses, latency }
+        VariantPlaces { decisions: u32::try_from(first).unwrap_or(u32::MAX), responses, latency }
     }
 
     /// Where a flag is counted, and as which variant.
@@ -167,23 +176,30 @@ impl Series {
     #[must_use]
     pub fn decision(&self, flag: usize, variant: VariantId, reason: Reason) -> Option<usize> {
         let (own, variant) = self.variant_places(flag, variant)?;
-        let row = variant.saturating_mul(Reason::ALL.len());
-        own.decisions.get(row.saturating_add(reason.place()))?.map(usize::from)
+        let row = variant.wrapping_mul(Reason::ALL.len()).wrapping_add(reason.place());
+        let place = self.decisions.get(usize::try_from(own.decisions).ok()?.wrapping_add(row))?;
+        (*place != NOWHERE).then_some(usize::from(*place))
+    }
+
+    /// Where answers are counted: the place of their first class, if they are.
+    #[must_use]
+    pub fn answers(&self, flag: usize, variant: VariantId) -> Option<u16> {
+        let (own, variant) = self.variant_places(flag, variant)?;
+        let row = u16::try_from(variant.saturating_mul(CLASSES.len())).ok()?;
+        own.responses?.checked_add(row)
     }
 
     /// Where an answer of this class is counted.
     #[must_use]
     pub fn response(&self, flag: usize, variant: VariantId, class: usize) -> Option<usize> {
-        let (own, variant) = self.variant_places(flag, variant)?;
-        let row = variant.saturating_mul(CLASSES.len()).saturating_add(class);
-        Some(usize::from(own.responses).saturating_add(row))
+        self.answers(flag, variant).map(|first| usize::from(first).saturating_add(class))
     }
 
     /// Where the time of an answer is counted.
     #[must_use]
-    pub fn time(&self, flag: usize, variant: VariantId) -> Option<usize> {
+    pub fn time(&self, flag: usize, variant: VariantId) -> Option<u16> {
         let (own, variant) = self.variant_places(flag, variant)?;
-        own.latency.map(|latency| usize::from(latency).saturating_add(variant))
+        own.latency?.checked_add(u16::try_from(variant).ok()?)
     }
 
     /// Where identities of this kind of source are counted; the kind after the last means that no source gave one.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::filters::Filters;
 use crate::host::{Host, Level};
 use crate::metrics::catalogue::Kind;
-use crate::outcome::{Answer, Moment};
+use crate::outcome::{Ending, Moment};
 use crate::push::Instance;
 use crate::share::Rc;
 use crate::stream::{Next, Stream};
@@ -147,8 +147,16 @@ impl Host for Fake {
         Some(self.code.get())
     }
 
-    fn answer(&self) -> Answer {
-        Answer { code: self.status(), ..Answer::default() }
+    fn final_status(&self) -> Option<u64> {
+        None
+    }
+
+    fn ending(&self) -> Ending {
+        Ending::default()
+    }
+
+    fn grpc_status(&self) -> Option<u64> {
+        None
     }
 
     fn define(&self, name: &str, kind: Kind) -> Option<u32> {

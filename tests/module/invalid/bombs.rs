@@ -269,7 +269,11 @@ fn a_bomb_is_refused_or_compiled_and_decided() {
             }
             (Compiled::Ready(plan), None) => {
                 let headers = [(":authority", &b"x"[..]), (":path", b"/"), (":method", b"GET")];
-                let request = Request::new(plan.inputs(), headers.into_iter(), std::iter::empty());
+                let request = Request::new(
+                    plan.inputs(),
+                    headers.map(|(name, value)| (name.as_bytes(), value)).into_iter(),
+                    std::iter::empty(),
+                );
                 assert_eq!(
                     decide(&plan, &request, &Standing::NONE, Timestamp::from_millis(0)).list().len(),
                     plan.flags().len(),

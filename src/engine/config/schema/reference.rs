@@ -72,6 +72,13 @@ pub static CONFIG: Section = Section {
             "Sends all decisions as one RFC 9651 dictionary, too: `x-flags: checkout=v2, new-nav=?1`.",
         ),
         entry(
+            "headers",
+            Shape::Words(&["each", "dictionary"]),
+            "",
+            "`each`",
+            "By which headers a request tells of its decisions: a header for each flag, or only the dictionary, in which a flag costs the least. Routing headers, and headers that flags and variants name themselves, are written all the same.",
+        ),
+        entry(
             "cache",
             Shape::Words(&["vary", "private", "none"]),
             "",
@@ -282,10 +289,10 @@ pub static FLAG: Section = Section {
         ),
         entry(
             "metrics",
-            Shape::Words(&["all", "counts", "none"]),
+            Shape::Words(&["all", "counts", "decisions", "none"]),
             "",
-            "`all` with `route`, `guard`, `rescue` or `limit`, else `counts`",
-            "What is counted of it: decisions, answers and times, all but times, or nothing.",
+            "`all` with `route`, `guard`, `rescue` or `limit`, else `decisions`",
+            "What is counted of it: decisions, answers and times; all but times; decisions alone; or nothing.",
         ),
         entry(
             "guard",

@@ -1,0 +1,127 @@
+//! What Envoy calls, by the number of a context: an instance of the filter for each push, and a stream for each request.
+//!
+//! A stream is kept only for as long as something is owed: to its response, to a guard or to a metric. What comes for
+//! one that is not there needs nothing.
+
+use core::cell::RefCell;
+use core::hash::BuildHasherDefault;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use fnv::FnvHasher;
+use tidegate_hostcalls::wasm::{self, Callbacks, LogLevel};
+use tidegate_proxy::filters::Filters;
+use tidegate_proxy::push::Instance;
+use tidegate_proxy::stream::{Next, Stream};
+
+use super::host::Envoy;
+
+/// One worker's filters, by what they are called for.
+#[derive(Debug, Default)]
+pub(super) struct Filter {
+    filters: Rc<Filters>,
+    /// By root context. There are two at most times, around a push.
+    instances: RefCell<Vec<(u32, Instance)>>,
+    streams: RefCell<HashMap<u32, Stream, BuildHasherDefault<FnvHasher>>>,
+}
+
+thread_local! {
+    static WORKER: Filter = Filter::default();
+}
+
+// Callbacks never nest, so that no borrow below can fail.
+impl Filter {
+    fn instance<T>(root: u32, call: impl FnOnce(&mut Instance) -> T) -> Option<T> {
+        WORKER.with(|worker| {
+            let mut instances = worker.instances.try_borrow_mut().ok()?;
+            instances.iter_mut().find(|(known, _)| *known == root).map(|(_, instance)| call(instance))
+        })
+    }
+
+    fn stream(request: u32, call: impl FnOnce(&mut Stream)) {
+        WORKER.with(|worker| {
+            if let Ok(mut streams) = worker.streams.try_borrow_mut()
+                && let Some(stream) = streams.get_mut(&request)
+            {
+                call(stream);
+            }
+        });
+    }
+
+    fn take(request: u32) -> Option<Stream> {
+        WORKER.with(|worker| worker.streams.try_borrow_mut().ok()?.remove(&request))
+    }
+}
+
+impl Callbacks for Filter {
+    fn loaded() {
+        std::panic::set_hook(Box::new(|panic| wasm::log(LogLevel::Critical, &panic.to_string())));
+    }
+
+    fn root_created(root: u32) {
+        WORKER.with(|worker| {
+            if let Ok(mut instances) = worker.instances.try_borrow_mut() {
+                instances.push((root, Instance::new(Rc::clone(&worker.filters))));
+            }
+        });
+    }
+
+    fn request_created(request: u32, root: u32) {
+        let stream = Self::instance(root, |instance| instance.stream()).flatten();
+        WORKER.with(|worker| {
+            if let Ok(mut streams) = worker.streams.try_borrow_mut()
+                && let Some(stream) = stream
+            {
+                streams.insert(request, stream);
+            }
+        });
+    }
+
+    fn configured(root: u32) -> bool {
+        Self::instance(root, |instance| instance.configure(&Envoy)).unwrap_or(false)
+    }
+
+    fn tick(root: u32) {
+        Self::instance(root, |instance| instance.tick(&Envoy));
+    }
+
+    fn request_headers(request: u32, end: bool) -> bool {
+        let Some(mut stream) = Self::take(request) else { return true };
+        let next = stream.request_headers(&Envoy, end);
+        if stream.is_owed() {
+            WORKER.with(|worker| {
+                if let Ok(mut streams) = worker.streams.try_borrow_mut() {
+                    streams.insert(request, stream);
+                }
+            });
+        }
+        next == Next::Upstream
+    }
+
+    fn request_body(request: u32, end: bool) {
+        Self::stream(request, |stream| stream.request_body(&Envoy, end));
+    }
+
+    fn request_trailers(request: u32) {
+        Self::stream(request, |stream| stream.request_trailers(&Envoy));
+    }
+
+    fn response_headers(request: u32) {
+        Self::stream(request, |stream| stream.response_headers(&Envoy));
+    }
+
+    fn done(request: u32) {
+        if let Some(mut stream) = Self::take(request) {
+            stream.done(&Envoy);
+        }
+    }
+
+    fn deleted(context: u32) {
+        let gone = WORKER.with(|worker| {
+            let mut instances = worker.instances.try_borrow_mut().ok()?;
+            let place = instances.iter().position(|(known, _)| *known == context)?;
+            Some(instances.swap_remove(place))
+        });
+        drop(gone);
+    }
+}

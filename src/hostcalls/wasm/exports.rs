@@ -1,0 +1,104 @@
+//! What the host calls.
+//!
+//! The SDK exports every callback under the ABI's name, and sends each through a table of boxed contexts. Ours have
+//! names of their own, and go straight to the filter; the build step that trims the module puts them in the place of
+//! the SDK's.
+
+/// The callbacks of a module. A context is a number: a root context is an instance of the filter, any other a request.
+pub trait Callbacks {
+    /// The module was loaded. No call but to the log is allowed yet.
+    fn loaded();
+    /// A root context was made.
+    fn root_created(root: u32);
+    /// A request's context was made, below a root context.
+    fn request_created(request: u32, root: u32);
+    /// A root context got its configuration. Returns whether it is accepted.
+    fn configured(root: u32) -> bool;
+    /// The period of a root context has passed.
+    fn tick(root: u32);
+    /// The request's headers have come; `end` is whether it has nothing else. Returns whether it goes on.
+    fn request_headers(request: u32, end: bool) -> bool;
+    /// A part of the request's body has come; `end` is whether that was all.
+    fn request_body(request: u32, end: bool);
+    /// The request's trailers have come.
+    fn request_trailers(request: u32);
+    /// The response's headers have come.
+    fn response_headers(request: u32);
+    /// The request is done.
+    fn done(request: u32);
+    /// A context is gone, of either kind.
+    fn deleted(context: u32);
+}
+
+/// Exports the callbacks of a type as `tidegate_on_*`, which the trimmed module has as `proxy_on_*`.
+#[macro_export]
+macro_rules! export {
+    ($filter:ty) => {
+        const _: () = {
+            use $crate::wasm::Callbacks;
+
+            const CONTINUE: u32 = 0;
+            const PAUSE: u32 = 1;
+
+            // SAFETY: no other symbol of these names is linked: the SDK's begin otherwise, and its macro for the first
+            // is not used.
+            #[unsafe(no_mangle)]
+            extern "C" fn _initialize() {
+                <$filter>::loaded();
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn tidegate_on_context_create(context: u32, root: u32) {
+                if root == 0 { <$filter>::root_created(context) } else { <$filter>::request_created(context, root) }
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn tidegate_on_vm_start(_: u32, _: u32) -> u32 {
+                1
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn tidegate_on_configure(root: u32, _: u32) -> u32 {
+                u32::from(<$filter>::configured(root))
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn tidegate_on_tick(root: u32) {
+                <$filter>::tick(root);
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn tidegate_on_request_headers(request: u32, _: u32, end: u32) -> u32 {
+                if <$filter>::request_headers(request, end != 0) { CONTINUE } else { PAUSE }
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn tidegate_on_request_body(request: u32, _: u32, end: u32) -> u32 {
+                <$filter>::request_body(request, end != 0);
+                CONTINUE
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn tidegate_on_request_trailers(request: u32, _: u32) -> u32 {
+                <$filter>::request_trailers(request);
+                CONTINUE
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn tidegate_on_response_headers(request: u32, _: u32, _: u32) -> u32 {
+                <$filter>::response_headers(request);
+                CONTINUE
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn tidegate_on_log(request: u32) {
+                <$filter>::done(request);
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn tidegate_on_delete(context: u32) {
+                <$filter>::deleted(context);
+            }
+        };
+    };
+}

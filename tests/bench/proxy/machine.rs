@@ -1,0 +1,69 @@
+//! What the machine says of itself: which core a process runs on, what it has used, and how busy the rest was.
+//!
+//! Reads `/proc`, and asks `taskset` to pin. Where there is none of either, nothing is pinned, and times come in ticks.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+/// The core of the proxy that is measured, and that of everything else.
+pub const PROXY: &str = "1";
+/// See [`PROXY`].
+pub const REST: &str = "0";
+
+/// Keeps all threads of a process on one core, if there are two, and says whether it does.
+pub fn pin(pid: u32, core: &str) -> bool {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["--all-tasks", "--cpu-list", "--pid", core, &pid.to_string()]);
+    taskset.stdout(Stdio::null()).stderr(Stdio::null());
+    taskset.status().is_ok_and(|status| status.success())
+}
+
+/// The time that all threads of a process have spent on a core, in nanoseconds; none where there is no `/proc`.
+pub fn busy(pid: u32) -> Option<u64> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let exact: Option<u64> = threads
+        .flatten()
+        .map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok())
+        .sum();
+    exact.filter(|&time| time > 0).or_else(|| ticks(pid))
+}
+
+/// The same from a clock of 10 ms: good for long visits only.
+fn ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the command may hold blanks, so fields are counted from its closing bracket.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some((user + system) * 10_000_000)
+}
+
+/// What the whole machine has done so far, in ticks: all, idle, taken by its host for others.
+#[derive(Clone, Copy)]
+pub struct Machine([u64; 3]);
+
+impl Machine {
+    pub fn now() -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let fields: Vec<u64> =
+            stat.lines().next().unwrap_or("").split_whitespace().filter_map(|field| field.parse().ok()).collect();
+        let at = |place: usize| fields.get(place).copied().unwrap_or(0);
+        Self([fields.iter().take(8).sum(), at(3) + at(4), at(7)])
+    }
+
+    /// One line: the processor, how busy it was since then, the time stolen, and the load average.
+    pub fn since(self) -> String {
+        let Self([all, idle, stolen]) = Self::now();
+        let percent = |now: u64, before: u64| 100.0 * (now - before) as f64 / (all - self.0[0]).max(1) as f64;
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("");
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        format!(
+            "{} x {}, {:.0} % busy, {:.1} % stolen, load {}",
+            cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
+            model.trim_start_matches(['\t', ' ', ':']),
+            100.0 - percent(idle, self.0[1]),
+            percent(stolen, self.0[2]),
+            load.split(' ').take(3).collect::<Vec<_>>().join(" "),
+        )
+    }
+}
