@@ -8,6 +8,7 @@ TARGET := wasm32-unknown-unknown
 ENVOY ?=
 ENVOY_VERSION := 1.40.0
 ENVOY_OLDEST := 1.36.4
+ENVOY_OLDEST_NATIVE := 1.39.0
 export TIDEGATE_ENVOY := $(if $(ENVOY),$(abspath $(ENVOY)))
 
 OUT := $(or $(CARGO_TARGET_DIR),target)
@@ -27,7 +28,7 @@ DAYS ?= 1000
 
 export CARGO PYTHON TARGET
 
-.PHONY: help setup toolchain envoy envoy-oldest wasm demo up down test fuzz detect storm soak reproduce audit lint bench simulate clean
+.PHONY: help setup toolchain envoy envoy-oldest wasm module demo up down test fuzz detect storm soak reproduce audit lint bench simulate clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -45,7 +46,7 @@ up: wasm envoy ## Leave the demo's Envoy running, with curl lines to try
 down: ## Stop what `make up` has started
 	@bash envoy/down.sh
 
-test: wasm setup ## Run all tests: unit, cases, laws, and end to end in real Envoys
+test: wasm module setup ## Run all tests: unit, cases, laws, and end to end in real Envoys
 	$(CARGO) test --locked --workspace
 
 fuzz: wasm ## Run the fuzz targets (nightly Rust; RUNS=10000000 FUZZ=token makes a long run of one)
@@ -84,6 +85,11 @@ wasm: toolchain ## Build the filter module, target/tidegate.wasm
 	$(CARGO) build --locked --package xtask
 	@$(OUT)/debug/trim $(OUT)/$(TARGET)/wasm/tidegate.wasm $(OUT)/tidegate.wasm
 
+# Linked once and put in place by a rename: an Envoy that has it open keeps what it has.
+module: toolchain ## Build the native door, target/libtidegate.so, for this machine
+	RUSTFLAGS="$(REMAP)" $(CARGO) build --locked --package tidegate-module --profile module
+	@cp $(OUT)/module/libtidegate_module.so $(OUT)/libtidegate.so.new && mv $(OUT)/libtidegate.so.new $(OUT)/libtidegate.so
+
 setup: toolchain envoy envoy-oldest ## Get what is missing: the Rust target, the Envoys for demo and tests
 
 envoy: ## Fetch the Envoy of the demo (no root; below target/)
@@ -91,6 +97,7 @@ envoy: ## Fetch the Envoy of the demo (no root; below target/)
 
 envoy-oldest:
 	@sh envoy/fetch.sh $(ENVOY_OLDEST)
+	@sh envoy/fetch.sh $(ENVOY_OLDEST_NATIVE)
 
 toolchain:
 	@sh envoy/toolchain.sh

@@ -13,6 +13,7 @@ use tidegate_engine::request::headers::Headers;
 use tidegate_engine::request::host_address;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_hostcalls::wasm::{self, BufferType, LogLevel, MapType, MetricType};
+use tidegate_proxy::ending::ending;
 use tidegate_proxy::host::{Host, Level};
 use tidegate_proxy::metrics::catalogue::Kind;
 use tidegate_proxy::outcome::{Ending, Moment};
@@ -50,6 +51,10 @@ impl Host for Envoy {
 
     fn config(&self) -> Vec<u8> {
         buffer(BufferType::PluginConfiguration)
+    }
+
+    fn requests_wait(&self) -> bool {
+        true
     }
 
     fn tick_after(&self, period: Duration) {
@@ -161,7 +166,12 @@ impl Host for Envoy {
         if details.as_deref() == Some(b"via_upstream") {
             return Ending::default();
         }
-        encoding::ending(number(b"response\0flags").unwrap_or_default(), details.as_deref())
+        ending(number(b"response\0flags").unwrap_or_default(), details.as_deref())
+    }
+
+    /// Only then there is a time of its last byte.
+    fn is_whole(&self) -> bool {
+        number(b"response\0backend_latency").is_some()
     }
 
     fn response_trailer(&self, name: &str) -> Option<Vec<u8>> {

@@ -7,8 +7,6 @@
 
 #![warn(missing_docs)]
 
-use core::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::active::{Active, FilterId, Prepared};
@@ -17,6 +15,7 @@ use crate::host::{Host, Level, Shared};
 use crate::lifecycle::State;
 use crate::metrics::catalogue::Metric;
 use crate::metrics::meters::{Announced, Names};
+use crate::share::{Cell, Rc, RefCell};
 use tidegate_engine::value::time::Timestamp;
 
 /// How often workers tell each other what they have counted, in milliseconds.

@@ -5,14 +5,13 @@
 
 #![warn(missing_docs)]
 
-use std::rc::Rc;
-
 use crate::active::Active;
 use crate::admin::{Page, answer};
 use crate::guard::Entry;
 use crate::host::Host;
 use crate::metrics::count::{Served, times};
-use crate::outcome::{Answer, Ending, Time, Wait};
+use crate::outcome::{Answer, Time, Wait};
+use crate::share::Rc;
 use tidegate_engine::decide::decide;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::output::chain::{Chain, STATE};
@@ -237,13 +236,12 @@ impl Stream {
         if !self.entries.is_empty()
             && let Ok(mut worker) = worker.try_borrow_mut()
         {
-            let ending = host.ending();
             let grpc = match self.grpc {
                 Grpc::Status(status) => Some(status),
-                Grpc::Call if code == Some(200) && ending == Ending::default() => Some(UNKNOWN),
+                Grpc::Call if code == Some(200) && host.is_whole() => Some(UNKNOWN),
                 Grpc::Call | Grpc::No => None,
             };
-            let answer = Answer { code, ending, grpc, time };
+            let answer = Answer { code, ending: host.ending(), grpc, time };
             worker.done(plan, &self.entries, host.now(), &answer);
         }
     }

@@ -9,7 +9,7 @@
     reason = "what is not as it should be stops its test, with a message"
 )]
 
-use kit::envoy::{Envoy, Pushed, module};
+use kit::envoy::{Door, Envoy, Pushed, library, module};
 use kit::http::{Request, Upstream};
 use kit::scene::Scene;
 use serde_json::{Value, json};
@@ -27,6 +27,15 @@ fn config(key: &str) -> String {
 
 /// An instance in front of the one that is delivered.
 fn instance(name: &str, config: &str) -> Value {
+    let configuration = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config});
+    if Door::default() == Door::Native {
+        return json!({"name": name, "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+            "dynamic_module_config": {"module": {"local": {"filename": library()}}, "metrics_namespace": "wasmcustom"},
+            "filter_name": name,
+            "filter_config": configuration,
+        }});
+    }
     let code = json!({"local": {"filename": module()}});
     json!({"name": name, "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
@@ -34,7 +43,7 @@ fn instance(name: &str, config: &str) -> Value {
             "name": name,
             "root_id": name,
             "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": code},
-            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config},
+            "configuration": configuration,
         },
     }})
 }
@@ -70,7 +79,7 @@ fn names_of(configs: &[String]) -> impl Iterator<Item = &'static str> {
 }
 
 fn forgeries(envoy: &Envoy) -> u64 {
-    envoy.stats("forged.headers_total").values().sum()
+    envoy.stats("tidegate.forged").values().sum()
 }
 
 #[test]

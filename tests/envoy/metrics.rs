@@ -11,7 +11,7 @@
 
 use std::process::{Command, Stdio};
 
-use kit::envoy::{Envoy, Pushed};
+use kit::envoy::{Door, Envoy, Pushed};
 use kit::http::Request;
 use kit::scene::Scene;
 use kit::scrape::Scrape;
@@ -129,7 +129,11 @@ fn every_request_is_counted_once_over_all_workers() {
 
     // A name says the same without any pattern.
     let stats = envoy.admin_get("/stats?filter=tidegate.decisions");
-    assert!(stats.contains("tidegate.decisions.flag=.=new-nav;.;variant=.=on;.;reason=.=split;.;total"), "{stats}");
+    let name = match Door::default() {
+        Door::Wasm => "tidegate.decisions.flag=.=new-nav;.;variant=.=on;.;reason=.=split;.;total",
+        Door::Native => "tidegate.decisions.total.flag.new-nav.variant.on.reason.split",
+    };
+    assert!(stats.contains(name), "{stats}");
     check_with_promtool(&envoy);
 }
 
@@ -258,7 +262,12 @@ fn no_identity_and_no_token_is_seen_anywhere() {
         shown.push_str(&envoy.admin_get(page));
     }
     // All that the filter says, at its finest level.
-    let ours = envoy.log().lines().filter(|line| line.contains("wasm log")).collect::<Vec<_>>().join("\n");
+    let ours = envoy
+        .log()
+        .lines()
+        .filter(|line| line.contains("wasm log") || line.contains("[dynamic_modules]"))
+        .collect::<Vec<_>>()
+        .join("\n");
     assert!(ours.contains("is active"), "{ours}");
     shown.push_str(&ours);
     assert!(

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use kit::envoy::{Envoy, Pushed, module};
+use kit::envoy::{Door, Envoy, Pushed, library, module};
 use kit::http::{Client, Request};
 use kit::scene::Scene;
 use serde_json::{Value, json};
@@ -332,7 +332,11 @@ fn counters_of_routed_and_guarded_flags_are_there_before_anything_was_counted() 
 // === two filters ===
 
 /// Where the second listener has its filter.
-const SECOND: &str = "/static_resources/listeners/1/filter_chains/0/filters/0/typed_config/http_filters/0";
+fn second_filter() -> String {
+    // In front of a library is what tells it what it cannot ask for.
+    let place = usize::from(Door::default() == Door::Native);
+    format!("/static_resources/listeners/1/filter_chains/0/filters/0/typed_config/http_filters/{place}")
+}
 
 fn all_to(version: &str) -> String {
     config(version, &checkout(100, &json!({"rules": [{"serve": version}]})))
@@ -342,9 +346,18 @@ fn bad() -> String {
     config("bad", &checkout(50, &json!({"baseline": "v3"})))
 }
 
-/// A filter of the same name, with this root id and this configuration of its VM.
+/// A filter of the same name, with this root id and this configuration of its VM. A library has neither: there the name
+/// is what tells filters apart.
 fn filter(root: &str, vm: &str, config: &str) -> Value {
     let text = |text: &str| json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text});
+    if Door::default() == Door::Native {
+        return json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+            "dynamic_module_config": {"module": {"local": {"filename": library()}}, "metrics_namespace": "wasmcustom"},
+            "filter_name": if (root, vm) == ("tidegate", "") { "tidegate" } else { "other" },
+            "filter_config": text(config),
+        });
+    }
     json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
         "config": {"name": "tidegate", "root_id": root, "configuration": text(config), "vm_config": {
@@ -370,7 +383,7 @@ fn two_filters_of_one_name_do_not_meddle_with_each_other() {
             let envoy = Scene::inline(first)
                 .ingress(2)
                 .concurrency(2)
-                .set(format!("{SECOND}/typed_config"), filter(root, vm, second))
+                .set(format!("{}/typed_config", second_filter()), filter(root, vm, second))
                 .start();
             for _ in 0..10 {
                 assert_eq!(served(&envoy, "ingress").as_deref(), *first_version, "{root} {vm}");
@@ -394,10 +407,13 @@ fn a_filter_that_is_delivered_beside_another_of_its_name_is_judged_by_itself() {
         .ingress(2)
         .concurrency(2)
         .set(
-            SECOND,
+            second_filter(),
             json!({"name": "other", "config_discovery": {
                 "config_source": {"path_config_source": {"path": file}, "resource_api_version": "V3"},
-                "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
+                "type_urls": [
+                    "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+                    "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+                ],
             }}),
         )
         .start();
@@ -413,8 +429,8 @@ fn two_filters_that_cannot_be_told_apart_are_told_of_and_serve_their_own() {
     let start = |first: &str, second: &str| {
         let scene = Scene::inline(first).ingress(2).concurrency(2);
         scene
-            .set(format!("{SECOND}/typed_config"), filter("tidegate", "", second))
-            .set(SECOND.replace("listeners/1", "listeners/0") + "/typed_config", filter("tidegate", "", first))
+            .set(format!("{}/typed_config", second_filter()), filter("tidegate", "", second))
+            .set(second_filter().replace("listeners/1", "listeners/0") + "/typed_config", filter("tidegate", "", first))
     };
     let envoy = start(&all_to("v1"), &all_to("v2")).start();
     let both = |envoy: &Envoy| (served(envoy, "ingress"), served(envoy, "ingress-2"));

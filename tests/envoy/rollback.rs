@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kit::envoy::{Envoy, Pushed};
+use kit::envoy::{Door, Envoy, Pushed};
 use kit::http::{Request, Response};
 use kit::scene::Scene;
 use serde_json::{Value, json};
@@ -199,6 +199,10 @@ fn a_bad_version_is_taken_back_on_all_workers_and_stays_back() {
 
 #[test]
 fn a_rollback_outlives_the_code_that_decided_it() {
+    if Door::default() == Door::Native {
+        // Another file is another library, with a memory of its own.
+        return;
+    }
     let mut wanted: Value = serde_json::from_str(&config(&checkout(30, &guard()))).unwrap();
     let envoy = Scene::new(wanted.to_string()).vm_id("tidegate").concurrency(2).faults().start();
     under_load(&envoy, 200, || {

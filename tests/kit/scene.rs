@@ -4,7 +4,7 @@
 //! listener on a socket file, and answers with the headers that it got. Never contains a configuration of Tidegate:
 //! that is the test's own.
 
-use super::envoy::{ENVOY, Envoy, FILTER, FilterFile, Launch, module};
+use super::envoy::{Door, ENVOY, Envoy, FILTER, FilterFile, Launch, OLDEST_ENVOY, OLDEST_NATIVE, library, module};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,7 @@ enum Answer {
 pub struct Scene {
     delivery: Delivery,
     answer: Answer,
+    door: Door,
     envoy: String,
     module: Option<PathBuf>,
     concurrency: u32,
@@ -87,6 +88,7 @@ impl Scene {
         Self {
             delivery,
             answer: Answer::Headers,
+            door: Door::default(),
             envoy: ENVOY.to_owned(),
             module: None,
             concurrency: 1,
@@ -108,7 +110,15 @@ impl Scene {
 
     /// Another Envoy than the default one.
     pub fn envoy(mut self, version: &str) -> Self {
+        let oldest = self.door == Door::Native && version == OLDEST_ENVOY;
+        let version = if oldest { OLDEST_NATIVE } else { version };
         version.clone_into(&mut self.envoy);
+        self
+    }
+
+    /// Another door than wasm's.
+    pub fn door(mut self, door: Door) -> Self {
+        self.door = door;
         self
     }
 
@@ -260,7 +270,11 @@ impl Scene {
         json!({
             "node": {"id": "proxy-1", "cluster": "test"},
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
-            "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
+            // Without this, Envoy shows the metrics of a library to Prometheus with a prefix of its own.
+            "layered_runtime": {"layers": [
+                {"name": "names", "static_layer": {"envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix": true}},
+                {"name": "admin", "admin_layer": {}},
+            ]},
             "stats_config": {"stats_tags": tags.collect::<Value>()},
             "static_resources": {
                 "listeners": ingress.chain(upstreams).collect::<Value>(),
@@ -273,8 +287,13 @@ impl Scene {
         let routes = self.routes.clone().unwrap_or_else(|| by_header(&self.versions));
         let mut filters = self.filters.clone();
         match &self.delivery {
+            Delivery::Absent => {}
+            _ if self.door == Door::Native => filters.push(told()),
+            _ => {}
+        }
+        match &self.delivery {
             Delivery::Discovered(_) => filters.push(discovered(&dir.join("filter.json"))),
-            Delivery::Inline(config) => filters.push(json!({"name": FILTER, "typed_config": self.wasm(config)})),
+            Delivery::Inline(config) => filters.push(json!({"name": FILTER, "typed_config": self.typed(config)})),
             Delivery::Absent => {}
         }
         let mut manager = manager("ingress", filters, &routes);
@@ -318,6 +337,23 @@ impl Scene {
         manager(&format!("upstream-{version}"), filters, &routes)
     }
 
+    fn typed(&self, config: &Value) -> Value {
+        match self.door {
+            Door::Wasm => self.wasm(config),
+            Door::Native => self.native(config),
+        }
+    }
+
+    fn native(&self, config: &Value) -> Value {
+        let library = self.module.clone().unwrap_or_else(library);
+        json!({
+            "@type": format!("{TYPES}.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"),
+            "dynamic_module_config": {"module": {"local": {"filename": library}}, "metrics_namespace": "wasmcustom"},
+            "filter_name": self.plugin["name"],
+            "filter_config": config,
+        })
+    }
+
     fn wasm(&self, config: &Value) -> Value {
         let module = self.module.clone().unwrap_or_else(module);
         let mut plugin = self.plugin.clone();
@@ -336,7 +372,7 @@ impl Scene {
         let response = json!({"resources": [{
             "@type": format!("{TYPES}.config.core.v3.TypedExtensionConfig"),
             "name": FILTER,
-            "typed_config": self.wasm(&any),
+            "typed_config": self.typed(&any),
         }]});
         let mut file = FilterFile { path: dir.join("filter.json"), response };
         file.write(config, 1);
@@ -354,10 +390,33 @@ pub fn by_header(versions: &[String]) -> Value {
     matched.chain(rest).collect()
 }
 
+/// What a library cannot ask Envoy for, as `envoy/native` has it.
+fn told() -> Value {
+    let key = |key: &str, format: &str| {
+        json!({
+            "object_key": key,
+            "factory_key": "envoy.string",
+            "format_string": {"text_format_source": {"inline_string": format}, "omit_empty_values": true},
+            "skip_if_empty": true,
+        })
+    };
+    json!({"name": "told", "typed_config": {
+        "@type": format!("{TYPES}.extensions.filters.http.set_filter_state.v3.Config"),
+        "on_request_headers": [
+            key("tidegate.claims", "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:payload)%"),
+            key("tidegate.listener", "%METADATA(LISTENER:tidegate:listener)%"),
+            key("tidegate.node", "%CEL(xds.node.id)%"),
+        ],
+    }})
+}
+
 fn discovered(file: &Path) -> Value {
     json!({"name": FILTER, "config_discovery": {
         "config_source": {"path_config_source": {"path": file}, "resource_api_version": "V3"},
-        "type_urls": [format!("{TYPES}.extensions.filters.http.wasm.v3.Wasm")],
+        "type_urls": [
+            format!("{TYPES}.extensions.filters.http.wasm.v3.Wasm"),
+            format!("{TYPES}.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"),
+        ],
     }})
 }
 

@@ -10,7 +10,7 @@ pub mod headers;
 mod query;
 mod token;
 
-pub use token::{claim, token_payload};
+pub use token::{claim, payload_from_json, token_payload};
 
 use std::borrow::Cow;
 

@@ -11,7 +11,6 @@ mod pending;
 #[cfg(test)]
 mod tests;
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use pending::{Pending, Slice};
@@ -23,6 +22,7 @@ use crate::host::{Host, Level, Shared};
 use crate::lifecycle::{self, Accepted, Judgement, State, judge_bad};
 use crate::metrics::catalogue;
 use crate::metrics::series::Series;
+use crate::share::Rc;
 use crate::stream::Stream;
 use tidegate_engine::output::chain::STATE;
 use tidegate_engine::plan::{Compiled, Plan};
@@ -52,6 +52,14 @@ pub struct Instance {
     pending: Option<Pending>,
     /// Whether its tick has the usual period. The first one comes earlier: when the filter's next tick would have come.
     paced: bool,
+}
+
+/// A config as one worker has taken it in: where workers have one memory, it is compiled and judged once.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    id: FilterId,
+    plan: Rc<Plan>,
+    state: State,
 }
 
 impl Drop for Instance {
@@ -84,7 +92,7 @@ impl Instance {
         host.keep_over_redirects(STATE);
         let number = self.filters.number();
         let mut shared = Shared { host, key: &id.key };
-        let large = bytes.len() >= LARGE;
+        let large = bytes.len() >= LARGE && host.requests_wait();
         if large
             && self.filters.serves(&id.key)
             && on_record(&mut shared, GOOD, &bytes, false)
@@ -124,13 +132,30 @@ impl Instance {
             Judgement::Accept(plan, state) => {
                 log_state(host, &plan, state, &problems);
                 let series = series.unwrap_or_else(|| Series::new(&plan));
-                let prepared = Prepared::new(*plan, series);
+                let prepared = Prepared::new(Rc::new(*plan), series);
                 self.pending = None;
                 if let Some(active) = self.filters.serve(host, id, prepared, state, number, last_good.is_none()) {
                     self.replace(active);
                 }
                 true
             }
+        }
+    }
+
+    /// What was taken in, for the other workers of this proxy; `None` where nothing was.
+    #[must_use]
+    pub fn taken(&self) -> Option<Taken> {
+        let Active { id, plan, state, .. } = &**self.active.as_ref()?;
+        Some(Taken { id: id.clone(), plan: Rc::clone(plan), state: *state })
+    }
+
+    /// Takes in what another worker has judged, without reading it again.
+    pub fn join(&mut self, host: &dyn Host, taken: &Taken) {
+        let Taken { id, plan, state } = taken;
+        let prepared = Prepared::new(Rc::clone(plan), Series::new(plan));
+        let number = self.filters.number();
+        if let Some(active) = self.filters.serve(host, id.clone(), prepared, *state, number, false) {
+            self.replace(active);
         }
     }
 

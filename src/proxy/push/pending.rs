@@ -3,12 +3,11 @@
 //!
 //! Its bytes are on record as good: making it ready again is the same work with the same result. Never in force itself.
 
-use core::cell::Cell;
-
 use crate::active::{FilterId, Prepared};
 use crate::filters::Filters;
 use crate::host::Host;
 use crate::metrics::series::Series;
+use crate::share::{Cell, Rc};
 use tidegate_engine::plan::{Compiled, Parts};
 use tidegate_engine::problem::Problems;
 
@@ -77,7 +76,7 @@ impl Pending {
                 Some((Compiled::Ready(plan), mut problems)) => {
                     let series = Series::new(&plan);
                     series.check(&plan, &mut problems);
-                    self.work = Work::Define(Some(Box::new(Prepared::new(plan, series))), problems);
+                    self.work = Work::Define(Some(Box::new(Prepared::new(Rc::new(plan), series))), problems);
                 }
             },
             Work::Define(prepared, problems) => {

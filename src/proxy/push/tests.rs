@@ -13,7 +13,6 @@ mod large;
 use core::cell::{Cell, RefCell};
 use core::fmt::Arguments;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::filters::Filters;
@@ -21,6 +20,7 @@ use crate::host::{Host, Level};
 use crate::metrics::catalogue::Kind;
 use crate::outcome::{Ending, Moment};
 use crate::push::Instance;
+use crate::share::Rc;
 use crate::stream::{Next, Stream};
 use tidegate_engine::output::effect::{self, Effect, rewritten};
 use tidegate_engine::plan::Property;
@@ -79,6 +79,10 @@ impl Host for Fake {
 
     fn config(&self) -> Vec<u8> {
         self.config.borrow().clone()
+    }
+
+    fn requests_wait(&self) -> bool {
+        true
     }
 
     fn tick_after(&self, period: Duration) {
@@ -159,6 +163,10 @@ impl Host for Fake {
 
     fn ending(&self) -> Ending {
         Ending::default()
+    }
+
+    fn is_whole(&self) -> bool {
+        true
     }
 
     fn response_trailer(&self, _: &str) -> Option<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! Timelines of large pushes: what a worker serves, shows and tells while it makes a config ready in slices.
 
-use std::rc::Rc;
+use crate::share::Rc;
 use std::time::Duration;
 
 use super::{BAD, DECIDED, Fake, serves};

@@ -1,0 +1,143 @@
+//! Envoy's calls, each handed on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tidegate_hostcalls::native::config::ConfigHandle;
+use tidegate_hostcalls::native::stream::StreamHandle;
+use tidegate_hostcalls::native::{Module, Next};
+use tidegate_proxy::push::Instance;
+use tidegate_proxy::stream::{self, Stream};
+
+use super::host::Envoy;
+use super::local::{Judged, Local, Place};
+use super::metrics::Families;
+use super::timer;
+
+#[derive(Debug)]
+pub(crate) struct Door;
+
+/// One filter of Envoy's, with its config.
+#[derive(Debug)]
+pub(crate) struct Config {
+    judged: Arc<Judged>,
+    number: u64,
+}
+
+impl Drop for Config {
+    fn drop(&mut self) {
+        timer::remove(self.number);
+        self.judged.released();
+    }
+}
+
+/// One request.
+#[derive(Debug)]
+pub(crate) struct Request {
+    local: Arc<Local>,
+    stream: Stream,
+    /// Whether anything is still to be done for it.
+    owed: bool,
+    /// Whether all of its response has come.
+    ended: bool,
+}
+
+impl Request {
+    /// Runs a call for it: its thread has the turn at its place meanwhile.
+    fn run<R>(&mut self, handle: StreamHandle<'_>, call: impl FnOnce(&mut Stream, &Local, &Envoy<'_>) -> R) -> R {
+        let Self { local, stream, ended, .. } = self;
+        let _turn = local.place.turn();
+        call(stream, local, &Envoy::of_request(handle, &local.judged, *ended))
+    }
+}
+
+impl Module for Door {
+    type Config = Config;
+    type Stream = Request;
+
+    fn configure(mut handle: ConfigHandle<'_>, name: &[u8], bytes: &[u8]) -> Option<Config> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let families = Families::define(&mut handle, &String::from_utf8_lossy(name));
+        let scheduler = handle.scheduler();
+        let judged = match Judged::known(name, bytes) {
+            Some(judged) => judged,
+            None => Place::own(|place| {
+                let _turn = place.turn();
+                let mut instance = Instance::new(place.filters());
+                let host = Envoy::of_push(handle, name, bytes, &families);
+                let accepted = instance.configure(&host);
+                if accepted { Judged::new(name, bytes, families, instance) } else { None }
+            })?,
+        };
+        judged.spread();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        if let Some(scheduler) = scheduler {
+            timer::add(number, scheduler);
+        }
+        Some(Config { judged, number })
+    }
+
+    fn scheduled(config: &Config, handle: ConfigHandle<'_>) {
+        config.judged.tick(&Envoy::of_tick(handle, &config.judged));
+    }
+
+    fn stream(config: &Config) -> Option<Request> {
+        Place::own(|place| {
+            let _turn = place.turn();
+            let local = place.local(&config.judged);
+            let stream = local.stream()?;
+            Some(Request { local, stream, owed: true, ended: false })
+        })
+    }
+
+    fn request_headers(request: &mut Request, handle: StreamHandle<'_>, end: bool) -> Next {
+        let (next, owed) = request.run(handle, |stream, _, host| match stream.request_headers(host, end) {
+            stream::Next::Upstream => (Next::Upstream, stream.is_owed()),
+            stream::Next::Answered => {
+                // Envoy does not show us the answer that we give ourselves.
+                stream.response_headers(host);
+                host.answer_now();
+                (Next::Answered, true)
+            }
+        });
+        request.owed = owed;
+        next
+    }
+
+    fn request_body(request: &mut Request, handle: StreamHandle<'_>, end: bool) {
+        if end && request.owed {
+            request.run(handle, |stream, _, host| stream.request_body(host, end));
+        }
+    }
+
+    fn request_trailers(request: &mut Request, handle: StreamHandle<'_>) {
+        if request.owed {
+            request.run(handle, |stream, _, host| stream.request_trailers(host));
+        }
+    }
+
+    fn response_headers(request: &mut Request, handle: StreamHandle<'_>, end: bool) {
+        request.ended |= end;
+        if request.owed {
+            request.run(handle, |stream, _, host| stream.response_headers(host));
+        }
+    }
+
+    fn response_end(request: &mut Request) {
+        request.ended = true;
+    }
+
+    fn done(request: &mut Request, handle: StreamHandle<'_>) {
+        let due = request.local.is_due();
+        if request.owed || due {
+            request.run(handle, |stream, local, host| {
+                // They stay readable, so that Envoy need not call for them.
+                stream.response_trailers(host);
+                stream.done(host);
+                if due {
+                    local.tick(host, timer::now());
+                }
+            });
+        }
+    }
+}
