@@ -1,70 +1,68 @@
 //! The cells: whole Envoys by name, each with what it must do before it is measured.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use kit::envoy::{Envoy, module};
-use kit::http::{Request, Upstream};
+use kit::http::Request;
 use kit::scene::Scene;
 use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::floor::Floor;
 
 /// The folder of the Envoy that answers for all cells, and whose time does not count.
 pub static UPSTREAM: OnceLock<PathBuf> = OnceLock::new();
 
-/// Looks at what the upstream got.
-type Expected = Box<dyn Fn(&str, &Envoy)>;
+/// Where the floors are written to.
+static MODULES: OnceLock<TempDir> = OnceLock::new();
 
 pub struct Cell {
     pub name: String,
     pub scene: Scene,
-    pub expected: Expected,
+    /// The flags and routes that the upstream has to see, and no others.
+    headers: Vec<String>,
+}
+
+impl Cell {
+    /// Whether the upstream gets what the job comes to; if not, what it gets.
+    pub fn check(&self, envoy: &Envoy) -> Result<(), String> {
+        let request = Request::get("/check").header("x-user-id", "user-1").header("x-flag-checkout", "forged");
+        let response = envoy.client().send(&request);
+        if response.status != 200 {
+            return Err(format!("{}: {}", response.status, response.text()));
+        }
+        let owned = |name: &str| name.starts_with("x-flag") || name == "x-upstream-version";
+        let mut seen: Vec<(String, Vec<u8>)> = response.upstream().headers;
+        seen.retain(|(name, value)| owned(name) && value != b"forged");
+        let mut names: Vec<&str> = seen.iter().map(|(name, _)| name.as_str()).collect();
+        let mut wanted: Vec<&str> = self.headers.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        wanted.sort_unstable();
+        if names == wanted { Ok(()) } else { Err(format!("the upstream got {names:?}, not {wanted:?}")) }
+    }
 }
 
 fn cell(name: impl Into<String>, scene: Scene, headers: Vec<String>) -> Cell {
-    let expected = move |name: &str, envoy: &Envoy| {
-        let seen = ask(name, envoy, "user-1");
-        for header in &headers {
-            assert!(seen.header(header).is_some(), "{name}: no {header} in {seen:?}");
-        }
-        let flags = seen.headers.iter().filter(|(name, _)| name.starts_with("x-flag")).count();
-        let wanted = headers.iter().filter(|name| name.starts_with("x-flag")).count();
-        assert_eq!(flags, wanted, "{name}: {seen:?}");
-    };
-    Cell { name: name.into(), scene: scene.silent_after_check(), expected: Box::new(expected) }
+    Cell { name: name.into(), scene: scene.edit(measured), headers }
 }
 
-/// One request by the way that shows what arrives.
-fn ask(cell: &str, envoy: &Envoy, user: &str) -> Upstream {
-    let request = Request::get("/check").header("x-user-id", user);
-    let response = envoy.client().send(&request);
-    assert_eq!(response.status, 200, "{cell}: {}", response.text());
-    response.upstream()
-}
-
-trait Measured {
-    fn silent_after_check(self) -> Self;
-}
-
-impl Measured for Scene {
-    /// Sends both versions to the Envoy whose time does not count, and the path of the check to this one's own.
-    fn silent_after_check(self) -> Self {
-        self.edit(|bootstrap| {
-            for cluster in bootstrap["static_resources"]["clusters"].as_array_mut().unwrap() {
-                let endpoint = &mut cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
-                endpoint["address"] = json!({"pipe": {"path": UPSTREAM.get().unwrap().join("v1.sock")}});
-            }
-            let endpoint = json!({"endpoint": {"address": {"pipe": {"path": "v1.sock"}}}});
-            let check = json!({"name": "check", "load_assignment": {
-                "cluster_name": "check", "endpoints": [{"lb_endpoints": [endpoint]}],
-            }});
-            bootstrap["static_resources"]["clusters"].as_array_mut().unwrap().push(check);
-            let manager = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
-            let routes = &mut manager["typed_config"]["route_config"]["virtual_hosts"][0]["routes"];
-            let check = json!({"match": {"path": "/check"}, "route": {"cluster": "check"}});
-            routes.as_array_mut().unwrap().insert(0, check);
-            many_headers(bootstrap);
-        })
+/// Sends both versions to the Envoy whose time does not count, and the path of the check to this one's own.
+fn measured(bootstrap: &mut Value) {
+    let pipe = |path: &str| json!({"endpoint": {"address": {"pipe": {"path": path}}}});
+    let silent = UPSTREAM.get().unwrap().join("v1.sock");
+    let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
+    for cluster in clusters.iter_mut() {
+        cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0] = pipe(&silent.to_string_lossy());
     }
+    clusters.push(json!({"name": "check", "load_assignment": {
+        "cluster_name": "check", "endpoints": [{"lb_endpoints": [pipe("v1.sock")]}],
+    }}));
+    let manager = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    let routes = &mut manager["route_config"]["virtual_hosts"][0]["routes"];
+    routes.as_array_mut().unwrap().insert(0, json!({"match": {"path": "/check"}, "route": {"cluster": "check"}}));
+    many_headers(bootstrap);
 }
 
 /// Takes the headers of 200 flags: Envoy's own limit for a request is 100 headers.
@@ -143,6 +141,7 @@ pub fn all(modules: &[PathBuf]) -> Vec<Cell> {
     for (name, flags) in [("1+1", 2), ("20+1", 21)] {
         cells.push(cell(format!("lua strips {name}"), lua(strips, flags), headers(flags - 1)));
     }
+    cells.extend(floors());
     match modules {
         [] => cells.extend(tidegate("wasm", &module())),
         [only] => cells.extend(tidegate("wasm", only)),
@@ -154,6 +153,33 @@ pub fn all(modules: &[PathBuf]) -> Vec<Cell> {
         }
     }
     cells
+}
+
+/// What no filter in wasm can do for less: see [`Floor`].
+fn floors() -> Vec<Cell> {
+    let writes = |others: usize| headers(others).into_iter().map(|name| (name, "off".to_owned())).collect::<Vec<_>>();
+    let dictionary = vec![("x-flags".to_owned(), "checkout=v1, new-nav=?1, ".repeat(12))];
+    let cells = [
+        ("empty", Floor::default()),
+        ("nothing matches", Floor { fetches: true, ..Floor::default() }),
+        ("1+1 none", Floor { fetches: true, writes: writes(1), watches: false }),
+        ("1+1", Floor { fetches: true, writes: writes(1), watches: true }),
+        ("20+1 none", Floor { fetches: true, writes: writes(20), watches: false }),
+        ("20+1", Floor { fetches: true, writes: writes(20), watches: true }),
+        ("dictionary none", Floor { fetches: true, writes: dictionary, watches: false }),
+    ];
+    let scene = |name: &str, floor: &Floor| {
+        let path = MODULES.get_or_init(|| tempfile::tempdir().expect("a folder")).path().join(format!("{name}.wasm"));
+        fs::write(&path, floor.module()).expect("the folder can be written");
+        Scene::new("").module(path)
+    };
+    cells
+        .into_iter()
+        .map(|(name, floor)| {
+            let headers = floor.writes.iter().map(|(name, _)| name.clone()).collect();
+            cell(format!("floor {name}"), scene(name, &floor), headers)
+        })
+        .collect()
 }
 
 /// Tidegate by this name, with this module.

@@ -22,6 +22,7 @@
 
 mod background;
 mod cells;
+mod floor;
 
 mod load;
 mod machine;
@@ -58,7 +59,7 @@ fn run() {
     let modules: Vec<PathBuf> = setting("MODULES", ',').iter().map(|path| from_root(path)).collect();
     let upstream = Scene::bare().silent_upstreams().edit(cells::many_headers).start();
     cells::UPSTREAM.set(upstream.dir().to_owned()).unwrap();
-    if machine::busy(upstream.pid()).is_none() {
+    if machine::Time::of(upstream.pid()).is_none() {
         println!("this system has no /proc to read an Envoy's CPU time from: skipped");
         return;
     }
