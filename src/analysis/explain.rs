@@ -102,9 +102,10 @@ pub fn explain(loaded: &Loaded, spec: &RequestSpec, now: Timestamp) -> Explanati
     let effects = effect::on_request(plan, &request, &decisions);
     let carry = OnResponse::new(plan, &request, &decisions);
     let reply = effect::reply(plan, &request, &decisions).map(|answer| answer.status);
-    let emptied =
-        effects.contains(&Effect::Remove(BAGGAGE)) && !effects.iter().any(|one| matches!(one, Effect::Baggage(_)));
-    let gone = emptied.then_some(BAGGAGE);
+    let emptied = effects.contains(&Effect::Remove(BAGGAGE.as_bytes()))
+        && !effects.iter().any(|one| matches!(one, Effect::Baggage(_)));
+    let gone = emptied.then_some(BAGGAGE.as_bytes());
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let missed = |flag: &&Flag| decisions.find(flag.key().as_str()).is_none();
     let not_matched =
         plan.flags().iter().filter(missed).map(|flag| (flag.key().to_string(), words::unmatched(flag, &request)));
@@ -114,9 +115,9 @@ pub fn explain(loaded: &Loaded, spec: &RequestSpec, now: Timestamp) -> Explanati
         written: effects
             .iter()
             .filter_map(Effect::written)
-            .map(|(n, v)| (n.to_owned(), String::from_utf8_lossy(v).into_owned()))
+            .map(|(name, value)| (name.to_owned(), text(value)))
             .collect(),
-        removed: request.removed().iter().copied().chain(gone).map(str::to_owned).collect(),
+        removed: request.removed().iter().copied().chain(gone).map(text).collect(),
         looks_up_route: effects.contains(&Effect::ClearRoute),
         filter_state: effect::on_stream(plan, &decisions)
             .into_iter()

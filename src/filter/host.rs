@@ -13,6 +13,7 @@ use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
 use super::encoding;
 use tidegate_engine::output::effect::{self, Effect, rewritten};
 use tidegate_engine::plan::Property;
+use tidegate_engine::request::headers::Headers;
 use tidegate_engine::request::host_address;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_proxy::host::{Host, Level};
@@ -58,16 +59,16 @@ impl Host for Envoy {
         let _ = hostcalls::set_tick_period(period);
     }
 
-    fn request_headers(&self) -> Vec<(String, Vec<u8>)> {
-        hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+    fn request_headers(&self) -> Headers {
+        headers(MapType::HttpRequestHeaders)
     }
 
-    fn request_trailers(&self) -> Vec<(String, Vec<u8>)> {
-        hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default()
+    fn request_trailers(&self) -> Headers {
+        headers(MapType::HttpRequestTrailers)
     }
 
-    fn remove_trailer(&self, name: &str) -> bool {
-        hostcalls::remove_map_value(MapType::HttpRequestTrailers, name).is_ok()
+    fn remove_trailer(&self, name: &[u8]) -> bool {
+        remove(MapType::HttpRequestTrailers, name)
     }
 
     fn property(&self, property: &Property) -> Option<Vec<u8>> {
@@ -90,7 +91,7 @@ impl Host for Envoy {
 
     /// More than a few changes are written as all headers in one call, because Envoy walks the whole list for each call
     /// that changes one header.
-    fn apply(&self, effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) -> u32 {
+    fn apply(&self, effects: &[Effect<'_>], headers: &Headers) -> u32 {
         const FEW: usize = 3;
         let each = |effects: &mut dyn Iterator<Item = &Effect<'_>>| {
             effects.map(|effect| u32::from(!apply_one(effect))).fold(0, u32::saturating_add)
@@ -100,7 +101,9 @@ impl Host for Envoy {
         if effects.len() <= FEW || headers.is_empty() {
             return one_by_one();
         }
-        let all = rewritten(headers, effects);
+        let all = rewritten(headers.iter(), effects);
+        let all: Vec<(&str, &[u8])> =
+            all.into_iter().map(|(name, value)| (core::str::from_utf8(name).unwrap_or_default(), value)).collect();
         if !encoding::is_taken(&all) {
             return one_by_one();
         }
@@ -194,6 +197,15 @@ impl Host for Envoy {
     }
 }
 
+fn headers(of: MapType) -> Headers {
+    let all = hostcalls::get_map_bytes(of).unwrap_or_default();
+    Headers::collect(all.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())))
+}
+
+fn remove(of: MapType, name: &[u8]) -> bool {
+    core::str::from_utf8(name).is_ok_and(|name| hostcalls::remove_map_value(of, name).is_ok())
+}
+
 fn get(path: Vec<&str>) -> Option<Vec<u8>> {
     hostcalls::get_property(path).ok().flatten()
 }
@@ -212,7 +224,7 @@ fn since_1970() -> Duration {
 
 fn apply_one(effect: &Effect<'_>) -> bool {
     match effect {
-        Effect::Remove(name) => hostcalls::remove_map_value(MapType::HttpRequestHeaders, name).is_ok(),
+        Effect::Remove(name) => remove(MapType::HttpRequestHeaders, name),
         Effect::Set(..) | Effect::Dictionary(_) | Effect::Baggage(_) => effect.written().is_none_or(|(name, value)| {
             hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value)).is_ok()
         }),

@@ -13,6 +13,7 @@ use crate::metrics::catalogue::Kind;
 use crate::outcome::{Answer, Moment};
 use tidegate_engine::output::effect::{self, Effect};
 use tidegate_engine::plan::Property;
+use tidegate_engine::request::headers::Headers;
 use tidegate_engine::value::time::Timestamp;
 
 /// The severity of a line of the log.
@@ -46,17 +47,17 @@ pub trait Host {
 
     /// The headers of the request in order, with its method, host and path as `:method`, `:authority` and `:path`.
     /// Empty if the host cannot give them: then they must not be overwritten.
-    fn request_headers(&self) -> Vec<(String, Vec<u8>)>;
+    fn request_headers(&self) -> Headers;
     /// The trailers of the request, in order.
-    fn request_trailers(&self) -> Vec<(String, Vec<u8>)>;
+    fn request_trailers(&self) -> Headers;
     /// Removes all trailers of this name from the request. Returns whether it did.
-    fn remove_trailer(&self, name: &str) -> bool;
+    fn remove_trailer(&self, name: &[u8]) -> bool;
     /// What only the host can tell about the request, in the engine's form.
     fn property(&self, property: &Property) -> Option<Vec<u8>>;
     /// The name that the operator gave to the listener on which the request came.
     fn listener(&self) -> Option<Vec<u8>>;
     /// Applies effects to the request, which has these headers. Returns how many changes it refused.
-    fn apply(&self, effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) -> u32;
+    fn apply(&self, effects: &[Effect<'_>], headers: &Headers) -> u32;
     /// Answers the request instead of the upstream. Returns whether it could; if not, the request goes on.
     #[must_use]
     fn reply(&self, reply: &effect::LocalReply<'_>) -> bool;

@@ -59,8 +59,8 @@ impl Stream {
         let Active { plan, series, worker, counts, .. } = &*active;
         let inputs = plan.inputs();
         let headers = host.request_headers();
-        let seen = headers.iter().map(|(name, value)| (&**name, &**value));
-        let mut request = Request::new(inputs, seen, inputs.properties().map(|property| host.property(property)));
+        let mut request =
+            Request::new(inputs, headers.iter(), inputs.properties().map(|property| host.property(property)));
         let mut chain = None;
         if request.has_owned() {
             chain = host.state(STATE);
@@ -126,10 +126,10 @@ impl Stream {
         self.wait.sent(|| host.moment());
         let Active { plan, counts, .. } = &*self.active;
         let (mut taken, mut refused) = (0_u32, 0_u32);
-        for (name, _) in host.request_trailers() {
-            if plan.inputs().owns(name.as_bytes()) {
+        for (name, _) in &host.request_trailers() {
+            if plan.inputs().owns(name) {
                 taken = taken.saturating_add(1);
-                refused = refused.saturating_add(u32::from(!host.remove_trailer(&name)));
+                refused = refused.saturating_add(u32::from(!host.remove_trailer(name)));
             }
         }
         if let Ok(mut counts) = counts.try_borrow_mut() {

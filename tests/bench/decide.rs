@@ -58,7 +58,7 @@ fn flags(count: usize, matches: impl Fn(usize) -> Value) -> Plan {
 }
 
 fn request(plan: &Plan) -> Request<'_> {
-    Request::new(plan.inputs(), HEADERS.into_iter(), std::iter::empty())
+    Request::new(plan.inputs(), HEADERS.into_iter().map(|(name, value)| (name.as_bytes(), value)), std::iter::empty())
 }
 
 fn deciding(criterion: &mut Criterion) {

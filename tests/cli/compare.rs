@@ -143,7 +143,11 @@ fn served(config: &Value, users: u32) -> Vec<Vec<(String, String)>> {
     let one = |user: u32| {
         let id = format!("user-{user}");
         let headers = [(":authority", b"localhost".as_slice()), (":path", b"/"), ("x-user-id", id.as_bytes())];
-        let request = Request::new(plan.inputs(), headers.into_iter(), std::iter::empty());
+        let request = Request::new(
+            plan.inputs(),
+            headers.map(|(name, value)| (name.as_bytes(), value)).into_iter(),
+            std::iter::empty(),
+        );
         let decisions = decide(&plan, &request, &Standing::NONE, Timestamp::from_millis(0));
         let name = |decision: &tidegate_engine::decide::Decision<'_>| {
             (decision.flag().key().to_string(), decision.variant().name().to_string())

@@ -369,7 +369,7 @@ fn rules_of_a_flag_share_one_draw() {
 
 /// The variant and the reason of every flag for a request with these headers.
 fn served(plan: &Plan, headers: &[(&str, &str)]) -> Vec<(String, Reason)> {
-    let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+    let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let request = tidegate_engine::request::Request::new(plan.inputs(), headers, std::iter::empty());
     let decisions = decide(plan, &request, &Standing::NONE, Timestamp::from_millis(0));
     decisions.list().iter().map(|decision| (decision.variant().name().to_string(), decision.reason())).collect()

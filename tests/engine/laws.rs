@@ -39,7 +39,8 @@ fn plan(flags: &Value) -> Plan {
 
 /// What each flag of a plan serves to a user.
 fn served(plan: &Plan, user: &str) -> Vec<String> {
-    let headers = [(":authority", &b"x"[..]), (":path", b"/"), (":method", b"GET"), ("x-user-id", user.as_bytes())];
+    let headers = [(":authority", "x"), (":path", "/"), (":method", "GET"), ("x-user-id", user)];
+    let headers = headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let request = Request::new(plan.inputs(), headers.into_iter(), std::iter::empty());
     let decisions = decide(plan, &request, &Standing::NONE, Timestamp::from_millis(0));
     decisions.list().iter().map(|decision| decision.variant().name().to_string()).collect()
@@ -321,9 +322,9 @@ proptest! {
     ) {
         let plan = plan(&json!(flags));
         let user = user.as_deref().map(str::trim).filter(|user| !user.is_empty());
-        let mut headers = vec![(":authority", &b"x"[..]), (":path", b"/"), (":method", b"GET")];
-        headers.extend(user.map(|user| ("x-user-id", user.as_bytes())));
-        headers.extend(country.map(|country| ("x-country", country.as_bytes())));
+        let mut headers = vec![(&b":authority"[..], &b"x"[..]), (b":path", b"/"), (b":method", b"GET")];
+        headers.extend(user.map(|user| (&b"x-user-id"[..], user.as_bytes())));
+        headers.extend(country.map(|country| (&b"x-country"[..], country.as_bytes())));
         let request = Request::new(plan.inputs(), headers.into_iter(), std::iter::empty());
         let decisions = decide(&plan, &request, &Standing::NONE, Timestamp::from_millis(0));
         prop_assert_eq!(decisions.list().len(), flags.len());

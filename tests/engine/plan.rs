@@ -22,7 +22,7 @@ fn plan(config: &Value) -> Plan {
 }
 
 fn request<'r>(plan: &'r Plan, headers: &[(&'static str, &'static str)]) -> Request<'r> {
-    let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+    let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     Request::new(plan.inputs(), headers, plan.inputs().properties().map(|_| None))
 }
 
@@ -78,9 +78,8 @@ fn a_broken_config_still_strips() {
     let decisions = decided(&plan, &sent);
     assert!(decisions.list().is_empty());
     let effects = on_request(&plan, &sent, &decisions);
-    let due =
-        [Effect::Remove("x-mine"), Effect::Remove("X_Flag_B"), Effect::Remove("x-flag-unknown"), Effect::ClearRoute];
-    assert_eq!(effects, due);
+    let removed = [&b"x-mine"[..], b"X_Flag_B", b"x-flag-unknown"].map(Effect::Remove);
+    assert!(effects.iter().eq(removed.iter().chain([&Effect::ClearRoute])), "{effects:?}");
 }
 
 #[test]

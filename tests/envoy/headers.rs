@@ -49,7 +49,8 @@ fn user(n: usize) -> Request {
 /// What the engine in this process serves to a user, flag by flag.
 fn natively(plan: &Plan, n: usize) -> Vec<String> {
     let id = format!("user-{n}");
-    let headers = [(":method", &b"GET"[..]), (":path", b"/"), (":authority", b"x"), ("x-user-id", id.as_bytes())];
+    let headers = [(":method", "GET"), (":path", "/"), (":authority", "x"), ("x-user-id", id.as_str())];
+    let headers = headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let request = Seen::new(plan.inputs(), headers.into_iter(), std::iter::empty());
     let decisions = decide(plan, &request, &Standing::NONE, Timestamp::from_millis(0));
     decisions.list().iter().map(|decision| decision.variant().value().to_string()).collect()

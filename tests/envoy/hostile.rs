@@ -193,12 +193,12 @@ fn natively(plan: &Plan, headers: &Fields, claims: &Claims) -> Expected {
         Property::Address => Some(b"127.0.0.1".to_vec()),
         Property::Proxy => Some(b"proxy-1".to_vec()),
     });
-    let seen = headers.iter().map(|(name, value)| (&**name, &**value));
-    let request = Request::new(plan.inputs(), seen, properties);
+    let seen = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()));
+    let request = Request::new(plan.inputs(), seen.clone(), properties);
     let decisions = decide(plan, &request, &Standing::NONE, Timestamp::parse("2026-01-01T00:00:00Z").unwrap());
     let effects = on_request(plan, &request, &decisions);
-    let upstream =
-        rewritten(headers, &effects).into_iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
+    let owned = |(name, value): (&[u8], &[u8])| (String::from_utf8(name.to_vec()).unwrap(), value.to_vec());
+    let upstream = rewritten(seen, &effects).into_iter().map(owned).collect();
     let route = effects
         .iter()
         .filter_map(tidegate_engine::output::effect::Effect::written)

@@ -65,8 +65,9 @@ fn requests() -> Vec<Request> {
 
 /// What is decided for a request, by the engine in this process.
 fn decided<T>(plan: &Plan, request: &Request, look: impl FnOnce(&Decisions<'_>) -> T) -> T {
-    let pseudo = [(":method", request.method.as_bytes()), (":path", &request.path), (":authority", &request.host)];
-    let named = request.headers.iter().map(|(name, value)| (std::str::from_utf8(name).unwrap(), value.as_slice()));
+    let pseudo =
+        [(&b":method"[..], request.method.as_bytes()), (b":path", &request.path), (b":authority", &request.host)];
+    let named = request.headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
     let seen = Seen::new(plan.inputs(), pseudo.into_iter().chain(named), std::iter::empty());
     look(&decide(plan, &seen, &Standing::NONE, Timestamp::from_millis(0)))
 }

@@ -90,7 +90,7 @@ fn served(plan: &Plan, subject: &str, value: &[u8]) -> bool {
         _ => ("v", value.to_vec()),
     };
     let properties = plan.inputs().properties().map(|_| Some(value.to_vec()));
-    let request = Request::new(plan.inputs(), [(name, &*text)].into_iter(), properties);
+    let request = Request::new(plan.inputs(), [(name.as_bytes(), &*text)].into_iter(), properties);
     let decisions = decide(plan, &request, &Standing::NONE, Timestamp::from_millis(0));
     decisions.list()[0].variant().name().as_str() == "on"
 }

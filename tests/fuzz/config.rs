@@ -86,7 +86,8 @@ fn pass(plan: &Plan) {
         ("x-request-id", b"1"),
     ];
     let properties = plan.inputs().properties().map(|_| Some(b"10.0.0.1".to_vec()));
-    let request = Request::new(plan.inputs(), headers.into_iter(), properties);
+    let request =
+        Request::new(plan.inputs(), headers.map(|(name, value)| (name.as_bytes(), value)).into_iter(), properties);
     let decisions = decide(plan, &request, &Standing::NONE, Timestamp::from_millis(1_700_000_000_000));
     let _ = on_request(plan, &request, &decisions);
 }

@@ -61,6 +61,11 @@ impl<'b> Message<'b> {
         Timestamp::from_millis(self.now())
     }
 
+    /// Its headers in order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.headers.iter().map(|(name, value)| (name.as_bytes(), *value))
+    }
+
     /// What the engine sees of it.
     pub fn request<'r>(&'r self, plan: &'r Plan) -> Request<'r> {
         let properties = plan.inputs().properties().map(|property| {
@@ -76,7 +81,7 @@ impl<'b> Message<'b> {
                 Property::Proxy => self.property("proxy").map(<[u8]>::to_vec),
             }
         });
-        Request::new(plan.inputs(), self.headers.iter().copied(), properties)
+        Request::new(plan.inputs(), self.pairs(), properties)
     }
 }
 
@@ -89,7 +94,7 @@ pub fn upstream<'h>(
         headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_vec())).collect();
     for effect in effects {
         if let Effect::Remove(gone) = effect {
-            headers.retain(|(name, _)| !name.eq_ignore_ascii_case(gone));
+            headers.retain(|(name, _)| !name.as_bytes().eq_ignore_ascii_case(gone));
         }
         if let Some((name, value)) = effect.written() {
             headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));

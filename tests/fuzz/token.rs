@@ -61,7 +61,7 @@ fn payload(json: &[u8]) {
 
 /// The engine sees a claim where the functions beneath it do.
 fn agree(header: &[u8], payload: Option<&Node>) {
-    let headers = [(":path", &b"/"[..]), ("Authorization", header)];
+    let headers = [(&b":path"[..], &b"/"[..]), (b"Authorization", header)];
     let request = Request::new(PLAN.inputs(), headers.into_iter(), std::iter::empty());
     let decisions = decide(&PLAN, &request, &Standing::NONE, Timestamp::from_millis(0));
     assert_eq!(decisions.list().len(), PATHS.len());

@@ -299,7 +299,7 @@ impl Cluster {
         let side = Rc::clone(&self.sides[place]);
         let name = format!("user-{user}");
         let headers = [(":authority", "shop.example"), (":path", "/"), (":method", "GET"), ("x-user", name.as_str())];
-        let headers = headers.into_iter().map(|(name, value)| (name, value.as_bytes()));
+        let headers = headers.into_iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let request = Request::new(side.plan.inputs(), headers, side.plan.inputs().properties().map(|_| None));
         let mut worker = side.worker.borrow_mut();
         let decisions = decide(&side.plan, &request, worker.standing(now), now);

@@ -156,7 +156,8 @@ impl Case {
             response.extend(answer.headers.iter().map(|(name, value)| owned((name, value.as_bytes()))));
         } else {
             let effects = effect::on_request(plan, &request, &decisions);
-            upstream = rewritten(&self.spec.headers, &effects).into_iter().map(owned).collect();
+            let left = rewritten(self.spec.pairs(), &effects).into_iter();
+            upstream = left.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec())).collect();
             response.push((":status".to_owned(), b"200".to_vec()));
         }
         let carry = OnResponse::new(plan, &request, &decisions);

@@ -352,7 +352,7 @@ mod tests {
                 for value in HEADERS {
                     let first = [(":method", method), (":path", path), (":authority", "shop.example")];
                     let headers = first.into_iter().chain(value.map(|value| ("x-a", value)));
-                    let headers = headers.map(|(name, value)| (name, value.as_bytes()));
+                    let headers = headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
                     let request = Request::new(plan.inputs(), headers, plan.inputs().properties().map(|_| None));
                     let decisions = decide(&plan, &request, &Standing::NONE, Timestamp::from_millis(0));
                     let on = |key| decisions.find(key).map(|one| one.reason() == Reason::TargetingMatch);

@@ -103,10 +103,14 @@ impl RequestSpec {
         format!("{} {}{}", part(":method"), part(":authority"), part(":path"))
     }
 
+    /// Its headers in order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()))
+    }
+
     /// What a plan sees of it.
     pub fn seen<'r>(&'r self, inputs: &'r Inputs) -> Request<'r> {
-        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-        Request::new(inputs, headers, inputs.properties().map(|property| self.property(property)))
+        Request::new(inputs, self.pairs(), inputs.properties().map(|property| self.property(property)))
     }
 
     fn property(&self, property: &Property) -> Option<Vec<u8>> {

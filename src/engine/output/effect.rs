@@ -28,7 +28,7 @@ const HEADER_MAX: usize = 4 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect<'e> {
     /// Remove every value of this header.
-    Remove(&'e str),
+    Remove(&'e [u8]),
     /// Set this header to this one value.
     Set(&'e str, &'e str),
     /// Set the dictionary header to this one value.
@@ -48,9 +48,9 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
     // A twin of an owned header cannot be replaced by writing the header, so what was forged goes first.
     effects.extend(removed.iter().map(|name| Effect::Remove(name)));
     // Likewise, what an earlier instance wrote goes before this one writes it again.
-    let written = |decision: &Decision<'_>, name: &str| {
-        let mut names = decision.variant().writes.iter().map(|(name, _)| name.as_str());
-        plan.dictionary && name == DICTIONARY || names.any(|known| known == name)
+    let written = |decision: &Decision<'_>, name: &[u8]| {
+        let mut names = decision.variant().writes.iter().map(|(name, _)| name.as_str().as_bytes());
+        plan.dictionary && name == DICTIONARY.as_bytes() || names.any(|known| known == name)
     };
     for name in request.kept() {
         if list.iter().any(|decision| written(decision, name)) {
@@ -61,7 +61,7 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
     let tells = plan.telemetry.baggage && !request.method().is_empty();
     let baggage = if tells { baggage(plan, request, list) } else { None };
     if baggage.is_some() && !request.baggage().is_empty() {
-        effects.push(Effect::Remove(BAGGAGE));
+        effects.push(Effect::Remove(BAGGAGE.as_bytes()));
     }
     let mut routes = !removed.is_empty();
     let mut taken = vec![false; plan.shared.len()];
@@ -123,17 +123,20 @@ pub fn on_stream<'e>(plan: &'e Plan, decisions: &'e Decisions<'_>) -> Vec<(&'sta
 /// The headers of the request as the effects leave them: what is not touched as it was and in its order, what is
 /// written behind it.
 #[must_use]
-pub fn rewritten<'e>(headers: &'e [(String, Vec<u8>)], effects: &'e [Effect<'_>]) -> Vec<(&'e str, &'e [u8])> {
+pub fn rewritten<'e>(
+    headers: impl Iterator<Item = (&'e [u8], &'e [u8])>,
+    effects: &'e [Effect<'_>],
+) -> Vec<(&'e [u8], &'e [u8])> {
     // What is removed stands first.
     let removed = effects.iter().map_while(|effect| if let Effect::Remove(name) = effect { Some(*name) } else { None });
     let written = effects.iter().filter_map(Effect::written);
     // Whatever stood under a name that is written has been removed by an effect of its own.
-    let removed: Vec<String> = removed.map(str::to_ascii_lowercase).collect();
-    let gone = order::of(removed.iter().map(String::as_bytes));
-    let has = |name: &str| gone.binary_search_by(|(gone, _)| (*gone).cmp(name.as_bytes())).is_ok();
-    let gone = |name: &str| !removed.is_empty() && has(&name.to_ascii_lowercase());
-    let kept = headers.iter().filter(|(name, _)| !gone(name)).map(|(name, value)| (name.as_str(), value.as_slice()));
-    kept.chain(written).collect()
+    let removed: Vec<Vec<u8>> = removed.map(<[u8]>::to_ascii_lowercase).collect();
+    let gone = order::of(removed.iter().map(Vec::as_slice));
+    let has = |name: &[u8]| gone.binary_search_by(|(gone, _)| (*gone).cmp(name)).is_ok();
+    let gone = |name: &[u8]| !removed.is_empty() && has(&name.to_ascii_lowercase());
+    let kept = headers.filter(|(name, _)| !gone(name));
+    kept.chain(written.map(|(name, value)| (name.as_bytes(), value))).collect()
 }
 
 impl Effect<'_> {

@@ -6,6 +6,7 @@
 
 mod cookie;
 mod device;
+pub mod headers;
 mod query;
 mod token;
 
@@ -58,9 +59,9 @@ pub struct Request<'r> {
     path: Cow<'r, [u8]>,
     values: Box<[Value<'r>]>,
     /// Headers with names that belong to the filter, until it is known who wrote them.
-    owned: Vec<(&'r str, &'r [u8])>,
-    kept: Vec<(&'r str, &'r [u8])>,
-    removed: Vec<&'r str>,
+    owned: Vec<(&'r [u8], &'r [u8])>,
+    kept: Vec<(&'r [u8], &'r [u8])>,
+    removed: Vec<&'r [u8]>,
     forged: usize,
     baggage: Vec<&'r [u8]>,
     authorization: Token<'r>,
@@ -81,7 +82,7 @@ impl<'r> Request<'r> {
     /// asked for, in its order.
     pub fn new<'h: 'r>(
         inputs: &'r Inputs,
-        headers: impl Iterator<Item = (&'h str, &'h [u8])>,
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
         properties: impl Iterator<Item = Option<Vec<u8>>>,
     ) -> Self {
         let mut request = Self {
@@ -100,13 +101,13 @@ impl<'r> Request<'r> {
         let mut query: &[u8] = b"";
         for (name, value) in headers {
             match name {
-                ":method" => request.method = value,
-                ":path" => {
+                b":method" => request.method = value,
+                b":path" => {
                     let (path, behind) = query::split(value, b'?');
                     (request.path, query) = (path::normal(path), behind);
                 }
-                ":authority" => request.host = bare_host(value),
-                _ => inputs.header(name.as_bytes(), |role| match role {
+                b":authority" => request.host = bare_host(value),
+                _ => inputs.header(name, |role| match role {
                     HeaderRole::Owned => {
                         request.owned.push((name, value));
                         request.removed.push(name);
@@ -156,7 +157,7 @@ impl<'r> Request<'r> {
         self.forged = 0;
         self.removed.clear();
         for (name, value) in core::mem::take(&mut self.owned) {
-            match chain.writer(name.as_bytes()) {
+            match chain.writer(name) {
                 Writer::Earlier => self.kept.push((name, value)),
                 Writer::Redirected => self.removed.push(name),
                 Writer::Client => {
@@ -186,7 +187,7 @@ impl<'r> Request<'r> {
 
     /// The names, as they were sent, of headers that belong to the filter and must be removed.
     #[must_use]
-    pub fn removed(&self) -> &[&'r str] {
+    pub fn removed(&self) -> &[&'r [u8]] {
         &self.removed
     }
 
@@ -197,14 +198,14 @@ impl<'r> Request<'r> {
     }
 
     /// The names of owned headers that an earlier instance wrote.
-    pub fn kept(&self) -> impl Iterator<Item = &'r str> {
+    pub fn kept(&self) -> impl Iterator<Item = &'r [u8]> {
         self.kept.iter().map(|(name, _)| *name)
     }
 
     /// The value of an owned header that an earlier instance wrote.
     #[must_use]
     pub fn earlier(&self, name: &str) -> Option<&'r [u8]> {
-        self.kept.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        self.kept.iter().find(|(known, _)| *known == name.as_bytes()).map(|(_, value)| *value)
     }
 
     /// The values of all `baggage` headers, if the plan adds to them.

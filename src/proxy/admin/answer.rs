@@ -12,9 +12,10 @@ use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::output::effect::on_request;
 use tidegate_engine::plan::Watch;
 use tidegate_engine::request::Request;
+use tidegate_engine::request::headers::Headers;
 
 /// The body of a page, for a request with these headers.
-pub(crate) fn body(page: Page, active: &Active, host: &dyn Host, headers: &[(String, Vec<u8>)]) -> String {
+pub(crate) fn body(page: Page, active: &Active, host: &dyn Host, headers: &Headers) -> String {
     match page {
         Page::Html => html().to_owned(),
         Page::Data => data(active, host),
@@ -49,13 +50,13 @@ fn data(active: &Active, host: &dyn Host) -> String {
     snapshot.data()
 }
 
-fn explain(active: &Active, host: &dyn Host, headers: &[(String, Vec<u8>)]) -> String {
+fn explain(active: &Active, host: &dyn Host, headers: &Headers) -> String {
     let Active { plan, worker, .. } = active;
-    let path = headers.iter().find(|(name, _)| name == ":path").map_or(&[][..], |(_, value)| value);
+    let path = headers.iter().find(|(name, _)| *name == b":path").map_or(&[][..], |(_, value)| value);
     let overrides = overrides(path);
     let seen = headers.iter().map(|(name, value)| {
-        let other = overrides.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
-        (&**name, other.unwrap_or(value))
+        let other = overrides.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, value)| &**value);
+        (name, other.unwrap_or(value))
     });
     let inputs = plan.inputs();
     let request = Request::new(inputs, seen, inputs.properties().map(|property| host.property(property)));

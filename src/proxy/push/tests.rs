@@ -22,6 +22,7 @@ use crate::push::Instance;
 use crate::stream::{Next, Stream};
 use tidegate_engine::output::effect::{self, Effect, rewritten};
 use tidegate_engine::plan::Property;
+use tidegate_engine::request::headers::Headers;
 use tidegate_engine::value::time::Timestamp;
 
 type Fields = Vec<(String, Vec<u8>)>;
@@ -43,6 +44,10 @@ struct Fake {
     replies: RefCell<Vec<(u32, String)>>,
     will_not_reply: Cell<bool>,
     code: Cell<u64>,
+}
+
+fn pairs(fields: &[(String, Vec<u8>)]) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    fields.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()))
 }
 
 impl Host for Fake {
@@ -74,16 +79,16 @@ impl Host for Fake {
         self.period.set(period);
     }
 
-    fn request_headers(&self) -> Fields {
-        self.headers.borrow().clone()
+    fn request_headers(&self) -> Headers {
+        Headers::collect(pairs(&self.headers.borrow()))
     }
 
-    fn request_trailers(&self) -> Fields {
-        self.trailers.borrow().clone()
+    fn request_trailers(&self) -> Headers {
+        Headers::collect(pairs(&self.trailers.borrow()))
     }
 
-    fn remove_trailer(&self, name: &str) -> bool {
-        self.trailers.borrow_mut().retain(|(known, _)| known != name);
+    fn remove_trailer(&self, name: &[u8]) -> bool {
+        self.trailers.borrow_mut().retain(|(known, _)| known.as_bytes() != name);
         true
     }
 
@@ -95,9 +100,10 @@ impl Host for Fake {
         Some(b"admin".to_vec())
     }
 
-    fn apply(&self, effects: &[Effect<'_>], headers: &[(String, Vec<u8>)]) -> u32 {
-        let all = rewritten(headers, effects).into_iter();
-        *self.headers.borrow_mut() = all.map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
+    fn apply(&self, effects: &[Effect<'_>], headers: &Headers) -> u32 {
+        let all = rewritten(headers.iter(), effects).into_iter();
+        let owned = |(name, value): (&[u8], &[u8])| (String::from_utf8(name.to_vec()).unwrap(), value.to_vec());
+        *self.headers.borrow_mut() = all.map(owned).collect();
         0
     }
 
