@@ -27,7 +27,7 @@ DAYS ?= 1000
 
 export CARGO PYTHON TARGET
 
-.PHONY: help setup toolchain envoy envoy-oldest wasm demo up down test fuzz detect storm soak reproduce audit lint bench simulate clean
+.PHONY: help setup toolchain envoy envoy-oldest wasm demo up down test fuzz detect storm soak reproduce audit lint bench budget simulate clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -54,6 +54,9 @@ fuzz: wasm ## Run the fuzz targets (nightly Rust; RUNS=10000000 FUZZ=token makes
 bench: wasm envoy ## Measure a decision, and what the filter adds to Envoy's CPU time (CELLS='lua|1+1' VISITS=60)
 	CELLS='$(CELLS)' VISITS='$(VISITS)' MODULES='$(MODULES)' PARTS='$(PARTS)' \
 		$(CARGO) bench --locked --package tidegate-tests
+
+budget: ## Count the instructions of a request's work, and fail at 3 % over the budget (BUDGET=write makes it anew)
+	BUDGET='$(BUDGET)' $(CARGO) bench --locked --package tidegate-tests --bench budget
 
 detect: wasm envoy ## Measure in a real Envoy how fast bad versions are taken back, and that equal ones stay
 	$(CARGO) test --locked --package tidegate-tests --test envoy rollback -- --ignored --nocapture --test-threads 1
