@@ -3,15 +3,13 @@
 //! Shared by its requests, the instance of the filter that configured it, and [`filters`](crate::filters), which calls
 //! it on the tick. Does not know whether it is the config in force: `filters` does.
 
-use core::cell::{Cell, RefCell};
-use std::rc::Rc;
-
 use crate::guard::{Keep, Worker};
 use crate::host::{Host, Level, Shared};
 use crate::lifecycle::State;
 use crate::metrics::count::Counts;
 use crate::metrics::meters::{self, Announced, Meters, Names, Scope};
 use crate::metrics::series::Series;
+use crate::share::{Cell, Rc, RefCell};
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
 
@@ -19,7 +17,8 @@ use tidegate_engine::value::time::Timestamp;
 #[derive(Debug)]
 pub(crate) struct Active {
     pub(crate) id: FilterId,
-    pub(crate) plan: Plan,
+    /// Shared by all workers of a native host.
+    pub(crate) plan: Rc<Plan>,
     pub(crate) series: Series,
     /// What is in force, and since when.
     pub(crate) state: State,
@@ -48,7 +47,7 @@ impl Active {
     pub(crate) fn new(
         host: &dyn Host,
         id: FilterId,
-        plan: Plan,
+        plan: Rc<Plan>,
         state: State,
         keep: &mut Keep,
         names: Rc<Names>,

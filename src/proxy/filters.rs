@@ -7,8 +7,6 @@
 
 #![warn(missing_docs)]
 
-use core::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::active::{Active, FilterId};
@@ -17,6 +15,7 @@ use crate::host::{Host, Level, Shared};
 use crate::lifecycle::State;
 use crate::metrics::catalogue::Metric;
 use crate::metrics::meters::{Announced, Names};
+use crate::share::{Rc, RefCell};
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
 
@@ -69,7 +68,7 @@ impl Filters {
         &self,
         host: &dyn Host,
         id: FilterId,
-        plan: Plan,
+        plan: Rc<Plan>,
         state: State,
         first: bool,
     ) -> Option<Rc<Active>> {

@@ -22,6 +22,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod outcome;
 pub mod push;
+pub mod share;
 pub mod stream;
 
 use tidegate_engine::config::Config;

@@ -5,14 +5,13 @@
 
 #![warn(missing_docs)]
 
-use std::rc::Rc;
-
 use crate::active::Active;
 use crate::admin::{Page, answer};
 use crate::guard::Entry;
 use crate::host::Host;
 use crate::metrics::count::{Served, times};
 use crate::outcome::{Answer, Time, Wait};
+use crate::share::Rc;
 use tidegate_engine::decide::decide;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::output::chain::{Chain, STATE};

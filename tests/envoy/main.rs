@@ -11,6 +11,7 @@ mod hostile;
 mod lifecycle;
 mod manifests;
 mod metrics;
+mod native;
 mod observability;
 mod page;
 mod pushes;

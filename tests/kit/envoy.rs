@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -29,8 +29,31 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// The pause between two looks at something that is not there yet.
 const POLL: Duration = Duration::from_millis(2);
 
-/// Where the plugin's configuration stands in a discovery response.
-const CONFIGURATION: &str = "/resources/0/typed_config/config/configuration/value";
+/// Where the filter's configuration stands in a discovery response: through the wasm door, and through the native one.
+const CONFIGURATION: [&str; 2] =
+    ["/resources/0/typed_config/config/configuration/value", "/resources/0/typed_config/filter_config/value"];
+
+/// How the filter gets into Envoy: as a wasm module, or as a library in its own process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    Wasm,
+    Native,
+}
+
+impl Default for Door {
+    /// The suites are compiled twice: what is called `native` goes through that door. `TIDEGATE_DOOR` decides for all.
+    fn default() -> Self {
+        static DOOR: LazyLock<Door> = LazyLock::new(|| {
+            let named = std::env::var("TIDEGATE_DOOR").ok().filter(|door| !door.is_empty());
+            let program = std::env::current_exe().ok();
+            let program = program.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+            let native =
+                named.map_or_else(|| program.is_some_and(|name| name.starts_with("native-")), |d| d == "native");
+            if native { Door::Native } else { Door::Wasm }
+        });
+        *DOOR
+    }
+}
 
 /// Everything that is needed to start an Envoy, and to start it again.
 #[derive(Debug)]
@@ -56,7 +79,7 @@ pub struct Launch {
 pub struct FilterFile {
     /// The file.
     pub path: PathBuf,
-    /// Its content: one resource, the wasm filter.
+    /// Its content: one resource, the filter.
     pub response: Value,
 }
 
@@ -64,7 +87,9 @@ impl FilterFile {
     /// Puts a configuration and a version into the response and the response into the file, by atomic rename:
     /// Envoy never sees half of it, and sees each one.
     pub fn write(&mut self, config: &str, version: u64) {
-        *self.response.pointer_mut(CONFIGURATION).expect("the response holds a StringValue") = config.into();
+        let place = CONFIGURATION.iter().find(|place| self.response.pointer(place).is_some());
+        let text = place.and_then(|place| self.response.pointer_mut(place));
+        *text.expect("the response holds a StringValue") = config.into();
         self.response["version_info"] = version.to_string().into();
         let next = self.path.with_extension("next");
         let text = serde_json::to_vec(&self.response).expect("a value can be written");
@@ -73,8 +98,13 @@ impl FilterFile {
 
     /// The configuration that the response holds.
     pub fn config(&self) -> &str {
-        self.response.pointer(CONFIGURATION).and_then(Value::as_str).expect("the response holds a StringValue")
+        configuration(&self.response).expect("the response holds a StringValue")
     }
+}
+
+/// The configuration in a discovery response.
+fn configuration(response: &Value) -> Option<&str> {
+    CONFIGURATION.iter().find_map(|place| response.pointer(place)).and_then(Value::as_str)
 }
 
 /// What Envoy made of a push.
@@ -131,7 +161,7 @@ impl Envoy {
         let mut file = self.launch.filter.clone().expect("this Envoy gets its filter from a file");
         let current: Value =
             serde_json::from_slice(&fs::read(&file.path).expect("the filter file is there")).unwrap_or(Value::Null); // the first one may be hand-written YAML
-        let repeated = current.pointer(CONFIGURATION).and_then(Value::as_str) == Some(config);
+        let repeated = configuration(&current) == Some(config);
         file.write(config, *pushes);
         Ticket { before, repeated }
     }
@@ -198,10 +228,13 @@ impl Envoy {
     /// All counters and gauges whose name contains the text.
     #[track_caller]
     pub fn stats(&self, text: &str) -> BTreeMap<String, u64> {
-        let literal = text.replace('.', "%5C.");
+        let ours = Door::default() == Door::Native && text.starts_with(OURS);
+        let literal = if ours { OURS } else { text }.replace('.', "%5C.");
         let listing = self.admin_get(&format!("/stats?filter={literal}"));
         let lines = listing.lines().filter_map(|line| line.rsplit_once(": "));
-        lines.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
+        let named = lines.map(|(name, value)| (as_in_wasm(name).unwrap_or_else(|| name.to_owned()), value));
+        let found = named.filter(|(name, _)| name.contains(text));
+        found.filter_map(|(name, value)| Some((name, value.parse().ok()?))).collect()
     }
 
     /// The body of a page of the admin interface.
@@ -312,6 +345,21 @@ impl Process {
     }
 }
 
+/// What begins the names of our metrics on Envoy's own page.
+const OURS: &str = "wasmcustom.";
+
+/// The name that the wasm door gives to a metric with labels.
+#[cfg(feature = "suites")]
+fn as_in_wasm(name: &str) -> Option<String> {
+    let named = tidegate_proxy::metrics::catalogue::read(name.strip_prefix(OURS)?)?;
+    Some([OURS, &named.metric.name(named.plugin, &named.values)].concat())
+}
+
+#[cfg(not(feature = "suites"))]
+fn as_in_wasm(_: &str) -> Option<String> {
+    None
+}
+
 /// Where an Envoy of this version is, as `make setup` installs it; `TIDEGATE_ENVOY` names one to be used for all.
 pub fn binary(version: &str) -> PathBuf {
     let named = std::env::var_os("TIDEGATE_ENVOY").filter(|path| !path.is_empty());
@@ -331,6 +379,21 @@ pub fn module() -> PathBuf {
     path
 }
 
+/// Where the built library is, as `make module` leaves it; `TIDEGATE_MODULE` names another one. None where it was not
+/// built, which is said loudly.
+pub fn library() -> Option<PathBuf> {
+    let built = || {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+        repository().join(target).join("libtidegate.so")
+    };
+    let path = std::env::var_os("TIDEGATE_MODULE").filter(|path| !path.is_empty()).map_or_else(built, PathBuf::from);
+    if !path.is_file() {
+        eprintln!("SKIPPED: no library at {}: run `make module`", path.display());
+        return None;
+    }
+    Some(path.canonicalize().expect("a file that is there"))
+}
+
 /// The root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -347,7 +410,10 @@ fn start(launch: &Launch) -> Process {
     command.arg("--config-path").arg(&launch.bootstrap).arg("--admin-address-path").arg(&admin_file);
     command.args(["--disable-hot-restart", "--file-flush-interval-msec", "50"]);
     command.args(["--concurrency", &launch.concurrency.to_string(), "--log-level", &launch.log_level]);
-    command.args(["--component-log-level", &format!("wasm:{}", launch.wasm_log_level)]);
+    command.args([
+        "--component-log-level",
+        &format!("wasm:{level},dynamic_modules:{level}", level = launch.wasm_log_level),
+    ]);
     let child = command.spawn().unwrap_or_else(|error| panic!("{} does not run: {error}", binary.display()));
     let mut process = Process { guard: guard(child.id(), dir), child, admin: 0, ports: BTreeMap::new() };
     let begin = Instant::now();

@@ -4,7 +4,7 @@
 //! listener on a socket file, and answers with the headers that it got. Never contains a configuration of Tidegate:
 //! that is the test's own.
 
-use super::envoy::{ENVOY, Envoy, FILTER, FilterFile, Launch, module};
+use super::envoy::{Door, ENVOY, Envoy, FILTER, FilterFile, Launch, library, module};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,7 @@ enum Answer {
 pub struct Scene {
     delivery: Delivery,
     answer: Answer,
+    door: Door,
     envoy: String,
     module: Option<PathBuf>,
     concurrency: u32,
@@ -87,6 +88,7 @@ impl Scene {
         Self {
             delivery,
             answer: Answer::Headers,
+            door: Door::default(),
             envoy: ENVOY.to_owned(),
             module: None,
             concurrency: 1,
@@ -109,6 +111,12 @@ impl Scene {
     /// Another Envoy than the default one.
     pub fn envoy(mut self, version: &str) -> Self {
         version.clone_into(&mut self.envoy);
+        self
+    }
+
+    /// Another door than wasm's.
+    pub fn door(mut self, door: Door) -> Self {
+        self.door = door;
         self
     }
 
@@ -260,7 +268,11 @@ impl Scene {
         json!({
             "node": {"id": "proxy-1", "cluster": "test"},
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
-            "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
+            // Without this, Envoy shows the metrics of a library to Prometheus with a prefix of its own.
+            "layered_runtime": {"layers": [
+                {"name": "names", "static_layer": {"envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix": true}},
+                {"name": "admin", "admin_layer": {}},
+            ]},
             "stats_config": {"stats_tags": tags.collect::<Value>()},
             "static_resources": {
                 "listeners": ingress.chain(upstreams).collect::<Value>(),
@@ -274,7 +286,7 @@ impl Scene {
         let mut filters = self.filters.clone();
         match &self.delivery {
             Delivery::Discovered(_) => filters.push(discovered(&dir.join("filter.json"))),
-            Delivery::Inline(config) => filters.push(json!({"name": FILTER, "typed_config": self.wasm(config)})),
+            Delivery::Inline(config) => filters.push(json!({"name": FILTER, "typed_config": self.typed(config)})),
             Delivery::Absent => {}
         }
         let mut manager = manager("ingress", filters, &routes);
@@ -318,6 +330,23 @@ impl Scene {
         manager(&format!("upstream-{version}"), filters, &routes)
     }
 
+    fn typed(&self, config: &Value) -> Value {
+        match self.door {
+            Door::Wasm => self.wasm(config),
+            Door::Native => self.native(config),
+        }
+    }
+
+    fn native(&self, config: &Value) -> Value {
+        let library = self.module.clone().or_else(library).expect("a library: run `make module`");
+        json!({
+            "@type": format!("{TYPES}.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"),
+            "dynamic_module_config": {"module": {"local": {"filename": library}}, "metrics_namespace": "wasmcustom"},
+            "filter_name": self.plugin["name"],
+            "filter_config": config,
+        })
+    }
+
     fn wasm(&self, config: &Value) -> Value {
         let module = self.module.clone().unwrap_or_else(module);
         let mut plugin = self.plugin.clone();
@@ -336,7 +365,7 @@ impl Scene {
         let response = json!({"resources": [{
             "@type": format!("{TYPES}.config.core.v3.TypedExtensionConfig"),
             "name": FILTER,
-            "typed_config": self.wasm(&any),
+            "typed_config": self.typed(&any),
         }]});
         let mut file = FilterFile { path: dir.join("filter.json"), response };
         file.write(config, 1);
@@ -357,7 +386,10 @@ pub fn by_header(versions: &[String]) -> Value {
 fn discovered(file: &Path) -> Value {
     json!({"name": FILTER, "config_discovery": {
         "config_source": {"path_config_source": {"path": file}, "resource_api_version": "V3"},
-        "type_urls": [format!("{TYPES}.extensions.filters.http.wasm.v3.Wasm")],
+        "type_urls": [
+            format!("{TYPES}.extensions.filters.http.wasm.v3.Wasm"),
+            format!("{TYPES}.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"),
+        ],
     }})
 }
 

@@ -4,14 +4,13 @@
 //! All is kept by name: counts by the flag's generation, limiters by flag and variant. The workers of all configs that
 //! know a name share one entry; an entry that no worker holds any more is dropped. Never decides anything.
 
-use core::cell::RefCell;
 use core::ops::Range;
-use std::rc::Rc;
 
 use super::ledger;
 use super::limiter::{Demands, Limiter};
 use super::store::{Store, TRIES, change};
 use super::tally::Tally;
+use crate::share::{Rc, RefCell};
 use tidegate_engine::config::TrafficLimit;
 use tidegate_engine::plan::{VariantId, Watch};
 use tidegate_engine::value::time::Timestamp;

@@ -4,8 +4,6 @@
 //! that loses a swap three times keeps its counts until the next tick. What outlives a config is held in a [`Keep`], so
 //! a push loses no counts and no requests in flight. Never reads a clock.
 
-use core::cell::RefMut;
-
 use super::event::{Event, FlagEvent};
 use super::keep::{Counted, Held, Keep};
 use super::ledger::{self, Ledger};
@@ -13,6 +11,7 @@ use super::limiter::Limiter;
 use super::store::{Store, TRIES, change};
 use super::tally::Tally;
 use crate::outcome::{Answer, Outcome};
+use crate::share::RefMut;
 use tidegate_engine::config::Failures;
 use tidegate_engine::decide::standing::{Draws, FlagStanding, Phase, Standing};
 use tidegate_engine::decide::{Decision, Decisions, Reason};

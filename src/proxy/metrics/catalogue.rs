@@ -169,6 +169,32 @@ impl Metric {
         (rest == self.last).then_some((plugin, values))
     }
 
+    /// The plugin and the values in a name that Envoy made of a metric with labels:
+    /// `tidegate.guard.standing.flag.checkout`. A value goes on until the next label: it may hold dots itself.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn labels<'n>(&self, name: &'n str) -> Option<(&'n str, Vec<&'n str>)> {
+        let mut rest = name.strip_prefix(&self.plain_name())?;
+        let plugin = rest.starts_with(".plugin.").then_some(Tag::Plugin);
+        let mut tags = plugin.into_iter().chain(self.tags.iter().copied()).peekable();
+        let mut values = Vec::new();
+        while let Some(tag) = tags.next() {
+            let behind = rest.strip_prefix('.')?.strip_prefix(tag.name())?.strip_prefix('.')?;
+            let end = tags.peek().map_or(Some(behind.len()), |next| behind.find(&format!(".{}.", next.name())));
+            let (value, others) = behind.split_at_checked(end?)?;
+            values.push(value);
+            rest = others;
+        }
+        let plugin = if plugin.is_some() { values.remove(0) } else { "tidegate" };
+        rest.is_empty().then_some((plugin, values))
+    }
+
+    /// Its name without tags, for a host that has labels: `tidegate.guard.standing`.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn plain_name(&self) -> String {
+        format!("tidegate.{}.{}", self.first, self.last)
+    }
+
     /// Its name once the tags are taken out, as Prometheus has it: `tidegate_guard_standing`.
     #[must_use]
     pub fn family(&self) -> String {
@@ -186,12 +212,13 @@ pub struct Named<'n> {
     pub values: Vec<&'n str>,
 }
 
-/// Reads a name as [`Metric::name`] writes it; none if it is of no metric of the list.
+/// Reads a name as [`Metric::name`] writes it, or as Envoy writes one of a metric with labels; none if it is of no metric
+/// of the list.
 #[cfg(not(target_arch = "wasm32"))]
 #[must_use]
 pub fn read(name: &str) -> Option<Named<'_>> {
     ALL.iter().copied().find_map(|metric| {
-        let (plugin, values) = metric.values(name)?;
+        let (plugin, values) = metric.values(name).or_else(|| metric.labels(name))?;
         Some(Named { metric, plugin, values })
     })
 }
@@ -239,7 +266,23 @@ mod tests {
                 assert_eq!(named.values, values, "{name}");
             }
         }
-        for strange in ["tidegate.config.stat", "tidegate.guard.standing", "tidegate.guard.flag=.=a;.;odd", "a.b", ""] {
+        for (name, plugin, values) in [
+            ("tidegate.config.state", "tidegate", &[][..]),
+            ("tidegate.config.info.plugin.edge_1.revision.2026-11-23.4", "edge_1", &["2026-11-23.4"]),
+            ("tidegate.decisions.total.flag.new-nav.variant.on.reason.split", "tidegate", &["new-nav", "on", "split"]),
+        ] {
+            let named = read(name).unwrap();
+            assert_eq!((named.plugin, named.values.as_slice()), (plugin, values), "{name}");
+        }
+        for strange in [
+            "tidegate.config.info",
+            "tidegate.decisions.total.flag.a.variant.b",
+            "tidegate.config.stat",
+            "tidegate.guard.standing",
+            "tidegate.guard.flag=.=a;.;odd",
+            "a.b",
+            "",
+        ] {
             assert!(read(strange).is_none(), "{strange}");
         }
     }

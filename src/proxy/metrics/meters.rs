@@ -3,8 +3,6 @@
 //! The host never frees a metric, so a worker defines each name once: the counters of flags that route or are guarded
 //! when the config comes, all others with their first count. For a request it only records the time of its answer.
 
-use core::cell::RefCell;
-
 use super::catalogue::{self, Kind, Metric};
 use super::count::Counts;
 use super::series::Series;
@@ -12,6 +10,7 @@ use crate::guard::Worker;
 use crate::guard::worker::Report;
 use crate::host::Host;
 use crate::lifecycle::State;
+use crate::share::RefCell;
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
 

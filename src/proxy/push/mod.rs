@@ -5,14 +5,13 @@
 
 #![warn(missing_docs)]
 
-use std::rc::Rc;
-
 use crate::active::{Active, FilterId};
 use crate::filters::{Filters, PERIOD};
 use crate::guard::Store;
 use crate::host::{Host, Level, Shared};
 use crate::lifecycle::{self, Accepted, Judgement, State, judge_bad};
 use crate::metrics::catalogue;
+use crate::share::Rc;
 use crate::stream::Stream;
 use tidegate_engine::output::chain::STATE;
 use tidegate_engine::plan::{Compiled, Plan};
@@ -32,6 +31,14 @@ pub struct Instance {
     active: Option<Rc<Active>>,
     /// Whether its tick has the usual period. The first one comes earlier: when the filter's next tick would have come.
     paced: bool,
+}
+
+/// A config as one worker has taken it in: where workers have one memory, it is compiled and judged once.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    id: FilterId,
+    plan: Rc<Plan>,
+    state: State,
 }
 
 impl Drop for Instance {
@@ -80,10 +87,23 @@ impl Instance {
             }
             Judgement::Accept(plan, state) => {
                 log_state(host, &plan, state, &problems);
-                self.active = self.filters.serve(host, id, *plan, state, last_good.is_none());
+                self.active = self.filters.serve(host, id, Rc::new(*plan), state, last_good.is_none());
                 true
             }
         }
+    }
+
+    /// What was taken in, for the other workers of this proxy; `None` where nothing was.
+    #[must_use]
+    pub fn taken(&self) -> Option<Taken> {
+        let Active { id, plan, state, .. } = &**self.active.as_ref()?;
+        Some(Taken { id: id.clone(), plan: Rc::clone(plan), state: *state })
+    }
+
+    /// Takes in what another worker has judged, without reading it again.
+    pub fn join(&mut self, host: &dyn Host, taken: &Taken) {
+        let Taken { id, plan, state } = taken;
+        self.active = self.filters.serve(host, id.clone(), Rc::clone(plan), *state, false);
     }
 
     /// Judges a config with errors by the records that all workers share, and adds to them.

@@ -11,7 +11,6 @@
 use core::cell::{Cell, RefCell};
 use core::fmt::Arguments;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::filters::Filters;
@@ -19,6 +18,7 @@ use crate::host::{Host, Level};
 use crate::metrics::catalogue::Kind;
 use crate::outcome::{Answer, Moment};
 use crate::push::Instance;
+use crate::share::Rc;
 use crate::stream::{Next, Stream};
 use tidegate_engine::output::effect::{self, Effect, rewritten};
 use tidegate_engine::plan::Property;

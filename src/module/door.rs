@@ -1,0 +1,124 @@
+//! Envoy's calls, each handed on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tidegate_hostcalls::native::config::ConfigHandle;
+use tidegate_hostcalls::native::stream::StreamHandle;
+use tidegate_hostcalls::native::{Module, Next};
+use tidegate_proxy::push::Instance;
+use tidegate_proxy::stream::{self, Stream};
+
+use super::host::Envoy;
+use super::local::{Judged, Local, Place};
+use super::metrics::Families;
+use super::timer;
+
+#[derive(Debug)]
+pub(crate) struct Door;
+
+/// One filter of Envoy's, with its config.
+#[derive(Debug)]
+pub(crate) struct Config {
+    judged: Arc<Judged>,
+    number: u64,
+}
+
+impl Drop for Config {
+    fn drop(&mut self) {
+        timer::remove(self.number);
+        self.judged.released();
+    }
+}
+
+/// One request.
+#[derive(Debug)]
+pub(crate) struct Request {
+    local: Arc<Local>,
+    stream: Stream,
+}
+
+impl Request {
+    /// Runs a call for it: its thread has the turn at its place meanwhile.
+    fn run<R>(&mut self, handle: StreamHandle<'_>, call: impl FnOnce(&mut Stream, &Envoy<'_>) -> R) -> R {
+        let Self { local, stream } = self;
+        let _turn = local.place.turn();
+        call(stream, &Envoy::of_request(handle, &local.judged))
+    }
+
+    /// As [`Request::run`], and ticks where that is due.
+    fn run_ticking<R>(&mut self, handle: StreamHandle<'_>, call: impl FnOnce(&mut Stream, &Envoy<'_>) -> R) -> R {
+        let local = Arc::clone(&self.local);
+        self.run(handle, |stream, host| {
+            let result = call(stream, host);
+            if local.is_due() {
+                local.tick(host, timer::now());
+            }
+            result
+        })
+    }
+}
+
+impl Module for Door {
+    type Config = Config;
+    type Stream = Request;
+
+    fn configure(mut handle: ConfigHandle<'_>, name: &[u8], bytes: &[u8]) -> Option<Config> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let families = Families::define(&mut handle, &String::from_utf8_lossy(name));
+        let scheduler = handle.scheduler();
+        let judged = match Judged::known(name, bytes) {
+            Some(judged) => judged,
+            None => Place::own(|place| {
+                let _turn = place.turn();
+                let mut instance = Instance::new(place.filters());
+                let host = Envoy::of_push(handle, name, bytes, &families);
+                let accepted = instance.configure(&host);
+                if accepted { Judged::new(name, bytes, families, instance) } else { None }
+            })?,
+        };
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        if let Some(scheduler) = scheduler {
+            timer::add(number, scheduler);
+        }
+        Some(Config { judged, number })
+    }
+
+    fn scheduled(config: &Config, handle: ConfigHandle<'_>) {
+        config.judged.tick(&Envoy::of_tick(handle, &config.judged));
+    }
+
+    fn stream(config: &Config) -> Option<Request> {
+        Place::own(|place| {
+            let _turn = place.turn();
+            let local = place.local(&config.judged);
+            let stream = local.stream()?;
+            Some(Request { local, stream })
+        })
+    }
+
+    fn request_headers(request: &mut Request, handle: StreamHandle<'_>, end: bool) -> Next {
+        match request.run(handle, |stream, host| stream.request_headers(host, end)) {
+            stream::Next::Upstream => Next::Upstream,
+            stream::Next::Answered => Next::Answered,
+        }
+    }
+
+    fn request_body(request: &mut Request, handle: StreamHandle<'_>, end: bool) {
+        if end {
+            request.run(handle, |stream, host| stream.request_body(host, end));
+        }
+    }
+
+    fn request_trailers(request: &mut Request, handle: StreamHandle<'_>) {
+        request.run(handle, |stream, host| stream.request_trailers(host));
+    }
+
+    fn response_headers(request: &mut Request, handle: StreamHandle<'_>) {
+        request.run(handle, |stream, host| stream.response_headers(host));
+    }
+
+    fn done(request: &mut Request, handle: StreamHandle<'_>) {
+        request.run_ticking(handle, |stream, host| stream.done(host));
+    }
+}

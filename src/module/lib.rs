@@ -1,0 +1,19 @@
+//! Envoy as a host of [`tidegate_proxy`], in Envoy's own process: a dynamic module.
+//!
+//! ```text
+//! main thread: config --door--> Judged (one per push) --timer--> ticks of who is idle
+//! worker:      request --door--> Local (a worker's instance of it) --host--> Envoy
+//! ```
+//!
+//! A config is read and judged once, on the main thread. Each worker makes an instance of it at its first request, of
+//! the plan that all share; what is counted and decided stays with the worker, as in wasm. [`memory`] holds what
+//! workers tell each other. Has no rule, and no `unsafe`.
+
+mod door;
+mod host;
+mod local;
+mod memory;
+mod metrics;
+mod timer;
+
+tidegate_hostcalls::export!(door::Door);
