@@ -56,7 +56,7 @@ fn ticks(pid: u32) -> Option<Time> {
 }
 
 /// What the whole machine has done so far, in ticks: all, idle, taken by its host for others.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Machine([u64; 3]);
 
 impl Machine {

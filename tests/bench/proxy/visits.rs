@@ -38,7 +38,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// What a cell adds to the proxy without a filter; none if it was not chosen.
+    /// What a cell adds to the proxy without a filter; none if it was not measured.
     pub fn adds(&self, name: &str) -> Option<f64> {
         Some(self.cells.iter().find(|cell| cell.name == name)?.quartile() - self.cells.first()?.quartile())
     }
@@ -55,7 +55,7 @@ struct Place {
 /// Starts every cell, and visits all of them this many times. Says aloud which ones do not do their job.
 pub fn visit(cells: Vec<Cell>, visits: usize) -> Run {
     let bar = bar(cells.len(), "{bar:40} start {pos} of {len}");
-    let mut places: Vec<Place> = bar.wrap_iter(cells.into_iter()).filter_map(|cell| start(cell, &bar)).collect();
+    let mut places: Vec<Place> = bar.wrap_iter(cells.into_iter()).filter_map(Place::start).collect();
     let bar = self::bar(WARM + visits, "{bar:40} visit {pos} of {len}, {eta} left");
     let requests: Vec<Vec<u8>> = (0..REQUESTS).map(request).collect();
     let machine = Machine::now();
@@ -69,22 +69,25 @@ pub fn visit(cells: Vec<Cell>, visits: usize) -> Run {
     Run { cells: places.into_iter().map(Place::times).collect(), machine: machine.since() }
 }
 
-fn bar(length: usize, template: &str) -> ProgressBar {
+pub fn bar(length: usize, template: &str) -> ProgressBar {
     ProgressBar::new(length as u64).with_style(ProgressStyle::with_template(template).expect("a template"))
 }
 
-fn start(cell: Cell, bar: &ProgressBar) -> Option<Place> {
+/// Starts a cell on the core of the proxy; none if it does not do its job, which is said aloud.
+pub fn start(cell: &Cell) -> Option<Envoy> {
     let envoy = cell.scene.clone().start();
     pin(envoy.pid(), PROXY);
-    if let Err(problem) = cell.check(&envoy) {
-        bar.suspend(|| println!("NOT MEASURED: {}: {problem}", cell.name));
-        return None;
-    }
-    let load = Load::open(envoy.port("ingress"));
-    Some(Place { name: cell.name, envoy, load, visits: Vec::new() })
+    cell.check(&envoy).inspect_err(|problem| println!("NOT MEASURED: {}: {problem}", cell.name)).ok()?;
+    Some(envoy)
 }
 
 impl Place {
+    fn start(cell: Cell) -> Option<Self> {
+        let envoy = start(&cell)?;
+        let load = Load::open(envoy.port("ingress"));
+        Some(Self { name: cell.name, envoy, load, visits: Vec::new() })
+    }
+
     /// Without the first visits, and of the others without the half in which the proxy had to wait the longest.
     fn times(mut self) -> Times {
         self.visits.drain(..WARM);
