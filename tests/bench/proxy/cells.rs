@@ -147,7 +147,7 @@ pub fn bare() -> Cell {
 }
 
 /// Everything else that does the job or a part of it, and Tidegate by each way.
-pub fn all(ways: &[Way]) -> Vec<Cell> {
+pub fn all(ways: &[Way], empty: Option<PathBuf>) -> Vec<Cell> {
     let (plain, strips) = (include_str!("lua/plain.lua"), include_str!("lua/strips.lua"));
     let mut cells = vec![cell("use_hash_policy", Scene::bare().routes(weighted()), Vec::new())];
     let sizes = [("1".to_owned(), 1), ("1+1".to_owned(), 2), ("20+1".to_owned(), 21)];
@@ -157,6 +157,7 @@ pub fn all(ways: &[Way]) -> Vec<Cell> {
     for (name, flags) in [("1+1", 2), ("20+1", 21)] {
         cells.push(cell(format!("lua strips {name}"), lua(strips, flags), headers(flags - 1)));
     }
+    cells.extend(empty.map(|module| cell("empty filter", Scene::new("").door(Door::Wasm).module(module), Vec::new())));
     cells.extend(floors());
     cells.extend(ways.iter().flat_map(tidegate));
     cells

@@ -1,4 +1,4 @@
-//! Figures as SVG: bars beside each other, and lines over a number that grows by factors.
+//! Figures as SVG: bars beside each other, and lines over a number.
 //!
 //! On a light ground of their own, so that they read alike on a light page and on a dark one; colors that color-blind
 //! readers can tell apart.
@@ -64,17 +64,40 @@ pub fn bars(title: &str, groups: &[(String, Vec<Bar>)]) -> String {
     })
 }
 
-/// Lines with a mark for each point, and their names behind the title.
-pub fn lines(title: &str, below: &str, lines: &[Line]) -> String {
-    let points = || lines.iter().flat_map(|line| &line.points);
-    let least = points().map(|point| point.0).fold(f64::INFINITY, f64::min).min(1e9);
-    let [far, high] =
-        [points().map(|point| point.0).fold(least, f64::max), points().map(|point| point.1).fold(1.0, f64::max)];
+/// How the numbers below a picture grow.
+#[derive(Clone, Copy)]
+pub enum Across {
+    Steps,
+    Factors,
+}
+
+impl Across {
+    fn place(self, number: f64) -> f64 {
+        match self {
+            Self::Steps => number,
+            Self::Factors => number.log10(),
+        }
+    }
+
+    fn number(self, place: f64) -> f64 {
+        match self {
+            Self::Steps => place,
+            Self::Factors => 10_f64.powf(place),
+        }
+    }
+}
+
+/// Lines with a mark for each point, and their names below the title.
+pub fn lines(title: &str, below: &str, across: Across, lines: &[Line]) -> String {
+    let points = |line: &Line| line.points.iter().map(|&(x, y)| (across.place(x), y)).collect::<Vec<_>>();
+    let all: Vec<(f64, f64)> = lines.iter().flat_map(points).collect();
+    let far = all.iter().map(|point| point.0).fold(1.0, f64::max);
+    let high = all.iter().map(|point| point.1).fold(1.0, f64::max);
     picture(420, |area| {
         area.draw(&Text::new(title.to_owned(), (24, 16), text(22.0, INK)))?;
         let (mut x, mut y) = (24, 50);
         for (line, color) in lines.iter().zip(COLORS.into_iter().cycle()) {
-            let wide = 46 + i32::try_from(area.estimate_text_size(&line.name, &text(17.0, INK))?.0)?;
+            let wide = 56 + i32::try_from(area.estimate_text_size(&line.name, &text(17.0, INK))?.0)?;
             if x + wide > WIDTH.cast_signed() {
                 (x, y) = (24, y + 24);
             }
@@ -87,22 +110,23 @@ pub fn lines(title: &str, below: &str, lines: &[Line]) -> String {
             .margin(12)
             .margin_right(28)
             .x_label_area_size(52)
-            .y_label_area_size(60)
-            .build_cartesian_2d((least..far * 1.02).log_scale(), 0.0..high * 1.08)?;
+            .y_label_area_size(76)
+            .build_cartesian_2d(0.0..far * 1.02, 0.0..high * 1.08)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
-            .light_line_style(GRID)
+            .light_line_style(TRANSPARENT)
             .bold_line_style(GRID)
             .axis_style(SOFT)
             .label_style(text(17.0, SOFT))
             .x_desc(below)
-            .x_label_formatter(&|count| format!("{count:.0}"))
+            .x_labels(9)
+            .x_label_formatter(&|place| format!("{:.0}", across.number(*place)))
             .y_label_formatter(&|figure| format!("{figure:.0}"))
             .draw()?;
         for (line, color) in lines.iter().zip(COLORS.into_iter().cycle()) {
-            chart.draw_series(LineSeries::new(line.points.iter().copied(), color.stroke_width(2)))?;
-            chart.draw_series(line.points.iter().map(|&point| Circle::new(point, 4, color.filled())))?;
+            chart.draw_series(LineSeries::new(points(line), color.stroke_width(2)))?;
+            chart.draw_series(points(line).into_iter().map(|point| Circle::new(point, 4, color.filled())))?;
         }
         Ok(())
     })

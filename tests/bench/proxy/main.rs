@@ -34,7 +34,7 @@ mod report;
 mod visits;
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use kit::scene::Scene;
 use serde_json::Value;
@@ -78,7 +78,7 @@ fn main() {
     }
     let visits = setting("VISITS", ' ').first().map_or(40, |number| number.parse().expect("VISITS is a number"));
     if wanted("cells") {
-        let run = visits::visit(chosen(cells::all(&ways)), visits);
+        let run = visits::visit(chosen(cells::all(&ways, empty())), visits);
         report.cells(&run, &ways);
     }
     if wanted("scale") {
@@ -100,16 +100,30 @@ fn chosen(cells: Vec<cells::Cell>) -> Vec<cells::Cell> {
 
 /// Runs the comparison of engines, a program of its own with dependencies of its own.
 fn engines(report: &mut Report) {
-    let manifest = from_root("tests/bench/engines/Cargo.toml");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["run", "--quiet", "--release", "--locked", "--manifest-path"]).arg(manifest);
-    cargo.arg("--target-dir").arg(from_root("target/engines"));
-    let output = cargo.stderr(std::process::Stdio::inherit()).output().expect("cargo runs");
+    let output = cargo("run", "engines").output().expect("cargo runs");
     let counts: Option<Value> = serde_json::from_slice(&output.stdout).ok();
     match counts {
         Some(counts) => report.engines(&counts),
         None => println!("NOT MEASURED: the engines: tests/bench/engines did not run"),
     }
+}
+
+/// The module of a filter that does nothing; none if it cannot be built.
+fn empty() -> Option<PathBuf> {
+    let built = cargo("build", "empty").args(["--target", "wasm32-unknown-unknown"]).status();
+    built
+        .is_ok_and(|status| status.success())
+        .then(|| from_root("target/empty/wasm32-unknown-unknown/release/empty.wasm"))
+}
+
+/// A command of cargo for a workspace of the bench, which has a target folder of its own.
+fn cargo(what: &str, workspace: &str) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([what, "--quiet", "--release", "--locked", "--manifest-path"]);
+    cargo.arg(from_root(&format!("tests/bench/{workspace}/Cargo.toml")));
+    cargo.arg("--target-dir").arg(from_root(&format!("target/{workspace}")));
+    cargo.stderr(Stdio::inherit());
+    cargo
 }
 
 /// A path as it was given to `make`: cargo runs a benchmark in the folder of its package.

@@ -11,7 +11,7 @@ use kit::envoy::{ENVOY, module, repository};
 use serde_json::Value;
 
 use crate::cells::{FLAGS, SCALES, Way};
-use crate::draw::{Bar, Line, bars, lines};
+use crate::draw::{Across, Bar, Line, bars, lines};
 use crate::latency::{Percentiles, SHARES};
 use crate::machine::Machine;
 use crate::visits::Run;
@@ -47,7 +47,7 @@ impl Report {
         let about = "Microseconds of Envoy's CPU time for one request: the lower quartile and the median over many \
             short visits, what the quartile adds to that of no filter, and that as a part of what a plain script adds. \
             `1+1` is a routing flag and another one, `20+1` a routing flag and twenty, a number alone counts all. \
-            `lua` strips nothing that clients send under the names of flags, `lua strips` does. `floor` is the host \
+            `lua` strips nothing that clients send under the names of flags, `lua strips` does. `empty filter` does nothing, by the public SDK; `floor` is the host \
             calls of the job, and nothing else.";
         self.section("What a request costs", &format!("{about}\n\n{}\n\n{}.", cells(run), run.machine));
         let group = |title: &str, names: &[String]| {
@@ -83,6 +83,7 @@ impl Report {
         let svg = lines(
             "Added by flags, microseconds of CPU",
             "flags that match, each with a header",
+            Across::Steps,
             &series.collect::<Vec<_>>(),
         );
         self.picture("speed-flags", "What is added, against the number of flags", svg);
@@ -107,7 +108,12 @@ impl Report {
                 series.push(Line { name: format!("{} {kind}", way.name), points });
             }
         }
-        let svg = lines("Added by one flag, microseconds of CPU", "rules, segments, or members of a list", &series);
+        let svg = lines(
+            "Added by one flag, microseconds of CPU",
+            "rules, segments, or members of a list",
+            Across::Factors,
+            &series,
+        );
         self.picture("speed-scale", "What one flag adds, against rules, segments and the length of a list", svg);
     }
 
@@ -131,7 +137,12 @@ impl Report {
             name: format!("{name}, p99"),
             points: shares.iter().zip(SHARES).map(|(percentiles, share)| (f64::from(share), percentiles[1])).collect(),
         });
-        let svg = lines("99 % of the requests are faster, microseconds", "load, percent", &series.collect::<Vec<_>>());
+        let svg = lines(
+            "99 % of the requests are faster, microseconds",
+            "load, percent",
+            Across::Steps,
+            &series.collect::<Vec<_>>(),
+        );
         self.picture("speed-latency", "The 99th percentile of latency against load", svg);
     }
 
@@ -190,7 +201,8 @@ impl Report {
     /// What was to be shown, and whether it is.
     fn targets(&self) -> String {
         let get = |name: &str| self.figures.get(name).copied();
-        let of = |name: &str, to: &str| Some(get(name)? / get(to)?);
+        // Of less than a noise of the machine, nothing is a part.
+        let of = |name: &str, to: &str| Some(get(name)? / get(to).filter(|to| *to > 0.2)?);
         let over = |name: &str, less: &str| Some(get(name)? - get(less)?);
         let fastest = |flags: &str| {
             let others = ["unleash-yggdrasil", "eppo_core", "launchdarkly"];
