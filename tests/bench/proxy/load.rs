@@ -49,6 +49,18 @@ impl Connection {
         }
     }
 
+    /// What a look at the connection gives when something has come: the status of an answer that is complete.
+    pub fn receive_what_is_there(&mut self) -> Option<u16> {
+        self.fill().expect("the proxy answers");
+        let (status, length) = answer(&self.input)?;
+        self.input.drain(..length);
+        Some(status)
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     fn fill(&mut self) -> Result<()> {
         let mut chunk = [0; 4096];
         match self.stream.read(&mut chunk)? {
