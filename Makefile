@@ -77,13 +77,13 @@ audit: ## Check licences, sources and advisories of all crates, and list them (c
 lint: toolchain ## Check formatting, lints on both targets, and documentation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked --package tidegate-filter --release --target $(TARGET) -- -D warnings
+	$(CARGO) clippy --locked --package tidegate-filter --profile wasm --target $(TARGET) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 wasm: toolchain ## Build the filter module, target/tidegate.wasm
-	RUSTFLAGS="$(REMAP) $(SMALL)" $(CARGO) build --locked --package tidegate-filter --release --target $(TARGET)
+	RUSTFLAGS="$(REMAP) $(SMALL)" $(CARGO) build --locked --package tidegate-filter --profile wasm --target $(TARGET)
 	$(CARGO) build --locked --package xtask
-	@$(OUT)/debug/trim $(OUT)/$(TARGET)/release/tidegate.wasm $(OUT)/tidegate.wasm
+	@$(OUT)/debug/trim $(OUT)/$(TARGET)/wasm/tidegate.wasm $(OUT)/tidegate.wasm
 
 # Linked once and put in place by a rename: an Envoy that has it open keeps what it has.
 module: toolchain ## Build the native door, target/libtidegate.so, for this machine

@@ -110,13 +110,17 @@ impl Callbacks for Filter {
         Self::stream(request, |stream| stream.response_headers(&Envoy));
     }
 
-    fn done(request: u32) {
-        if let Some(mut stream) = Self::take(request) {
-            stream.done(&Envoy);
-        }
+    fn response_trailers(request: u32) {
+        Self::stream(request, |stream| stream.response_trailers(&Envoy));
     }
 
+    /// Envoy still knows how a request ended: it comes after all logs. The callback for the log comes for each request,
+    /// too, and so would only be one more.
     fn deleted(context: u32) {
+        if let Some(mut stream) = Self::take(context) {
+            stream.done(&Envoy);
+            return;
+        }
         let gone = WORKER.with(|worker| {
             let mut instances = worker.instances.try_borrow_mut().ok()?;
             let place = instances.iter().position(|(known, _)| *known == context)?;

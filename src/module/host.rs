@@ -32,8 +32,6 @@ pub(crate) struct Envoy<'e> {
     name: &'e [u8],
     bytes: &'e [u8],
     families: &'e Families,
-    /// Whether all of the response has come.
-    ended: bool,
     /// An answer in the upstream's place, until it is sent.
     reply: RefCell<Option<Reply>>,
 }
@@ -74,11 +72,11 @@ enum At<'e> {
 impl<'e> Envoy<'e> {
     fn new(at: At<'e>, judged: &'e Judged) -> Self {
         let Judged { name, bytes, families, .. } = judged;
-        Self { at, name, bytes, families, ended: false, reply: RefCell::default() }
+        Self { at, name, bytes, families, reply: RefCell::default() }
     }
 
-    pub(crate) fn of_request(handle: StreamHandle<'e>, judged: &'e Judged, ended: bool) -> Self {
-        Self { ended, ..Self::new(At::Request(handle.into()), judged) }
+    pub(crate) fn of_request(handle: StreamHandle<'e>, judged: &'e Judged) -> Self {
+        Self::new(At::Request(handle.into()), judged)
     }
 
     pub(crate) fn of_tick(handle: ConfigHandle<'e>, judged: &'e Judged) -> Self {
@@ -86,7 +84,7 @@ impl<'e> Envoy<'e> {
     }
 
     pub(crate) fn of_push(handle: ConfigHandle<'e>, name: &'e [u8], bytes: &'e [u8], families: &'e Families) -> Self {
-        Self { at: At::Config(handle.into()), name, bytes, families, ended: false, reply: RefCell::default() }
+        Self { at: At::Config(handle.into()), name, bytes, families, reply: RefCell::default() }
     }
 
     pub(crate) fn nowhere(judged: &'e Judged) -> Self {
@@ -186,6 +184,11 @@ impl Host for Envoy<'_> {
         self.bytes.to_vec()
     }
 
+    /// The main thread takes configs in, and has no requests.
+    fn requests_wait(&self) -> bool {
+        false
+    }
+
     /// All instances tick together, at the timer's pace.
     fn tick_after(&self, _: Duration) {}
 
@@ -263,7 +266,16 @@ impl Host for Envoy<'_> {
         if let Ok(Some(reply)) = self.reply.try_borrow().as_deref() {
             return reply.headers.iter().find(|line| line.is(name)).map(|line| line.value.to_vec());
         }
-        self.read_request(|handle| handle.header(Of::Response, name.as_bytes(), 0).map(<[u8]>::to_vec))
+        self.read_request(|handle| {
+            let mut all = handle.header(Of::Response, name.as_bytes(), 0)?.to_vec();
+            // One that stands several times is one list.
+            for place in 1.. {
+                let Some(more) = handle.header(Of::Response, name.as_bytes(), place) else { break };
+                all.extend_from_slice(b",");
+                all.extend_from_slice(more);
+            }
+            Some(all)
+        })
     }
 
     fn set_response_header(&self, name: &str, value: &[u8]) {
@@ -301,18 +313,16 @@ impl Host for Envoy<'_> {
 
     fn ending(&self) -> Ending {
         let read = |handle: &StreamHandle<'_>| {
-            let flags = handle.number(Attribute::ResponseFlags).unwrap_or_default();
-            Some(ending(flags, handle.text(Attribute::ResponseCodeDetails)))
+            let details = handle.text(Attribute::ResponseCodeDetails);
+            // An upstream's answer that came to its end needs no flags.
+            let flags = if details == Some(b"via_upstream") { None } else { handle.number(Attribute::ResponseFlags) };
+            Some(ending(flags.unwrap_or_default(), details))
         };
         self.read_request(read).unwrap_or_default()
     }
 
-    /// An answer that has come whole without a status is a failure: 2, by the rules of gRPC.
-    fn grpc_status(&self) -> Option<u64> {
-        let header = |handle: &StreamHandle<'_>, of| handle.header(of, GRPC, 0).map(number);
-        let said =
-            self.read_request(|handle| header(handle, Of::ResponseTrailers).or_else(|| header(handle, Of::Response)));
-        said.unwrap_or_else(|| self.ended.then_some(2))
+    fn response_trailer(&self, name: &str) -> Option<Vec<u8>> {
+        self.read_request(|handle| handle.header(Of::ResponseTrailers, name.as_bytes(), 0).map(<[u8]>::to_vec))
     }
 
     fn define(&self, name: &str, kind: Kind) -> Option<u32> {

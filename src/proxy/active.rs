@@ -27,12 +27,34 @@ pub(crate) struct Active {
     pub(crate) counts: RefCell<Counts>,
     pub(crate) meters: RefCell<Meters>,
     names: Rc<Names>,
-    /// Whether the host still has the instance that took it in.
-    has_instance: Cell<bool>,
+    /// When its push came: later ones have greater numbers.
+    pub(crate) number: u64,
+    /// How many instances of the host it serves: the one that took it in, and those whose own config is not ready yet.
+    instances: Cell<u32>,
     /// Whether a request has come since the last tick.
     requested: Cell<bool>,
     /// For how many ticks in a row it could get requests, as far as we can tell.
     open: Cell<u8>,
+}
+
+/// A plan, with its series and metrics.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) plan: Rc<Plan>,
+    series: Series,
+    meters: Meters,
+}
+
+impl Prepared {
+    /// None of its metrics is defined yet.
+    pub(crate) fn new(plan: Rc<Plan>, series: Series) -> Self {
+        Self { meters: Meters::new(&series), plan, series }
+    }
+
+    /// Defines some of its metrics. Returns whether all are.
+    pub(crate) fn define(&mut self, host: &dyn Host, names: &Names, plugin: &str) -> bool {
+        self.meters.define(Scope { host, names, plan: &self.plan, series: &self.series, plugin })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,17 +69,17 @@ impl Active {
     pub(crate) fn new(
         host: &dyn Host,
         id: FilterId,
-        plan: Rc<Plan>,
+        mut prepared: Prepared,
         state: State,
+        number: u64,
         keep: &mut Keep,
         names: Rc<Names>,
     ) -> Rc<Self> {
         let since = host.now();
+        while !prepared.define(host, &names, &id.name) {}
+        let Prepared { plan, series, meters } = prepared;
         let worker = Worker::new(&plan, since, &mut Shared { host, key: &id.key }, keep);
-        let series = Series::new(&plan);
         let counts = Counts::new(&series);
-        let scope = Scope { host, names: &names, plan: &plan, series: &series, plugin: &id.name };
-        let meters = Meters::new(scope);
         Rc::new(Self {
             id,
             plan,
@@ -68,7 +90,8 @@ impl Active {
             counts: counts.into(),
             meters: meters.into(),
             names,
-            has_instance: true.into(),
+            number,
+            instances: 1.into(),
             requested: false.into(),
             open: 0.into(),
         })
@@ -83,14 +106,19 @@ impl Active {
         self.requested.set(true);
     }
 
-    /// The host has no instance for it any more.
-    pub(crate) fn instance_gone(&self) {
-        self.has_instance.set(false);
+    /// It serves for one more instance of the host.
+    pub(crate) fn serve_for_another(&self) {
+        self.instances.set(self.instances.get().saturating_add(1));
     }
 
-    /// Whether the host still has its instance.
+    /// An instance for which it served is gone, or has another config.
+    pub(crate) fn instance_gone(&self) {
+        self.instances.set(self.instances.get().saturating_sub(1));
+    }
+
+    /// Whether the host still has an instance for which it serves.
     pub(crate) fn has_instance(&self) -> bool {
-        self.has_instance.get()
+        self.instances.get() > 0
     }
 
     /// A later config has come: start again to find out whether this one still gets requests.
@@ -101,8 +129,10 @@ impl Active {
 
     /// For how many ticks, this one included, it could get requests: it got one, or the host keeps it without any.
     pub(crate) fn ticks_open(self: &Rc<Self>) -> u8 {
-        // 2 holders are the filter's list and the instance: no request is in flight, and the host still keeps it.
-        let can = self.requested.take() || Rc::strong_count(self) == 2;
+        // Held by the filter's list and by instances alone: no request is in flight, and the host still keeps it.
+        let idle =
+            u32::try_from(Rc::strong_count(self)).is_ok_and(|held| held == self.instances.get().saturating_add(1));
+        let can = self.requested.take() || idle;
         self.open.set(if can { self.open.get().saturating_add(1) } else { 0 });
         self.open.get()
     }

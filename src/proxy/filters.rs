@@ -9,20 +9,22 @@
 
 use std::time::Duration;
 
-use crate::active::{Active, FilterId};
+use crate::active::{Active, FilterId, Prepared};
 use crate::guard::Keep;
 use crate::host::{Host, Level, Shared};
 use crate::lifecycle::State;
 use crate::metrics::catalogue::Metric;
 use crate::metrics::meters::{Announced, Names};
-use crate::share::{Rc, RefCell};
-use tidegate_engine::plan::Plan;
+use crate::share::{Cell, Rc, RefCell};
 use tidegate_engine::value::time::Timestamp;
 
 /// How often workers tell each other what they have counted, in milliseconds.
 const TICK: i64 = 250;
 
 pub(crate) const PERIOD: Duration = Duration::from_millis(TICK.unsigned_abs());
+
+/// How long a config may stand in for later ones, in milliseconds.
+const STANDS_IN: i64 = 1_000;
 
 /// A config that could get requests for so many ticks in a row is taken to be in force.
 const SURE_TICKS: u8 = 4;
@@ -31,7 +33,8 @@ const SURE_TICKS: u8 = 4;
 #[derive(Debug, Default)]
 pub struct Filters {
     all: RefCell<Vec<Filter>>,
-    names: Rc<Names>,
+    pub(crate) names: Rc<Names>,
+    pushes: Cell<u64>,
 }
 
 #[derive(Debug)]
@@ -41,17 +44,49 @@ struct Filter {
     /// The configs that are not done. The speaker is the last one.
     configs: Vec<Rc<Active>>,
     announced: Announced,
+    /// Whether the gauges are not those of the speaker, because this worker may be one that is thrown away.
+    silent: bool,
     ticked: Timestamp,
     warned: bool,
+    /// The number of the last push that was accepted.
+    newest: u64,
+    /// Since when the config in force stands in for later ones.
+    stands_in: Option<Timestamp>,
 }
 
 impl Filters {
     /// Whether a good config of this filter is in force in this worker.
     pub(crate) fn serves(&self, key: &str) -> bool {
+        self.all.try_borrow().is_ok_and(|filters| of(&filters, key).and_then(Filter::good).is_some())
+    }
+
+    /// The number of a push.
+    pub(crate) fn number(&self) -> u64 {
+        let number = self.pushes.get().saturating_add(1);
+        self.pushes.set(number);
+        number
+    }
+
+    /// Lets the good config that is in force serve for an instance of this push until its own is ready. `None` if there
+    /// is none, if it may be another filter's, or if it has done so for long: pushes that come faster than they get
+    /// ready must not keep each other out of force for ever.
+    pub(crate) fn stand_in(&self, key: &str, number: u64, now: Timestamp) -> Option<Rc<Active>> {
+        let mut filters = self.all.try_borrow_mut().ok()?;
+        let ours = filters.iter_mut().find(|filter| filter.key == key && !filter.warned)?;
+        let active = Rc::clone(ours.good()?);
+        let since = ours.stands_in.get_or_insert(now);
+        if !(0..STANDS_IN).contains(&now.millis().saturating_sub(since.millis())) {
+            return None;
+        }
+        active.serve_for_another();
+        ours.newest = number;
+        Some(active)
+    }
+
+    /// Whether no later push of this filter was accepted.
+    pub(crate) fn is_newest(&self, key: &str, number: u64) -> bool {
         let Ok(filters) = self.all.try_borrow() else { return false };
-        let ours = filters.iter().find(|filter| filter.key == key);
-        let last = ours.and_then(|filter| filter.configs.iter().rfind(|active| active.has_instance()));
-        last.is_some_and(|active| active.state != State::Inert)
+        of(&filters, key).is_none_or(|filter| filter.newest <= number)
     }
 
     /// Sets a gauge about a push, whether it is accepted or not.
@@ -62,14 +97,15 @@ impl Filters {
     /// Takes a plan into service, with what its guards have decided before.
     ///
     /// `first` is whether the filter has never had a good config. A host may only try a config in a worker that it then
-    /// throws away, where no tick would clear the revision again. So only a worker that ticks shows it; but the first
-    /// config has no revision before it to clear.
+    /// throws away, where it is never in force, and where no tick would clear the revision again. So only a worker that
+    /// ticks shows it; but the first config has none before it.
     pub(crate) fn serve(
         &self,
         host: &dyn Host,
         id: FilterId,
-        plan: Rc<Plan>,
+        prepared: Prepared,
         state: State,
+        number: u64,
         first: bool,
     ) -> Option<Rc<Active>> {
         let mut filters = self.all.try_borrow_mut().ok()?;
@@ -79,26 +115,52 @@ impl Filters {
                 keep: Keep::default(),
                 configs: Vec::new(),
                 announced: Announced::default(),
+                silent: false,
                 ticked: host.now(),
                 warned: false,
+                newest: 0,
+                stands_in: None,
             });
         }
         let ours = filters.iter_mut().find(|filter| filter.key == id.key)?;
-        let active = Active::new(host, id, plan, state, &mut ours.keep, Rc::clone(&self.names));
+        let active = Active::new(host, id, prepared, state, number, &mut ours.keep, Rc::clone(&self.names));
         let now = active.since;
-        let ticks = !ours.configs.is_empty();
-        ours.configs.iter().for_each(|other| other.superseded());
-        // If only another worker has shown the revision before, show it once here, so that it is cleared afterwards.
-        ours.show_revision(host);
-        ours.configs.push(Rc::clone(&active));
-        ours.announce(host, now);
-        if ticks || first {
+        ours.newest = ours.newest.max(number);
+        ours.stands_in = ours.stands_in.filter(|_| ours.newest > number);
+        if ours.configs.iter().any(|other| other.number > number) {
+            // A later one is in force. Should this one get requests again, the tick finds out.
+            ours.configs.insert(0, Rc::clone(&active));
+        } else {
+            let ticks = !ours.configs.is_empty();
+            ours.configs.iter().for_each(|other| other.superseded());
+            // If only another worker has shown the one before, show it once here, so that it is cleared afterwards.
+            if core::mem::take(&mut ours.silent) {
+                ours.announce(host, now);
+            }
             ours.show_revision(host);
+            ours.configs.push(Rc::clone(&active));
+            ours.silent = !ticks && !first;
+            if !ours.silent {
+                ours.announce(host, now);
+                ours.show_revision(host);
+            }
         }
         // Keep the time of the next tick: pushes that come faster than the tick must not delay it for ever.
         let left = TICK.saturating_sub(now.millis().saturating_sub(ours.ticked.millis()));
         host.tick_after(Duration::from_millis(left.clamp(1, TICK).unsigned_abs()));
         Some(active)
+    }
+
+    /// The tick of an instance for which this config stands in, and which ticks more often than is due.
+    pub(crate) fn tick_if_due(&self, host: &dyn Host, active: &Rc<Active>) {
+        let now = host.now().millis();
+        let due = |filter: &Filter| {
+            let since = now.saturating_sub(filter.ticked.millis());
+            filter.is_speaker(active) && !(0..TICK).contains(&since)
+        };
+        if self.all.try_borrow().is_ok_and(|filters| filters.iter().any(due)) {
+            self.tick(host, active);
+        }
     }
 
     /// The tick of a config's instance.
@@ -117,7 +179,18 @@ impl Filters {
     }
 }
 
+/// The filter of this key.
+fn of<'f>(filters: &'f [Filter], key: &str) -> Option<&'f Filter> {
+    filters.iter().find(|filter| filter.key == key)
+}
+
 impl Filter {
+    /// The config in force, if it is a good one.
+    fn good(&self) -> Option<&Rc<Active>> {
+        let last = self.configs.iter().rfind(|active| active.has_instance());
+        last.filter(|active| active.state != State::Inert)
+    }
+
     /// Whether this config is the filter's speaker.
     fn is_speaker(&self, active: &Rc<Active>) -> bool {
         self.configs.iter().rfind(|other| other.has_instance()).is_some_and(|last| Rc::ptr_eq(last, active))
@@ -127,6 +200,9 @@ impl Filter {
         let now = host.now();
         self.ticked = now;
         self.find_in_force(host, now);
+        if core::mem::take(&mut self.silent) {
+            self.announce(host, now);
+        }
         for (place, active) in self.configs.iter().enumerate() {
             let is_speaker = place.saturating_add(1) == self.configs.len();
             if is_speaker || active.is_busy() {

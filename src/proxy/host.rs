@@ -42,6 +42,10 @@ pub trait Host {
     fn two_in_force(&self) -> &'static str;
     /// The config that was pushed.
     fn config(&self) -> Vec<u8>;
+    /// Whether requests wait while a config is taken in: then a large one is made ready in slices.
+    fn requests_wait(&self) -> bool {
+        true
+    }
     /// Sets the period of the instance's timer.
     fn tick_after(&self, period: Duration);
 
@@ -84,8 +88,8 @@ pub trait Host {
     fn final_status(&self) -> Option<u64>;
     /// What ended a request that is done.
     fn ending(&self) -> Ending;
-    /// The gRPC status of the answer to a gRPC request that is done, if one came.
-    fn grpc_status(&self) -> Option<u64>;
+    /// A trailer of the response.
+    fn response_trailer(&self, name: &str) -> Option<Vec<u8>>;
 
     /// Defines a metric; the same name is the same metric for all workers of the proxy.
     fn define(&self, name: &str, kind: Kind) -> Option<u32>;

@@ -17,6 +17,9 @@
 //! config is the last good one is written by every worker that loads it: while a worker lags behind by whole pushes,
 //! that can for this moment be the one before, which was good, too.
 //!
+//! A worker that serves a good config need not judge bytes that are on record as good for this version of the module: it
+//! accepts them at once, and [`push`](crate::push) reads them while requests go on.
+//!
 //! What is remembered goes by the filter's [`key`]. Two filters that have one key cannot be told apart by what the host
 //! says of them. So a bad config stands by the last good one only where it took a good one's place, in this worker or,
 //! as that is on record, in another: where it is all that a worker has ever loaded, nothing says that the last good
@@ -77,7 +80,7 @@ pub enum Judgement {
     Refuse,
 }
 
-/// The bad configs that were accepted, as they are kept: eight bytes each.
+/// Configs that were accepted, as they are kept: eight bytes each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accepted(Vec<u8>);
 
@@ -97,7 +100,8 @@ impl Accepted {
     /// Whether this config is one of them.
     #[must_use]
     pub fn has(&self, config: &[u8]) -> bool {
-        self.0.chunks_exact(8).any(|known| *known == fingerprint(config))
+        let config = fingerprint(config);
+        self.0.chunks_exact(8).any(|known| *known == config)
     }
 
     /// Adds a config; beyond the most that is kept, the oldest goes.

@@ -72,6 +72,7 @@ pub enum Wait {
 
 impl Wait {
     /// The client has sent all of the request.
+    #[inline]
     pub fn sent(&mut self, clock: impl FnOnce() -> Moment) {
         if *self == Self::Sending {
             *self = Self::Since(clock());
@@ -79,6 +80,7 @@ impl Wait {
     }
 
     /// The headers of the answer are there.
+    #[inline]
     pub fn answered(&mut self, clock: impl FnOnce() -> Moment) {
         match *self {
             Self::Nothing | Self::Over(_) => {}
@@ -88,6 +90,7 @@ impl Wait {
     }
 
     /// How long the answer took, once the request is done.
+    #[inline]
     pub fn time(self, clock: impl FnOnce() -> Moment) -> Time {
         match self {
             Self::Nothing | Self::Sending => Time::Unknown,
@@ -106,13 +109,15 @@ pub struct Moment {
 
 impl Moment {
     /// The moment this long after the beginning of 1970.
+    #[inline]
     #[must_use]
     pub fn new(since: Duration) -> Self {
         Self { seconds: u32::try_from(since.as_secs()).unwrap_or(u32::MAX), nanos: since.subsec_nanos() }
     }
 
     /// The microseconds from here to a later moment; none where the clock went back meanwhile.
-    fn until(self, later: Self) -> u32 {
+    #[inline]
+    pub(crate) fn until(self, later: Self) -> u32 {
         let nanos = |moment: Self| {
             u64::from(moment.seconds).saturating_mul(1_000_000_000).saturating_add(u64::from(moment.nanos))
         };
@@ -136,6 +141,7 @@ pub struct Outcome {
 impl Outcome {
     /// What became of the request, where nobody is kept waiting for longer than `patience`, in microseconds; `None`
     /// where it says nothing about the version.
+    #[inline]
     #[must_use]
     pub fn new(answer: &Answer, failures: &Failures, patience: u32) -> Option<Self> {
         let Answer { code, ending: Ending { client_left: left, time_limit, upstream }, grpc, time } = *answer;

@@ -10,7 +10,7 @@ use crate::admin::{Page, answer};
 use crate::guard::Entry;
 use crate::host::Host;
 use crate::metrics::count::{Served, times};
-use crate::outcome::{Answer, Time, Wait};
+use crate::outcome::{Answer, Ending, Time, Wait};
 use crate::share::Rc;
 use tidegate_engine::decide::decide;
 use tidegate_engine::decide::standing::Standing;
@@ -31,9 +31,21 @@ pub struct Stream {
     wait: Wait,
     /// Whether its trailers are still to come, and must be looked at.
     open: bool,
-    grpc: bool,
+    grpc: Grpc,
     status: Option<u64>,
 }
+
+/// What is known of a gRPC call, where a guard wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grpc {
+    /// It is none, or nobody wants to know.
+    No,
+    Call,
+    Status(u64),
+}
+
+/// What a call is taken to have ended with whose complete answer does not say: gRPC's `UNKNOWN`.
+const UNKNOWN: u64 = 2;
 
 /// What the host must do with a request after its headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +58,7 @@ pub enum Next {
 }
 
 impl Stream {
+    #[inline]
     pub(crate) fn new(active: Rc<Active>) -> Self {
         Self {
             active,
@@ -54,12 +67,13 @@ impl Stream {
             served: Vec::new(),
             wait: Wait::Over(Time::Unknown),
             open: false,
-            grpc: false,
+            grpc: Grpc::No,
             status: None,
         }
     }
 
     /// The request's headers have come; `end` is whether it has nothing else.
+    #[inline]
     pub fn request_headers(&mut self, host: &dyn Host, end: bool) -> Next {
         let active = Rc::clone(&self.active);
         let Active { plan, series, worker, counts, .. } = &*active;
@@ -100,7 +114,9 @@ impl Stream {
             return Next::Answered;
         }
         self.entries = worker.map(|mut worker| worker.served(&decisions)).unwrap_or_default();
-        self.grpc = !self.entries.is_empty() && headers.iter().any(is_grpc);
+        if !self.entries.is_empty() && headers.iter().any(is_grpc) {
+            self.grpc = Grpc::Call;
+        }
         let effects = effect::on_request(plan, &request, &decisions);
         let names = effect::names(plan, &decisions);
         if names.clone().next().is_some() {
@@ -120,12 +136,14 @@ impl Stream {
     }
 
     /// Whether anything is still to be done when the rest of the request comes, or its response, or its end.
+    #[inline]
     #[must_use]
     pub fn is_owed(&self) -> bool {
         self.open || !self.served.is_empty() || !self.entries.is_empty() || !self.on_response.is_empty()
     }
 
     /// A part of the request's body has come; `end` is whether that was all.
+    #[inline]
     pub fn request_body(&mut self, host: &dyn Host, end: bool) {
         if end {
             self.wait.sent(|| host.moment());
@@ -153,11 +171,13 @@ impl Stream {
     }
 
     /// The response's headers have come.
+    #[inline]
     pub fn response_headers(&mut self, host: &dyn Host) {
         self.wait.answered(|| host.moment());
         if !self.served.is_empty() || !self.entries.is_empty() {
             self.status = host.status();
         }
+        self.grpc_status(|| host.response_header(GRPC_STATUS));
         let carry = &self.on_response;
         if let Some(cookie) = &carry.cookie {
             // Added, not set: the upstream's own cookies stay.
@@ -182,7 +202,24 @@ impl Stream {
         }
     }
 
+    /// The response's trailers have come.
+    pub fn response_trailers(&mut self, host: &dyn Host) {
+        self.grpc_status(|| host.response_trailer(GRPC_STATUS));
+    }
+
+    /// Takes note of a call's status.
+    #[inline]
+    fn grpc_status(&mut self, said: impl FnOnce() -> Option<Vec<u8>>) {
+        if self.grpc == Grpc::Call
+            && let Some(said) = said()
+            && let Some(status) = core::str::from_utf8(&said).ok().and_then(|said| said.parse().ok())
+        {
+            self.grpc = Grpc::Status(status);
+        }
+    }
+
     /// The request is done, however it ended.
+    #[inline]
     pub fn done(&mut self, host: &dyn Host) {
         if self.served.is_empty() && self.entries.is_empty() {
             return;
@@ -199,13 +236,21 @@ impl Stream {
         if !self.entries.is_empty()
             && let Ok(mut worker) = worker.try_borrow_mut()
         {
-            let grpc = if self.grpc { host.grpc_status() } else { None };
-            let answer = Answer { code, ending: host.ending(), grpc, time };
+            let ending = host.ending();
+            let grpc = match self.grpc {
+                Grpc::Status(status) => Some(status),
+                Grpc::Call if code == Some(200) && ending == Ending::default() => Some(UNKNOWN),
+                Grpc::Call | Grpc::No => None,
+            };
+            let answer = Answer { code, ending, grpc, time };
             worker.done(plan, &self.entries, host.now(), &answer);
         }
     }
 }
 
+const GRPC_STATUS: &str = "grpc-status";
+
+#[inline]
 fn is_grpc((name, value): (&[u8], &[u8])) -> bool {
     name == b"content-type" && value.starts_with(b"application/grpc")
 }

@@ -23,7 +23,8 @@ const SHIPPED: &str = "proxy_on_";
 fn main() -> Result<(), Box<dyn Error>> {
     let paths: Vec<PathBuf> = args_os().skip(1).map(PathBuf::from).collect();
     let [built, shipped] = paths.as_slice() else { return Err("usage: trim BUILT.wasm SHIPPED.wasm".into()) };
-    let mut module = ModuleConfig::new().generate_producers_section(false).parse_file(built)?;
+    let mut module =
+        ModuleConfig::new().generate_producers_section(false).generate_name_section(false).parse_file(built)?;
     let unused = |name: &str| !KEPT.contains(&name) && !name.starts_with(OWN);
     let unused = module.exports.iter().filter(|export| unused(&export.name));
     for export in unused.map(walrus::Export::id).collect::<Vec<_>>() {

@@ -27,6 +27,8 @@ use kit::scene::Scene;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+mod large;
+
 /// A config of this name with this flag.
 fn config(revision: &str, flag: &Value) -> String {
     json!({

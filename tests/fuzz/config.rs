@@ -1,7 +1,7 @@
 //! Any bytes as a config: read and compiled without a panic, with problems that fit a log line, and to a plan that
 //! does not depend on how the same config was written.
 
-use tidegate_engine::config::Node;
+use tidegate_engine::config::{Config, Node};
 use tidegate_engine::decide::decide;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::output::effect::on_request;
@@ -33,8 +33,14 @@ pub fn check(bytes: &[u8]) {
         }
         _ => panic!("a second reading has another outcome"),
     }
-    if let Ok(node) = serde_json::from_slice::<Node>(bytes) {
-        check_forms(&node, &compiled, &problems);
+    match serde_json::from_slice::<Node>(bytes) {
+        Ok(node) => {
+            check_parts(&node, &compiled, &problems);
+            check_forms(&node, &compiled, &problems);
+        }
+        // It may still be a protobuf, which does not begin like that.
+        Err(error) if bytes.first() == Some(&b'{') => assert_ne!(problems.errors(), [], "taken in spite of {error}"),
+        Err(_) => {}
     }
 }
 
@@ -50,6 +56,15 @@ fn check_problems(problems: &Problems, size: usize) {
     let count = lists.map(<[Problem]>::len).iter().sum::<usize>();
     assert!(count <= size + 8, "{count} problems of {size} bytes");
     assert!(!problems.one_line().contains(char::is_control), "the log line breaks");
+}
+
+/// JSON that is read part by part is what it is as a whole.
+fn check_parts(node: &Node, compiled: &Compiled, problems: &Problems) {
+    let mut same_problems = Problems::default();
+    let config = Config::from_node(node, &mut same_problems);
+    let whole = Plan::compile(&config, &mut same_problems);
+    assert_eq!(*problems, same_problems, "as a whole it has other problems");
+    assert_eq!(format!("{compiled:?}"), format!("{whole:?}"), "as a whole it is another plan");
 }
 
 /// The same tree, written in other ways, is the same plan.

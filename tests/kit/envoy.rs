@@ -113,7 +113,7 @@ fn configuration(response: &Value) -> Option<&str> {
 /// What Envoy made of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// It is in force in every worker.
+    /// It is in force in every worker; one of 32 KiB or more, some milliseconds later.
     Accepted,
     /// The one before it is still in force.
     Rejected,

@@ -5,3 +5,4 @@ mod fuzz;
 mod hostcalls;
 mod invalid;
 mod price;
+mod pushes;

@@ -154,7 +154,8 @@ impl fmt::Display for Comparison {
 pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Condition> {
     let object = field.object(&CONDITION, problems)?;
     let operators = object.present(OPERATORS.into_iter());
-    let subjects = object.present(CONDITION.names().filter(|name| !OPERATORS.contains(name)));
+    let mut subjects = object.present(CONDITION.names());
+    subjects.retain(|name| !OPERATORS.contains(name));
     let subject = match subjects.as_slice() {
         [subject] => *subject,
         [] => {

@@ -9,6 +9,7 @@ mod flag;
 mod guard;
 mod identity;
 mod node;
+pub(crate) mod parts;
 mod protobuf;
 pub mod reader;
 pub mod schema;
@@ -21,8 +22,8 @@ pub use node::Node;
 
 use crate::problem::{FieldPath, Problems, Wrong};
 use crate::value::name::{FlagKey, HeaderValue, OwnedHeader, Prose, SegmentName};
-use reader::{Field, Limit};
-use schema::reference::{CONFIG, INSPECT, TELEMETRY};
+use reader::{Field, Limit, Object};
+use schema::reference::{INSPECT, TELEMETRY};
 
 pub const MAX_BYTES: usize = 512 * 1024;
 
@@ -130,14 +131,14 @@ impl Config {
     /// Reads JSON, or a `google.protobuf.Struct` in its wire form. The config is whole only if `problems` has no
     /// error; with one, it holds what could be read.
     pub fn from_bytes(bytes: &[u8], problems: &mut Problems) -> Self {
-        if !BYTES.hold(&FieldPath::ROOT, bytes.len(), problems) {
+        if !Self::fits(bytes, problems) {
             return Self::default();
         }
         match serde_json::from_slice::<Node>(bytes) {
-            Ok(node) => Self::from_node(&node, problems),
+            Ok(node) => Self::from_tree(node, problems),
             Err(error) => {
                 if let Some(node) = protobuf::read(bytes).filter(|_| !bytes.is_empty()) {
-                    return Self::from_node(&node, problems);
+                    return Self::from_tree(node, problems);
                 }
                 let words = if bytes.is_empty() {
                     "is empty".to_owned()
@@ -163,59 +164,71 @@ impl Config {
         }
     }
 
+    /// Whether a config may have so many bytes.
+    pub(crate) fn fits(bytes: &[u8], problems: &mut Problems) -> bool {
+        BYTES.hold(&FieldPath::ROOT, bytes.len(), problems)
+    }
+
     /// Reads a tree, whatever format it was written in.
     pub fn from_node(node: &Node, problems: &mut Problems) -> Self {
-        let root = Field::new(node, FieldPath::ROOT);
-        let mut config = Self::default();
-        let Some(object) = root.object(&CONFIG, problems) else {
-            return config;
-        };
+        Self::from_tree(node.clone(), problems)
+    }
+
+    fn from_tree(node: Node, problems: &mut Problems) -> Self {
+        let mut tree = parts::Tree::new(node);
+        loop {
+            if let Some(config) = tree.step(problems) {
+                return config;
+            }
+        }
+    }
+
+    fn read_head(&mut self, object: &Object<'_>, problems: &mut Problems) {
         if let Some(version) = object.required("version", problems)
             && *version.node != Node::Number("1".into())
         {
             version.wrong(problems, "must be 1, the version of the format that this module reads");
         }
         if let Some(revision) = object.field("revision") {
-            config.revision = revision.parse(problems, Prose::parse_some);
+            self.revision = revision.parse(problems, Prose::parse_some);
         }
         if let Some(list) = object.field("identity") {
-            config.identity = identity::sources(&list, problems).unwrap_or_default();
+            self.identity = identity::sources(&list, problems).unwrap_or_default();
         }
-        if let Some(map) = object.field("segments") {
-            for (key, field) in map.members(SEGMENTS, problems) {
-                let name = SegmentName::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
-                // A segment that could not be read keeps its name, so that rules that use it have no problem of their
-                // own.
-                let condition = condition::read(&field, problems).unwrap_or(Condition::Any(Vec::new()));
-                config.segments.extend(name.map(|name| (name, condition)));
-            }
-        }
-        if let Some(map) = object.field("flags") {
-            for (key, field) in map.members(FLAGS, problems) {
-                let name = FlagKey::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
-                let flag = flag::read(&field, problems);
-                config.flags.extend(name.zip(flag));
-            }
-        }
+    }
+
+    fn read_segment(&mut self, key: &str, field: &Field<'_>, problems: &mut Problems) {
+        let name = SegmentName::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
+        // A segment that could not be read keeps its name, so that rules that use it have no problem of their own.
+        let condition = condition::read(field, problems).unwrap_or(Condition::Any(Vec::new()));
+        self.segments.extend(name.map(|name| (name, condition)));
+    }
+
+    fn read_flag(&mut self, key: &str, field: &Field<'_>, problems: &mut Problems) {
+        let name = FlagKey::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
+        let flag = flag::read(field, problems);
+        self.flags.extend(name.zip(flag));
+    }
+
+    fn read_rest(&mut self, object: &Object<'_>, problems: &mut Problems) {
         if let Some(dictionary) = object.field("dictionary") {
-            config.dictionary = dictionary.boolean(problems).unwrap_or_default();
+            self.dictionary = dictionary.boolean(problems).unwrap_or_default();
         }
         if let Some(field) = object.field("headers") {
-            config.headers = field.parse(problems, |text| reader::word(text, &Headers::WORDS)).unwrap_or_default();
-            if config.headers == Headers::Dictionary && object.field("dictionary").is_some() && !config.dictionary {
+            self.headers = field.parse(problems, |text| reader::word(text, &Headers::WORDS)).unwrap_or_default();
+            if self.headers == Headers::Dictionary && object.field("dictionary").is_some() && !self.dictionary {
                 problems.error(&field.at, "says that there is a dictionary, and `dictionary` that there is none");
             }
         }
         if let Some(field) = object.field("cache") {
-            config.cache = field.parse(problems, |text| reader::word(text, &Cache::WORDS)).unwrap_or_default();
+            self.cache = field.parse(problems, |text| reader::word(text, &Cache::WORDS)).unwrap_or_default();
         }
         if let Some(field) = object.field("inspect") {
-            config.inspect = inspect(&field, problems);
+            self.inspect = inspect(&field, problems);
         }
         if let Some(field) = object.field("telemetry") {
-            config.telemetry = telemetry(&field, problems);
+            self.telemetry = telemetry(&field, problems);
         }
-        config
     }
 }
 

@@ -85,6 +85,15 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
+/// A value in a map of the root.
+pub(super) struct Inside(pub(super) Node);
+
+impl<'de> Deserialize<'de> for Inside {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Depth(2).deserialize(deserializer).map(Self)
+    }
+}
+
 /// How deep the value to be read stands.
 #[derive(Clone, Copy)]
 struct Depth(usize);

@@ -14,6 +14,9 @@ use crate::value::order;
 use crate::value::share::Ppm;
 use crate::value::time::Span;
 
+/// The most entries of a map whose keys are held against each other one by one.
+const FEW: usize = 16;
+
 /// A value and where it stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'n> {
@@ -168,6 +171,11 @@ impl<'n> Field<'n> {
             self.wrong(problems, "must be a map");
             return None;
         };
+        // Most maps are small, and need no list of their keys.
+        let mut before = entries.iter().enumerate().map(|(place, (key, _))| (key, entries.get(..place).unwrap_or(&[])));
+        if entries.len() <= FEW && !before.any(|(key, before)| before.iter().any(|(other, _)| other == key)) {
+            return Some(entries);
+        }
         let keys = order::of(entries.iter().map(|(key, _)| key.as_bytes()));
         for same in keys.chunk_by(|(one, _), (two, _)| one == two) {
             if let [_, (_, again), ..] = same
@@ -181,9 +189,17 @@ impl<'n> Field<'n> {
 
     /// The entries of a map that may have so many, by their keys.
     pub fn members(&self, most: Limit, problems: &mut Problems) -> Vec<(&str, Field<'_>)> {
+        let places = self.member_places(most, problems).into_iter();
+        let Node::Map(entries) = self.node else { return Vec::new() };
+        let members = places.filter_map(|place| entries.get(place));
+        members.map(|(key, node)| (&**key, Field::new(node, self.at.key(key)))).collect()
+    }
+
+    /// The places of the entries of a map that may have so many, by their keys.
+    pub fn member_places(&self, most: Limit, problems: &mut Problems) -> Vec<usize> {
         match self.entries(problems) {
             Some(entries) if most.hold(&self.at, entries.len(), problems) => {
-                in_order(entries).map(|(key, node)| (&**key, Field::new(node, self.at.key(key)))).collect()
+                order::of(entries.iter().map(|(key, _)| key.as_bytes())).into_iter().map(|(_, place)| place).collect()
             }
             _ => Vec::new(),
         }
@@ -192,11 +208,19 @@ impl<'n> Field<'n> {
     /// A map with the fields of a section. Notes each field that the section does not have.
     pub fn object(&self, section: &'static Section, problems: &mut Problems) -> Option<Object<'n>> {
         let entries = self.entries(problems)?;
-        for (key, _) in in_order(entries) {
-            if section.field(key).is_none() {
+        let unknown = |key: &str| section.field(key).is_none();
+        if entries.iter().any(|(key, _)| unknown(key)) {
+            for (key, _) in in_order(entries).filter(|(key, _)| unknown(key)) {
                 problems.unknown(&self.at, key, || section.unknown_field());
             }
         }
+        Some(Object { at: self.at, entries })
+    }
+
+    /// A map whose fields were looked at before.
+    #[must_use]
+    pub fn known_object(&self) -> Option<Object<'n>> {
+        let Node::Map(entries) = self.node else { return None };
         Some(Object { at: self.at, entries })
     }
 }

@@ -22,6 +22,7 @@ pub(super) struct Conditions<'p, 'r> {
 }
 
 impl<'p, 'r> Conditions<'p, 'r> {
+    #[inline]
     pub(super) fn new(plan: &'p Plan, request: &'r Request<'r>) -> Self {
         Self { plan, request, segments: vec![None; plan.segments.len()] }
     }

@@ -37,11 +37,13 @@ impl Cookie<'_> {
 pub struct Sources(u16);
 
 impl Sources {
+    #[inline]
     fn add(&mut self, kind: usize) {
         self.0 |= u32::try_from(kind).ok().and_then(|kind| 1_u16.checked_shl(kind)).unwrap_or(0);
     }
 
     /// The kinds by their place in [`SourceKind::CODES`]; the place after the last means that no source gave one.
+    #[inline]
     pub fn kinds(self) -> impl Iterator<Item = usize> {
         let mut left = self.0;
         core::iter::from_fn(move || {
@@ -72,6 +74,7 @@ enum Resolved<'r> {
 }
 
 impl<'p, 'r> Identities<'p, 'r> {
+    #[inline]
     pub(super) fn new(plan: &'p Plan, request: &'r Request<'r>) -> Self {
         let others = plan.identities.len().saturating_sub(1);
         Self {
@@ -85,15 +88,18 @@ impl<'p, 'r> Identities<'p, 'r> {
     }
 
     /// Where identities came from, so far.
+    #[inline]
     pub(super) fn sources(&self) -> Sources {
         self.sources
     }
 
+    #[inline]
     pub(super) fn into_cookie(self) -> Option<Cookie<'p>> {
         self.cookie
     }
 
     /// The identity from the list of sources at this place.
+    #[inline]
     pub(super) fn resolve(&mut self, place: usize) -> Option<&[u8]> {
         let Self { plan, request, first, others, cookie, sources: seen } = self;
         let known = match place.checked_sub(1) {
@@ -119,12 +125,14 @@ impl<'p, 'r> Identities<'p, 'r> {
     }
 
     /// Whether the identity from the list at this place is verified.
+    #[inline]
     pub(super) fn is_verified(&self, place: usize) -> bool {
         let known = place.checked_sub(1).map_or(Some(&self.first), |place| self.others.get(place));
         matches!(known, Some(Resolved::Identity { verified: true, .. }))
     }
 }
 
+#[inline]
 fn identity<'p, 'r>(
     source: &'p Source,
     request: &'r Request<'_>,
@@ -143,6 +151,7 @@ fn identity<'p, 'r>(
     (1..=LONGEST).contains(&value.len()).then_some(value)
 }
 
+#[inline]
 fn tidy(value: &[u8], lower: bool, trim: bool) -> Cow<'_, [u8]> {
     let value = if trim { value.trim_ascii() } else { value };
     if lower && value.iter().any(u8::is_ascii_uppercase) {

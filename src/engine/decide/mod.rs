@@ -43,46 +43,54 @@ pub struct Decision<'p> {
 }
 
 impl<'p> Decision<'p> {
+    #[inline]
     #[must_use]
     pub fn flag(&self) -> &'p Flag {
         self.flag
     }
 
     /// The place of the flag in the plan.
+    #[inline]
     #[must_use]
     pub fn place(&self) -> usize {
         usize::from(self.place)
     }
 
+    #[inline]
     #[must_use]
     pub fn variant(&self) -> &'p Variant {
         self.variant
     }
 
+    #[inline]
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
     /// The draw in parts per million, where one was made.
+    #[inline]
     #[must_use]
     pub fn exposure(&self) -> Option<u32> {
         self.point.map(Point::exposure)
     }
 
     /// The variant that is served, by its place.
+    #[inline]
     #[must_use]
     pub fn served(&self) -> VariantId {
         self.served
     }
 
     /// The variant that would have been served, had there been room for one more.
+    #[inline]
     #[must_use]
     pub fn wanted(&self) -> VariantId {
         self.wanted
     }
 
     /// The part that the request plays in comparisons.
+    #[inline]
     #[must_use]
     pub fn draws(&self) -> Draws {
         let Self { taken, missed, verified, .. } = *self;
@@ -91,6 +99,7 @@ impl<'p> Decision<'p> {
     }
 
     /// Whether a rule was skipped because the request has no identity to draw by.
+    #[inline]
     #[must_use]
     pub fn missed_draw(&self) -> bool {
         self.missed_draw
@@ -106,6 +115,7 @@ pub struct Decisions<'p> {
 
 impl<'p> Decisions<'p> {
     /// The decisions, in key order.
+    #[inline]
     #[must_use]
     pub fn list(&self) -> &[Decision<'p>] {
         &self.list
@@ -118,11 +128,13 @@ impl<'p> Decisions<'p> {
     }
 
     /// The cookie that must be set because an identity was made.
+    #[inline]
     #[must_use]
     pub fn cookie(&self) -> Option<&Cookie<'p>> {
         self.cookie.as_ref()
     }
 
+    #[inline]
     #[must_use]
     pub fn sources(&self) -> Sources {
         self.sources
@@ -132,6 +144,7 @@ impl<'p> Decisions<'p> {
 pub use identity::{Cookie, Sources};
 
 /// Decides every flag that matches the request, under what the guards have decided so far.
+#[inline]
 #[must_use]
 pub fn decide<'p>(plan: &'p Plan, request: &Request<'_>, standing: &Standing, now: Timestamp) -> Decisions<'p> {
     decide_before(&mut Silent, plan, request, standing, now)
@@ -182,6 +195,7 @@ struct Points {
 
 impl Points {
     /// The point of the flag at a place, which draws by this identity.
+    #[inline]
     fn of(&mut self, plan: &Plan, place: usize, flag: &Flag, identity: &[u8]) -> Point {
         let known = place.checked_sub(self.first).and_then(|place| self.known.get(place));
         if let Some(known) = known.copied().flatten() {
@@ -212,6 +226,7 @@ impl Points {
 
 impl<'p, W: Witness> Evaluator<'p, '_, W> {
     /// `None` only if a plan named a variant that it does not have, which its compiler rules out.
+    #[inline]
     fn flag(&mut self, place: usize, flag: &'p Flag) -> Option<Decision<'p>> {
         if let Some(plain) = flag.plain.filter(|_| !W::WATCHES) {
             return self.plain(place, flag, plain);
@@ -236,6 +251,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
     }
 
     /// The short way for most flags. A law holds it to the long one.
+    #[inline]
     fn plain(&mut self, place: usize, flag: &'p Flag, plain: Plain) -> Option<Decision<'p>> {
         let identity = self.identities.resolve(flag.identity);
         let point = identity.map(|identity| self.points.of(self.plan, place, flag, identity));
@@ -259,6 +275,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
         })
     }
 
+    #[inline]
     fn choose(&mut self, flag: &'p Flag, flag_place: usize, standing: &FlagStanding) -> (VariantId, Reason, Draw) {
         let mut draw = Draw::default();
         if flag.kill {
@@ -292,6 +309,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
     }
 
     /// Applies a rule whose condition is true; `whole` is the reason if there is no draw.
+    #[inline]
     fn serve(
         &mut self,
         flag: &'p Flag,
@@ -340,6 +358,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
 }
 
 /// The variant, or the baseline if the variant is full or its upstream cannot be reached.
+#[inline]
 fn baseline_if_unavailable(
     flag: &Flag,
     standing: &FlagStanding,

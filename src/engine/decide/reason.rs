@@ -33,6 +33,7 @@ impl Reason {
         Self::Rescued,
     ];
 
+    #[inline]
     #[must_use]
     pub const fn place(self) -> usize {
         match self {
@@ -78,6 +79,7 @@ impl Reason {
     }
 
     /// Whether the guard may count it: if something else than the rules decided, the sample would not be fair.
+    #[inline]
     #[must_use]
     pub const fn is_judged(self) -> bool {
         !matches!(self, Self::Killed | Self::RolledBack | Self::Throttled | Self::Rescued)

@@ -100,6 +100,7 @@ impl Standing {
     }
 
     /// The standing of a watched flag, by its place; that of a flag that is not watched is free.
+    #[inline]
     #[must_use]
     pub fn of(&self, place: Option<u16>) -> &FlagStanding {
         place.and_then(|place| self.0.get(usize::from(place))).unwrap_or(&FlagStanding::FREE)
@@ -123,6 +124,7 @@ impl Draws {
     pub const NONE: Self = Self { taken: None, missed: 0, hash: 0, verified: false };
 
     /// Whether the request is in a comparison.
+    #[inline]
     #[must_use]
     pub fn is_judged(&self) -> bool {
         self.taken.is_some() || self.missed != 0

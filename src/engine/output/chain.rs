@@ -34,9 +34,11 @@ pub struct Chain<'s> {
 
 impl<'s> Chain<'s> {
     /// Reads the value that the instances before this one left, if any.
+    #[inline]
     #[must_use]
     pub fn new(state: Option<&'s [u8]>, mark: &str) -> Self {
-        let mut parts = state.unwrap_or_default().split(|byte| *byte == BORDER);
+        let Some(state) = state else { return Self::default() };
+        let mut parts = state.split(|byte| *byte == BORDER);
         let mut names = || {
             let names = parts.next().unwrap_or_default().split(|byte| *byte == b' ');
             order::of(names.filter(|name| !name.is_empty()))
@@ -62,6 +64,7 @@ impl<'s> Chain<'s> {
     }
 
     /// The value for those behind this instance, which wrote these headers too: texts of one name or several.
+    #[inline]
     #[must_use]
     pub fn and<'n>(&self, mark: &'n str, names: impl Iterator<Item = &'n str> + Clone) -> Vec<u8> {
         let earlier = self.written.iter().chain(&self.outdated).map(|(name, _)| name.len());

@@ -37,6 +37,7 @@ pub enum Effect<'e> {
 }
 
 /// The effects on the request, in the order in which they must be applied.
+#[inline]
 #[must_use]
 pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e Decisions<'_>) -> Vec<Effect<'e>> {
     let list = decisions.list();
@@ -96,6 +97,7 @@ fn baggage(plan: &Plan, request: &Request<'_>, list: &[Decision<'_>]) -> Option<
 
 /// What the request's filter state has to hold, for access logs and spans: names, to which Envoy adds `wasm.` in front,
 /// and values.
+#[inline]
 #[must_use]
 pub fn on_stream<'e>(plan: &'e Plan, decisions: &'e Decisions<'_>) -> Vec<(&'static str, Cow<'e, str>)> {
     let list = decisions.list();
@@ -138,6 +140,7 @@ pub fn rewritten<'e>(
 
 impl Effect<'_> {
     /// The header that is written, and its value.
+    #[inline]
     #[must_use]
     pub fn written(&self) -> Option<(&str, &[u8])> {
         match self {
@@ -151,6 +154,7 @@ impl Effect<'_> {
 
 /// The names of the filter's own headers that these decisions can write, a text of names for each flag: whatever of
 /// them a client sent is gone.
+#[inline]
 pub fn names<'e>(plan: &Plan, decisions: &'e Decisions<'_>) -> impl Iterator<Item = &'e str> + Clone {
     let dictionary = (plan.dictionary && !decisions.list().is_empty()).then_some(DICTIONARY);
     decisions.list().iter().map(|decision| &*decision.flag().names).filter(|names| !names.is_empty()).chain(dictionary)
@@ -165,6 +169,7 @@ pub struct LocalReply<'p> {
 }
 
 /// The reply of the first variant that has one, in a form that the client accepts; `None` if the upstream answers.
+#[inline]
 #[must_use]
 pub fn reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p>) -> Option<LocalReply<'p>> {
     let reply = decisions.list().iter().find_map(|decision| decision.variant().reply.as_ref())?;
@@ -198,6 +203,7 @@ pub struct OnResponse {
 
 impl OnResponse {
     /// What the response to this request has to carry.
+    #[inline]
     #[must_use]
     pub fn new(plan: &Plan, request: &Request<'_>, decisions: &Decisions<'_>) -> Self {
         let cached = matches!(request.method(), b"GET" | b"HEAD");
@@ -210,6 +216,7 @@ impl OnResponse {
     }
 
     /// Whether the response needs no change.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.cookie.is_none() && self.inspection.is_none() && self.varies == Varies::Never
@@ -264,6 +271,7 @@ fn is_one_of(directive: &[u8], names: &[&str]) -> bool {
 }
 
 /// Combines what all flags that can change the response depend on.
+#[inline]
 fn varies(plan: &Plan, list: &[Decision<'_>]) -> Varies {
     let mut all: Option<Arc<str>> = None;
     for decision in list {
@@ -284,6 +292,7 @@ fn varies(plan: &Plan, list: &[Decision<'_>]) -> Varies {
 }
 
 /// Whether the request carries the inspection key.
+#[inline]
 #[must_use]
 pub fn asks(plan: &Plan, request: &Request<'_>) -> bool {
     let (Some(inspect), Some(slot)) = (&plan.inspect, plan.inspect_slot) else { return false };

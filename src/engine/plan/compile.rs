@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::inputs::{Input, Interner};
 use super::reply::Reply;
 use super::watch::{GUARDS, Watch};
-use super::work;
 use super::{
     Condition, Flag, Index, Mark, Match, Plan, Property, Rule, Serve, Source, Subject, Variant, VariantId, Varies,
 };
+use super::{varies, work};
 use crate::config::{self, Cache, Config, Exposure, Flag as FlagConfig, Headers, Metrics, SourceKind};
 use crate::problem::{FieldPath, Found, Known, Problems, Wrong, known};
 use crate::value::hash::Salt;
@@ -32,84 +32,156 @@ const READ: &str = "which a condition or identity reads: that sees what clients 
 const CHAIN: usize = 16;
 
 pub(super) fn plan(config: &Config, problems: &mut Problems) -> Plan {
-    let root = FieldPath::ROOT;
-    let mut compiler = Compiler { config, inputs: Interner::default(), identities: Vec::new(), known_segments: None };
-    compiler.identity(&config.identity);
-    let segments = compiler.segments(&root.key("segments"), problems);
-    let at = root.key("flags");
-    let mut flags: Vec<Flag> =
-        config.flags.iter().map(|(key, flag)| compiler.flag(key, flag, &at.key(key.as_str()), problems)).collect();
-    let watches = watches(config, &mut flags, &at, problems);
-    let (owned, shared) = compiler.owned(&flags, &at, problems);
-    for (flag, (key, written)) in flags.iter_mut().zip(&config.flags) {
-        flag.plain = flag.plain();
-        if config.headers == Headers::Dictionary && written.header.is_none() {
-            only_dictionary(flag, &written.header(key), written.route.as_ref());
-        }
-        flag.names = names(flag);
-    }
-    if config.headers == Headers::Dictionary {
-        check_dictionary(&flags, &root, problems);
-    }
-    let inspect_slot = config.inspect.as_ref().and_then(|inspect| {
-        let name = HeaderName::parse(inspect.header.as_ref()?.as_str()).ok()?;
-        Some(compiler.inputs.slot(Input::Header(name)))
-    });
-    let fitting = |variant: &Variant| variant.reply.as_ref().is_some_and(|reply| !reply.forms.is_empty());
-    let fits = flags.iter().flat_map(|flag| &flag.variants).any(fitting);
-    let accept =
-        HeaderName::parse("accept").ok().filter(|_| fits).map(|name| compiler.inputs.slot(Input::Header(name)));
-    let has_ramp = |flag: &Flag| flag.rules.iter().any(|rule| matches!(rule.exposure, Exposure::Steps(_)));
-    let mut plan = Plan {
-        needs_time: flags.iter().any(has_ramp) || watches.iter().any(Watch::needs_time),
-        accept,
-        watches,
-        index: Index::new(flags.iter().map(|flag| &flag.matches)),
-        flags: flags.into(),
-        segments,
-        identities: compiler.identities.into(),
-        dictionary: config.dictionary || config.headers == Headers::Dictionary,
-        cache: config.cache,
-        inspect: config.inspect.clone(),
-        inspect_slot,
-        telemetry: config.telemetry,
-        shared,
-        mark: Mark::default(),
-        inputs: compiler.inputs.finish(&owned, config.telemetry.baggage),
-        owned: owned.into(),
-        revision: config.revision.clone(),
-        fingerprint: 0,
-    };
-    work::check(&plan, &at, problems);
-    if config.cache != Cache::None && problems.errors().is_empty() {
-        let varies: Vec<Varies> = plan.flags.iter().map(|flag| Varies::new(&plan, flag)).collect();
-        for (flag, varies) in plan.flags.iter_mut().zip(varies) {
-            flag.varies = varies;
+    let mut parts = Parts::default();
+    loop {
+        if let Some(plan) = parts.step(config, problems) {
+            return plan;
         }
     }
-    plan
+}
+
+/// A plan that is made in parts, each of which takes a fraction of a millisecond: each segment, each flag, and what
+/// only their whole shows.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    state: State,
+    /// Whether the references between segments have been followed.
+    followed: bool,
+    segments: Vec<Condition>,
+    flags: Vec<Flag>,
+    written: Option<Written>,
+    plan: Option<Plan>,
+    checked: bool,
+    /// How many flags know what caches have to know about them.
+    varied: usize,
+}
+
+/// For how many flags the headers that they depend on are found in one part.
+const VARIED: usize = 64;
+
+impl Parts {
+    /// Does the next part for this config, always the same one. Returns the plan once it is whole.
+    pub(super) fn step(&mut self, config: &Config, problems: &mut Problems) -> Option<Plan> {
+        let root = FieldPath::ROOT;
+        let at = root.key("flags");
+        if let Some(plan) = &mut self.plan {
+            if !core::mem::replace(&mut self.checked, true) {
+                work::check(plan, &at, problems);
+                return None;
+            }
+            if config.cache != Cache::None && problems.errors().is_empty() && self.varied < plan.flags.len() {
+                let varies = varies::some(plan, self.varied, VARIED);
+                for (flag, varies) in plan.flags.iter_mut().skip(self.varied).zip(varies) {
+                    flag.varies = varies;
+                }
+                self.varied = self.varied.saturating_add(VARIED);
+                return None;
+            }
+            return self.plan.take();
+        }
+        let mut compiler = Compiler { config, state: core::mem::take(&mut self.state) };
+        let segments = root.key("segments");
+        if !core::mem::replace(&mut self.followed, true) {
+            compiler.identity(&config.identity);
+            follow(config, &segments, problems);
+        } else if let Some((name, condition)) = config.segments.get(self.segments.len()) {
+            self.segments.push(compiler.condition(condition, &segments.key(name.as_str()), problems));
+        } else if let Some((key, flag)) = config.flags.get(self.flags.len()) {
+            self.flags.push(compiler.flag(key, flag, &at.key(key.as_str()), problems));
+        } else if let Some(written) = self.written.take() {
+            let (segments, flags) = (core::mem::take(&mut self.segments), core::mem::take(&mut self.flags));
+            self.plan = Some(compiler.whole(segments, flags, written));
+            return None;
+        } else {
+            let watches = watches(config, &mut self.flags, &at, problems);
+            let (owned, shared) = compiler.owned(&self.flags, &at, problems);
+            for (flag, (key, written)) in self.flags.iter_mut().zip(&config.flags) {
+                flag.plain = flag.plain();
+                if config.headers == Headers::Dictionary && written.header.is_none() {
+                    only_dictionary(flag, &written.header(key), written.route.as_ref());
+                }
+                flag.names = names(flag);
+            }
+            if config.headers == Headers::Dictionary {
+                check_dictionary(&self.flags, &root, problems);
+            }
+            self.written = Some(Written { watches, owned, shared });
+        }
+        self.state = compiler.state;
+        None
+    }
+}
+
+/// What is watched of all flags, and the headers that they write.
+#[derive(Debug)]
+struct Written {
+    watches: Box<[Watch]>,
+    owned: Vec<OwnedHeader>,
+    shared: Box<[OwnedHeader]>,
 }
 
 struct Compiler<'c> {
     config: &'c Config,
+    state: State,
+}
+
+/// What is known of the whole config while its parts are compiled.
+#[derive(Debug, Default)]
+struct State {
     inputs: Interner,
     identities: Vec<Box<[Source]>>,
     known_segments: Option<Known>,
 }
 
 impl Compiler<'_> {
+    /// The plan of these segments and flags, but for its checks and what caches have to know.
+    fn whole(&mut self, segments: Vec<Condition>, flags: Vec<Flag>, written: Written) -> Plan {
+        let config = self.config;
+        let Written { watches, owned, shared } = written;
+        let inspect_slot = config.inspect.as_ref().and_then(|inspect| {
+            let name = HeaderName::parse(inspect.header.as_ref()?.as_str()).ok()?;
+            Some(self.state.inputs.slot(Input::Header(name)))
+        });
+        let fitting = |variant: &Variant| variant.reply.as_ref().is_some_and(|reply| !reply.forms.is_empty());
+        let fits = flags.iter().flat_map(|flag| &flag.variants).any(fitting);
+        let accept = HeaderName::parse("accept").ok().filter(|_| fits);
+        let accept = accept.map(|name| self.state.inputs.slot(Input::Header(name)));
+        let has_ramp = |flag: &Flag| flag.rules.iter().any(|rule| matches!(rule.exposure, Exposure::Steps(_)));
+        let State { inputs, identities, known_segments: _ } = core::mem::take(&mut self.state);
+        Plan {
+            needs_time: flags.iter().any(has_ramp) || watches.iter().any(Watch::needs_time),
+            accept,
+            watches,
+            index: Index::new(flags.iter().map(|flag| &flag.matches)),
+            flags: flags.into(),
+            segments: segments.into(),
+            identities: identities.into(),
+            dictionary: config.dictionary || config.headers == Headers::Dictionary,
+            cache: config.cache,
+            inspect: config.inspect.clone(),
+            inspect_slot,
+            telemetry: config.telemetry,
+            shared,
+            mark: Mark::default(),
+            inputs: inputs.finish(&owned, config.telemetry.baggage),
+            owned: owned.into(),
+            revision: config.revision.clone(),
+            fingerprint: 0,
+        }
+    }
+
     /// The place of a list of sources; equal lists share one, so that an identity is worked out once a request.
     fn identity(&mut self, sources: &[config::Source]) -> usize {
         let compiled: Box<[Source]> = sources.iter().map(|source| self.source(source)).collect();
-        if let Some(place) = self.identities.iter().position(|known| *known == compiled) {
+        if let Some(place) = self.state.identities.iter().position(|known| *known == compiled) {
             return place;
         }
-        self.identities.push(compiled);
-        self.identities.len().saturating_sub(1)
+        self.state.identities.push(compiled);
+        self.state.identities.len().saturating_sub(1)
     }
 
     fn source(&mut self, source: &config::Source) -> Source {
-        let inputs = &mut self.inputs;
+        let inputs = &mut self.state.inputs;
         let mut request_id = None;
         let input = match &source.kind {
             SourceKind::Claim(path) => Input::Property(Property::Claim(path.clone())),
@@ -129,25 +201,6 @@ impl Compiler<'_> {
         Source { slot, kind: source.kind.clone(), lower: source.lower, trim: source.trim, request_id }
     }
 
-    fn segments(&mut self, at: &FieldPath<'_>, problems: &mut Problems) -> Box<[Condition]> {
-        let config = self.config;
-        let mut depths = vec![Depth::Unknown; config.segments.len()];
-        for (place, (name, _)) in config.segments.iter().enumerate() {
-            // The rest of a chain has been followed from its head, so a chain that is too long is reported once, at its
-            // head.
-            let head = matches!(depths.get(place), Some(Depth::Unknown));
-            if depth(place, config, &mut depths, at, problems) > CHAIN && head {
-                let why = format_args!("stands at the head of a chain of more than {CHAIN} segments");
-                problems.error(&at.key(name.as_str()), why);
-                if let Some(depth) = depths.get_mut(place) {
-                    *depth = Depth::Known(0);
-                }
-            }
-        }
-        let conditions = config.segments.iter();
-        conditions.map(|(name, condition)| self.condition(condition, &at.key(name.as_str()), problems)).collect()
-    }
-
     fn condition(&mut self, condition: &config::Condition, at: &FieldPath<'_>, problems: &mut Problems) -> Condition {
         let mut each = |parts: &[config::Condition], name: &str| -> Box<[Condition]> {
             let at = at.key(name);
@@ -162,7 +215,7 @@ impl Compiler<'_> {
                 let place = self.config.segment_place(name);
                 if place.is_none() {
                     let mut names = self.config.segments.iter().map(|(name, _)| name.to_string().into());
-                    let known = Arc::clone(self.known_segments.get_or_insert_with(|| known(&mut names)));
+                    let known = Arc::clone(self.state.known_segments.get_or_insert_with(|| known(&mut names)));
                     let wrong = Wrong::UnknownName { what: "a segment", known };
                     problems.error_found(&at.key("segment"), wrong, || Found::text(name.as_str()));
                 }
@@ -173,7 +226,7 @@ impl Compiler<'_> {
     }
 
     fn subject(&mut self, subject: &config::Subject) -> Subject {
-        Subject::Slot(self.inputs.slot(match subject {
+        Subject::Slot(self.state.inputs.slot(match subject {
             config::Subject::Method => return Subject::Method,
             config::Subject::Host => return Subject::Host,
             config::Subject::Path => return Subject::Path,
@@ -265,7 +318,7 @@ impl Compiler<'_> {
         // Sorted so that names which some server takes for the same header are next to each other, in key order.
         let order = order::of(writers.iter().map(|writer| writer.folded.as_bytes()));
         let mut owned: Vec<OwnedHeader> = Vec::new();
-        let read = self.inputs.headers();
+        let read = self.state.inputs.headers();
         let looked_at: Vec<&[u8]> =
             order::of(read.iter().map(String::as_bytes)).into_iter().map(|(name, _)| name).collect();
         let inspected = self.config.inspect.as_ref().and_then(|inspect| inspect.header.as_ref());
@@ -477,6 +530,22 @@ fn warn_shadowed(rules: &[Rule], at: &FieldPath<'_>, problems: &mut Problems) {
         && last.saturating_add(1) < rules.len()
     {
         problems.warning(&at.index(last), "takes every request: the rules behind it are never tried");
+    }
+}
+
+/// Reports chains of references between segments that are too long, or a ring.
+fn follow(config: &Config, at: &FieldPath<'_>, problems: &mut Problems) {
+    let mut depths = vec![Depth::Unknown; config.segments.len()];
+    for (place, (name, _)) in config.segments.iter().enumerate() {
+        // The rest of a chain has been followed from its head, so a chain that is too long is reported once, at its head.
+        let head = matches!(depths.get(place), Some(Depth::Unknown));
+        if depth(place, config, &mut depths, at, problems) > CHAIN && head {
+            let why = format_args!("stands at the head of a chain of more than {CHAIN} segments");
+            problems.error(&at.key(name.as_str()), why);
+            if let Some(depth) = depths.get_mut(place) {
+                *depth = Depth::Known(0);
+            }
+        }
     }
 }
 

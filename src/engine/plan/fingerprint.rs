@@ -4,7 +4,7 @@
 //! Names are written as what they stand for, so that another name for a segment, another order of the keys, or a
 //! default that is written out makes no difference. Never asked for a request.
 
-use super::{Flag, Plan, Serve, VariantId};
+use super::{Flag, Mark, Plan, Serve, VariantId};
 use crate::config::{self, Condition, Config, Headers, Source, Subject};
 use crate::value::encode::{Encode, Encoder};
 use crate::value::name::{FlagKey, OwnedHeader};
@@ -19,34 +19,66 @@ const SEGMENT: &str = "segment/1";
 
 /// Gives a plan and its watched flags their numbers. For a config without errors: segments in a ring would never end.
 pub(super) fn seal(config: &Config, plan: &mut Plan) {
-    let mut known = Segments { config, digests: vec![None; config.segments.len()] };
-    // A segment is written where a rule asks it: one that nothing asks decides nothing.
-    let Config { revision, identity, segments: _, flags, dictionary, headers, cache, inspect, telemetry } = config;
-    let mut out = Encoder::new(PLAN);
-    revision.encode(&mut out);
-    identity.encode(&mut out);
-    dictionary.encode(&mut out);
-    cache.encode(&mut out);
-    inspect.encode(&mut out);
-    telemetry.encode(&mut out);
-    // Came later: what does not use it keeps its number.
-    if *headers != Headers::default() {
-        headers.encode(&mut out);
+    let mut parts = Parts::new(config);
+    while !parts.step(config, plan) {}
+}
+
+/// The work on the numbers of a plan, in parts: each flag, each watched flag.
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// Those of the segments that were asked for.
+    digests: Vec<Option<u64>>,
+    /// What was written of the config; none once all is.
+    out: Option<Encoder>,
+    flags: usize,
+    watches: usize,
+}
+
+impl Parts {
+    pub(super) fn new(config: &Config) -> Self {
+        // A segment is written where a rule asks it: one that nothing asks decides nothing.
+        let Config { revision, identity, segments, flags, dictionary, headers, cache, inspect, telemetry } = config;
+        let mut out = Encoder::new(PLAN);
+        revision.encode(&mut out);
+        identity.encode(&mut out);
+        dictionary.encode(&mut out);
+        cache.encode(&mut out);
+        inspect.encode(&mut out);
+        telemetry.encode(&mut out);
+        // Came later: what does not use it keeps its number.
+        if *headers != Headers::default() {
+            headers.encode(&mut out);
+        }
+        out.length(flags.len());
+        Self { digests: vec![None; segments.len()], out: Some(out), flags: 0, watches: 0 }
     }
-    out.length(flags.len());
-    for ((key, written), flag) in flags.iter().zip(&plan.flags) {
-        known.flag(key, written, flag, &mut out);
-        // What changes how a flag is treated, and not what it serves.
-        written.kill.encode(&mut out);
-        written.rescue.encode(&mut out);
-        flag.metrics.encode(&mut out);
-    }
-    plan.fingerprint = out.finish();
-    for watch in &mut plan.watches {
-        let Some(((key, written), flag)) = flags.get(watch.flag).zip(plan.flags.get(watch.flag)) else { continue };
-        let mut out = Encoder::new(FLAG);
-        known.flag(key, written, flag, &mut out);
-        watch.key = format!("guard/{key}/{:016x}", out.finish()).into();
+
+    /// Does the next part for this config and its plan, always the same ones. Returns whether it was the last.
+    pub(super) fn step(&mut self, config: &Config, plan: &mut Plan) -> bool {
+        let mut known = Segments { config, digests: core::mem::take(&mut self.digests) };
+        if let Some(mut out) = self.out.take() {
+            if let Some(((key, written), flag)) = config.flags.get(self.flags).zip(plan.flags.get(self.flags)) {
+                known.flag(key, written, flag, &mut out);
+                // What changes how a flag is treated, and not what it serves.
+                written.kill.encode(&mut out);
+                written.rescue.encode(&mut out);
+                flag.metrics.encode(&mut out);
+                self.flags = self.flags.saturating_add(1);
+                self.out = Some(out);
+            } else {
+                plan.fingerprint = out.finish();
+                plan.mark = Mark(format!("@{:016x}", plan.fingerprint).into());
+            }
+        } else if let Some(watch) = plan.watches.get_mut(self.watches) {
+            if let Some(((key, written), flag)) = config.flags.get(watch.flag).zip(plan.flags.get(watch.flag)) {
+                let mut out = Encoder::new(FLAG);
+                known.flag(key, written, flag, &mut out);
+                watch.key = format!("guard/{key}/{:016x}", out.finish()).into();
+            }
+            self.watches = self.watches.saturating_add(1);
+        }
+        self.digests = known.digests;
+        self.out.is_none() && self.watches >= plan.watches.len()
     }
 }
 

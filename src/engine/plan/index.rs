@@ -89,6 +89,7 @@ impl Index {
     }
 
     /// Calls `visit` with each flag worth asking, in key order, each once.
+    #[inline]
     pub fn candidates(&self, host: &[u8], path: &[u8], mut visit: impl FnMut(usize)) {
         if self.hosts.is_empty() && self.paths.is_empty() {
             // The usual small config: nothing to merge, nothing to allocate.
@@ -149,22 +150,26 @@ impl Match {
     }
 
     /// Whether a request is one that the flag decides.
+    #[inline]
     #[must_use]
     pub fn takes(&self, method: &[u8], host: &[u8], path: &[u8]) -> bool {
         self.takes_method(method) && self.takes_host(host) && self.takes_path(path)
     }
 
     /// Whether the method is one of the flag's.
+    #[inline]
     #[must_use]
     pub fn takes_method(&self, method: &[u8]) -> bool {
         self.methods.is_empty() || self.methods.iter().any(|known| known.as_str().as_bytes() == method)
     }
 
+    #[inline]
     #[must_use]
     pub fn takes_host(&self, host: &[u8]) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.takes(host))
     }
 
+    #[inline]
     #[must_use]
     pub fn takes_path(&self, path: &[u8]) -> bool {
         self.paths.is_empty() || self.paths.iter().any(|prefix| prefix.takes(path))

@@ -17,6 +17,7 @@ use crate::value::name::{HeaderName, OwnedHeader, ParameterName};
 pub struct Slot(u16);
 
 impl Slot {
+    #[inline]
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -57,6 +58,7 @@ impl Inputs {
     pub(super) fn inert(owned: &[OwnedHeader]) -> Self {
         let mut inputs = Interner::default().finish(owned, false);
         inputs.headers.all_flags = true;
+        inputs.headers.ends.fill(u64::MAX);
         inputs
     }
 
@@ -73,6 +75,7 @@ impl Inputs {
     }
 
     /// What must be asked of the host, apart from the request's headers.
+    #[inline]
     pub fn properties(&self) -> impl Iterator<Item = &Property> {
         self.properties.iter().map(|(property, _)| property)
     }
@@ -80,6 +83,7 @@ impl Inputs {
     /// The input of a slot, in the words of a config.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn name(&self, slot: Slot) -> String {
+        #[inline]
         fn find<N>(list: &[(N, Slot)], slot: Slot) -> Option<&N> {
             list.iter().find(|(_, known)| *known == slot).map(|(name, _)| name)
         }
@@ -119,14 +123,18 @@ impl Inputs {
     }
 
     /// How many slots a request has.
+    #[inline]
     #[must_use]
     pub fn slots(&self) -> usize {
         usize::from(self.slots)
     }
 
     /// Calls `visit` with each role of the header with this name.
+    #[inline]
     pub fn header(&self, name: &[u8], mut visit: impl FnMut(HeaderRole)) {
-        self.headers.find(name, &mut visit);
+        if self.headers.can_have(name) {
+            self.headers.find(name, &mut visit);
+        }
     }
 }
 
@@ -167,10 +175,8 @@ struct HeaderTable {
     entries: Box<[(Box<[u8]>, HeaderRole)]>,
     /// A hash table with linear probing: an entry's number plus one, or 0.
     buckets: Box<[u16]>,
-    /// Which lengths of names exist, as bits: a header with another length needs no hash.
-    lengths: u64,
-    /// Likewise, which last bytes.
-    ends: u64,
+    /// By the length of a name, with which bytes names end, as bits: any other header needs no hash.
+    ends: Box<[u64]>,
     /// Whether every name that a flag would have by itself is owned, whatever the flags are.
     all_flags: bool,
 }
@@ -178,11 +184,12 @@ struct HeaderTable {
 impl HeaderTable {
     fn new(entries: Vec<(Box<[u8]>, HeaderRole)>) -> Self {
         let size = entries.len().saturating_mul(2).next_power_of_two();
-        let mut table =
-            Self { buckets: vec![0; size].into(), entries: Box::default(), lengths: 0, ends: 0, all_flags: false };
+        let (buckets, ends) = (vec![0; size].into(), vec![0; LENGTHS].into());
+        let mut table = Self { buckets, entries: Box::default(), ends, all_flags: false };
         for (number, (name, _)) in (1..).zip(&entries) {
-            table.lengths |= length_bit(name);
-            table.ends |= end_bit(name);
+            if let Some(ends) = table.ends.get_mut(length(name)) {
+                *ends |= end_bit(name);
+            }
             let free = table.probe(name).find(|at| table.buckets.get(*at) == Some(&0));
             if let Some(bucket) = free.and_then(|at| table.buckets.get_mut(at)) {
                 *bucket = number;
@@ -192,13 +199,17 @@ impl HeaderTable {
         table
     }
 
-    // Not generic, so that the module has it once: few headers get past the lengths.
+    /// Whether a name has to be looked up: most headers are told by their length and last byte that they are not there.
+    #[inline]
+    fn can_have(&self, name: &[u8]) -> bool {
+        self.ends.get(length(name)).is_none_or(|ends| ends & end_bit(name) != 0)
+    }
+
+    // Not generic, so that the module has it once.
+    #[inline]
     fn find(&self, name: &[u8], visit: &mut dyn FnMut(HeaderRole)) {
         if self.all_flags && name.iter().map(|byte| fold(*byte)).take(6).eq(*b"x-flag") {
             visit(HeaderRole::Owned);
-            return;
-        }
-        if self.lengths & length_bit(name) == 0 || self.ends & end_bit(name) == 0 {
             return;
         }
         for at in self.probe(name) {
@@ -219,6 +230,7 @@ impl HeaderTable {
     }
 
     /// All buckets, beginning with the one where this name belongs.
+    #[inline]
     fn probe(&self, name: &[u8]) -> impl Iterator<Item = usize> + use<> {
         let mut state = FnvHasher::default();
         for byte in name {
@@ -232,16 +244,22 @@ impl HeaderTable {
     }
 }
 
-/// The bit for the length of a name; long names share the last one.
-fn length_bit(name: &[u8]) -> u64 {
-    1_u64.wrapping_shl(u32::try_from(name.len().min(63)).unwrap_or(63))
+/// How many lengths of names are told apart.
+const LENGTHS: usize = 64;
+
+/// The length of a name; long names share the last one.
+#[inline]
+fn length(name: &[u8]) -> usize {
+    name.len().min(LENGTHS.saturating_sub(1))
 }
 
 /// The bit for the last byte of a name.
+#[inline]
 fn end_bit(name: &[u8]) -> u64 {
     1_u64.wrapping_shl(name.last().map_or(0, |byte| u32::from(fold(*byte))) & 63)
 }
 
+#[inline]
 fn fold(byte: u8) -> u8 {
     if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
 }

@@ -8,6 +8,7 @@ mod compile;
 mod fingerprint;
 mod index;
 mod inputs;
+mod parts;
 mod reply;
 mod varies;
 mod watch;
@@ -16,6 +17,7 @@ mod work;
 pub use compile::{DICTIONARY, HEADER_MAX};
 pub use index::Index;
 pub use inputs::{HeaderRole, Inputs, Property, Slot};
+pub use parts::Parts;
 pub use reply::Reply;
 pub use varies::Varies;
 pub use watch::{Judged, Watch};
@@ -77,10 +79,12 @@ pub struct Plan {
 impl Plan {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> (Compiled, Problems) {
-        let mut problems = Problems::default();
-        let config = Config::from_bytes(bytes, &mut problems);
-        let plan = Self::compile(&config, &mut problems);
-        (plan, problems)
+        let mut parts = Parts::new(bytes.to_vec());
+        loop {
+            if let Some(done) = parts.step() {
+                return done;
+            }
+        }
     }
 
     /// Compiles a config that was read with these problems, and adds those that only its whole shows.
@@ -90,7 +94,6 @@ impl Plan {
             return Compiled::Broken(Self::inert(plan.owned));
         }
         fingerprint::seal(config, &mut plan);
-        plan.mark = Mark(format!("@{:016x}", plan.fingerprint()).into());
         Compiled::Ready(plan)
     }
 
@@ -114,29 +117,34 @@ impl Plan {
     }
 
     /// Tells instances with different plans apart in one filter chain.
+    #[inline]
     #[must_use]
     pub fn mark(&self) -> &str {
         &self.mark.0
     }
 
     /// What must be fetched for a request.
+    #[inline]
     #[must_use]
     pub fn inputs(&self) -> &Inputs {
         &self.inputs
     }
 
     /// The flags, in key order.
+    #[inline]
     #[must_use]
     pub fn flags(&self) -> &[Flag] {
         &self.flags
     }
 
+    #[inline]
     #[must_use]
     pub fn flag_of(&self, watch: &Watch) -> Option<&Flag> {
         self.flags.get(watch.flag)
     }
 
     /// What is watched of the flags.
+    #[inline]
     #[must_use]
     pub fn watches(&self) -> &[Watch] {
         &self.watches
@@ -149,6 +157,7 @@ impl Plan {
     }
 
     /// Whether a decision depends on the time.
+    #[inline]
     #[must_use]
     pub fn needs_time(&self) -> bool {
         self.needs_time
@@ -216,6 +225,7 @@ impl Flag {
         if back { Ppm::NONE } else { rule.share(now, standing, self.baseline) }
     }
 
+    #[inline]
     #[must_use]
     pub fn variant(&self, id: VariantId) -> Option<&Variant> {
         self.variants.get(usize::from(id.0))
@@ -285,6 +295,7 @@ impl Rule {
     }
 
     /// How many steps of its ramp are taken at this time, as far as the guard lets it.
+    #[inline]
     #[must_use]
     pub fn taken(&self, now: Timestamp, standing: &FlagStanding) -> usize {
         let begun = self.exposure.begun(now);
@@ -293,6 +304,7 @@ impl Rule {
     }
 
     /// The share of identities that the rule takes in at this time, as far as the guard lets it.
+    #[inline]
     #[must_use]
     pub fn share(&self, now: Timestamp, standing: &FlagStanding, baseline: VariantId) -> Ppm {
         let share = match &self.exposure {

@@ -15,6 +15,7 @@ pub struct Headers(Vec<u8>);
 
 impl Headers {
     /// Headers as a host of proxy-wasm gives them.
+    #[inline]
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
@@ -51,12 +52,14 @@ impl Headers {
         &self.0
     }
 
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
 
     /// The headers in order.
+    #[inline]
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
         let count = self.0.first_chunk().map_or(0, |count| u32::from_le_bytes(*count));
@@ -86,33 +89,23 @@ pub struct Iter<'h> {
 impl<'h> Iterator for Iter<'h> {
     type Item = (&'h [u8], &'h [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (lengths, others) = self.lengths.split_first_chunk::<{ 2 * NUMBER }>()?;
-        self.lengths = others;
-        // Two numbers in one: the lower half is the length of the name.
-        let lengths = u64::from_le_bytes(*lengths);
-        let name = self.take(lengths & 0xffff_ffff)?;
-        let value = self.take(lengths >> 32)?;
+        let (name, lengths) = self.lengths.split_first_chunk()?;
+        let (value, lengths) = lengths.split_first_chunk()?;
+        let length = |number: &[u8; NUMBER]| usize::try_from(u32::from_le_bytes(*number)).unwrap_or(usize::MAX);
+        let (name, value) = (length(name), length(value));
+        // Where the lengths are wrong, it ends here.
+        self.lengths = &[];
+        let (name, rest) = self.rest.split_at_checked(name)?;
+        let (value, rest) = rest.get(1..)?.split_at_checked(value)?;
+        self.rest = rest.get(1..)?;
+        self.lengths = lengths;
         Some((name, value))
     }
 }
 
 impl FusedIterator for Iter<'_> {}
-
-impl<'h> Iter<'h> {
-    /// Takes so many bytes, and the zero byte behind them.
-    fn take(&mut self, length: u64) -> Option<&'h [u8]> {
-        let length = usize::try_from(length).ok();
-        let split =
-            length.and_then(|length| Some((self.rest.get(..length)?, self.rest.get(length.checked_add(1)?..)?)));
-        let Some((part, rest)) = split else {
-            self.lengths = &[];
-            return None;
-        };
-        self.rest = rest;
-        Some(part)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -35,6 +35,7 @@ pub enum Value<'r> {
 
 impl<'r> Value<'r> {
     /// The value, if there is exactly one.
+    #[inline]
     #[must_use]
     pub fn one(&self) -> Option<&[u8]> {
         match self {
@@ -43,6 +44,7 @@ impl<'r> Value<'r> {
         }
     }
 
+    #[inline]
     fn add(&mut self, value: Cow<'r, [u8]>) {
         *self = match self {
             Self::Absent if value.len() <= LOOKED_AT => Self::One(value),
@@ -147,6 +149,7 @@ impl<'r> Request<'r> {
     }
 
     /// Whether it has headers with names that belong to the filter.
+    #[inline]
     #[must_use]
     pub fn has_owned(&self) -> bool {
         !self.owned.is_empty()
@@ -168,36 +171,42 @@ impl<'r> Request<'r> {
         }
     }
 
+    #[inline]
     #[must_use]
     pub fn method(&self) -> &[u8] {
         self.method
     }
 
     /// The host, lower-cased, without port and without a dot at its end.
+    #[inline]
     #[must_use]
     pub fn host(&self) -> &[u8] {
         &self.host
     }
 
     /// The path in its normal form, without the query.
+    #[inline]
     #[must_use]
     pub fn path(&self) -> &[u8] {
         &self.path
     }
 
     /// The names, as they were sent, of headers that belong to the filter and must be removed.
+    #[inline]
     #[must_use]
     pub fn removed(&self) -> &[&'r [u8]] {
         &self.removed
     }
 
     /// How many owned headers a client has forged.
+    #[inline]
     #[must_use]
     pub fn forged(&self) -> usize {
         self.forged
     }
 
     /// The names of owned headers that an earlier instance wrote.
+    #[inline]
     pub fn kept(&self) -> impl Iterator<Item = &'r [u8]> {
         self.kept.iter().map(|(name, _)| *name)
     }
@@ -209,16 +218,19 @@ impl<'r> Request<'r> {
     }
 
     /// The values of all `baggage` headers, if the plan adds to them.
+    #[inline]
     #[must_use]
     pub fn baggage(&self) -> &[&'r [u8]] {
         &self.baggage
     }
 
+    #[inline]
     #[must_use]
     pub fn value(&self, slot: Slot) -> &Value<'r> {
         self.values.get(slot.index()).unwrap_or(&Value::Absent)
     }
 
+    #[inline]
     fn add(&mut self, slot: Slot, value: Cow<'r, [u8]>) {
         if let Some(known) = self.values.get_mut(slot.index()) {
             known.add(value);
@@ -272,7 +284,12 @@ fn decoded(value: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The host in lower case, without its port and the dots at its end: `Shop.example.:8443` and `[::1]:80` too.
+#[inline]
 fn bare_host(authority: &[u8]) -> Cow<'_, [u8]> {
+    let plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    if authority.iter().all(plain) && !authority.ends_with(b".") {
+        return Cow::Borrowed(authority);
+    }
     let colon = authority.iter().rposition(|byte| *byte == b':');
     let port = colon.and_then(|at| Some((authority.get(..at)?, authority.get(at.checked_add(1)?..)?)));
     let mut host = match port {

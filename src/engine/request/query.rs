@@ -6,6 +6,7 @@ pub(super) fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// The bytes before and after the first `border`; all of them and none if there is no border.
+#[inline]
 pub(super) fn split(bytes: &[u8], border: u8) -> (&[u8], &[u8]) {
     let at = bytes.iter().position(|byte| *byte == border);
     let parts = at.and_then(|at| Some((bytes.get(..at)?, bytes.get(at.checked_add(1)?..)?)));

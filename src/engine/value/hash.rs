@@ -33,6 +33,7 @@ impl Salt {
     }
 
     /// Where `identity` stands under this salt.
+    #[inline]
     #[must_use]
     pub fn point(self, identity: &[u8]) -> Point {
         let mut state = FnvHasher::with_key(self.0);
@@ -42,6 +43,7 @@ impl Salt {
 
     /// The same under several salts at once, byte by byte: each step waits for the one before it, but not for those of
     /// the other salts.
+    #[inline]
     #[must_use]
     pub fn points<const SALTS: usize>(salts: [Self; SALTS], identity: &[u8]) -> [Point; SALTS] {
         let mut states = salts.map(|salt| salt.0);
@@ -61,18 +63,21 @@ pub struct Point(u64);
 
 impl Point {
     /// The draw for exposure: 0 to 999,999, exposed when below the rule's parts per million.
+    #[inline]
     #[must_use]
     pub fn exposure(self) -> u32 {
         scale(self.0 >> 32, 1_000_000)
     }
 
     /// The draw for a variant: 0 to `total` - 1, held against the cumulative weights.
+    #[inline]
     #[must_use]
     pub fn choice(self, total: u32) -> u32 {
         scale(self.0 & 0xffff_ffff, total)
     }
 
     /// The whole 64 bits, for those who only need a well-mixed number.
+    #[inline]
     #[must_use]
     pub fn bits(self) -> u64 {
         self.0
@@ -104,12 +109,14 @@ impl Stream {
 }
 
 /// Projects a 32-bit number onto `0..size` by a widening multiply: no modulo bias, no float.
+#[inline]
 fn scale(half: u64, size: u32) -> u32 {
     // A 32-bit number times a 32-bit number fits 64 bits, and its high half fits 32.
     u32::try_from(half.wrapping_mul(u64::from(size)) >> 32).unwrap_or(u32::MAX)
 }
 
 /// `MurmurHash3`'s 64-bit finaliser, `fmix64`.
+#[inline]
 const fn mix(mut k: u64) -> u64 {
     k ^= k >> 33;
     k = k.wrapping_mul(0xff51_afd7_ed55_8ccd);

@@ -8,11 +8,16 @@ use std::borrow::Cow;
 
 /// The path without doubled slashes, dot segments and the parameters of segments (`;` and what follows), with `\`, `%5c`
 /// and `%2f` as slashes, and with what needs no escape unescaped, once. Borrowed where it is that already.
+#[inline]
 #[must_use]
 pub fn normal(path: &[u8]) -> Cow<'_, [u8]> {
     let mut before = 0;
     let odd = |byte: &u8| {
-        let odd = matches!((before, byte), (b'/', b'/' | b'.') | (_, b'%' | b'\\' | b';'));
+        let odd = match byte {
+            b'/' | b'.' => before == b'/',
+            b'%' | b'\\' | b';' => true,
+            _ => false,
+        };
         before = *byte;
         odd
     };

@@ -48,6 +48,7 @@ impl Ppm {
     }
 
     /// Whether the draw of an identity falls inside this share.
+    #[inline]
     #[must_use]
     pub fn takes(self, draw: u32) -> bool {
         draw < self.0

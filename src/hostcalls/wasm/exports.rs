@@ -24,9 +24,9 @@ pub trait Callbacks {
     fn request_trailers(request: u32);
     /// The response's headers have come.
     fn response_headers(request: u32);
-    /// The request is done.
-    fn done(request: u32);
-    /// A context is gone, of either kind.
+    /// The response's trailers have come.
+    fn response_trailers(request: u32);
+    /// A context is gone: a request is done, or an instance is not needed any more.
     fn deleted(context: u32);
 }
 
@@ -91,8 +91,9 @@ macro_rules! export {
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn tidegate_on_log(request: u32) {
-                <$filter>::done(request);
+            extern "C" fn tidegate_on_response_trailers(request: u32, _: u32) -> u32 {
+                <$filter>::response_trailers(request);
+                CONTINUE
             }
 
             #[unsafe(no_mangle)]

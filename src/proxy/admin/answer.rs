@@ -15,6 +15,8 @@ use tidegate_engine::request::Request;
 use tidegate_engine::request::headers::Headers;
 
 /// The body of a page, for a request with these headers.
+#[cold]
+#[inline(never)]
 pub(crate) fn body(page: Page, active: &Active, host: &dyn Host, headers: &Headers) -> String {
     match page {
         Page::Html => html().to_owned(),

@@ -52,6 +52,7 @@ impl Page {
 
     /// The page that a request asks for, if it may see it. Asks for the listener's name only then: that costs a host
     /// call.
+    #[inline]
     #[must_use]
     pub fn asked(plan: &Plan, request: &Request<'_>, listener: impl FnOnce() -> Option<Vec<u8>>) -> Option<Self> {
         let inspect = plan.inspect.as_ref()?;

@@ -24,6 +24,7 @@ impl Tally {
 
     /// Counts a request that was served this variant. Only draws are judged: what a draw exposed, against what the
     /// same draw left at the baseline; and where a guard says so, only those for verified identities.
+    #[inline]
     pub(super) fn count(&mut self, watch: &Watch, served: VariantId, draws: &Draws, outcome: Outcome, slow: u32) {
         if watch.verified() && !draws.verified {
             return;

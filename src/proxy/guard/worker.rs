@@ -76,6 +76,7 @@ impl Worker {
     }
 
     /// The standing for a request that comes now.
+    #[inline]
     pub fn standing(&mut self, now: Timestamp) -> &Standing {
         for (watched, standing) in self.flags.iter_mut().zip(self.standing.flags_mut()) {
             let bit = |variant: VariantId| 1_u64.checked_shl(u32::from(variant.0)).unwrap_or(0);
@@ -95,6 +96,7 @@ impl Worker {
     }
 
     /// Takes note of what was decided; what is returned has to come back when the request is done.
+    #[inline]
     pub fn served(&mut self, decisions: &Decisions<'_>) -> Vec<Entry> {
         if self.flags.is_empty() {
             Vec::new()
@@ -103,6 +105,7 @@ impl Worker {
         }
     }
 
+    #[inline]
     fn entry(&mut self, decision: &Decision<'_>) -> Option<Entry> {
         let watch = decision.flag().watch?;
         let watched = self.flags.get_mut(usize::from(watch))?;
@@ -123,6 +126,7 @@ impl Worker {
     }
 
     /// Counts what became of a request.
+    #[inline]
     pub fn done(&mut self, plan: &Plan, entries: &[Entry], now: Timestamp, answer: &Answer) {
         for entry in entries {
             let place = usize::from(entry.watch);
@@ -189,6 +193,7 @@ impl Worker {
 }
 
 impl Watched {
+    #[inline]
     fn limiter(&self, variant: VariantId) -> Option<RefMut<'_, Limiter>> {
         let (_, limiter) = self.limiters.iter().find(|(limited, _)| *limited == variant)?;
         limiter.try_borrow_mut().ok()

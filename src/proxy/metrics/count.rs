@@ -30,6 +30,7 @@ impl Counts {
         Self { since: vec![0; series.places()], any: false }
     }
 
+    #[inline]
     fn add(&mut self, place: usize, more: u32) {
         if more > 0
             && let Some(count) = self.since.get_mut(place)
@@ -41,6 +42,7 @@ impl Counts {
 
     /// Counts the decisions for a request, and the headers that its client forged. Returns what [`Counts::answered`]
     /// needs when the request is done.
+    #[inline]
     pub fn decided(&mut self, series: &Series, decisions: &Decisions<'_>, forged: usize) -> Vec<Served> {
         self.add(Series::forged(), u32::try_from(forged).unwrap_or(u32::MAX));
         for kind in decisions.sources().kinds() {
@@ -52,6 +54,9 @@ impl Counts {
             if let Some(place) = series.decision(flag, variant, decision.reason()) {
                 self.add(place, 1);
                 if let Some(answers) = series.answers(flag, variant) {
+                    if served.capacity() == 0 {
+                        served = Vec::with_capacity(decisions.list().len());
+                    }
                     served.push(Served { answers, time: series.time(flag, variant) });
                 }
             }
@@ -60,6 +65,7 @@ impl Counts {
     }
 
     /// Counts the answer to a request, by its status; `None` where none came.
+    #[inline]
     pub fn answered(&mut self, served: &[Served], status: Option<u64>) {
         let class = class(status);
         for one in served {
@@ -68,11 +74,13 @@ impl Counts {
     }
 
     /// Counts trailers that a client had forged.
+    #[inline]
     pub fn forged(&mut self, trailers: u32) {
         self.add(Series::forged(), trailers);
     }
 
     /// Counts changes that the host would not make.
+    #[inline]
     pub fn refused(&mut self, changes: u32) {
         self.add(Series::host(), changes);
     }
@@ -94,6 +102,7 @@ impl Counts {
 }
 
 /// Where the time of an answer is counted: the host sorts it into buckets.
+#[inline]
 pub fn times(served: &[Served]) -> impl Iterator<Item = usize> {
     served.iter().filter_map(|one| one.time.map(usize::from))
 }

@@ -11,7 +11,8 @@ use crate::guard::worker::Report;
 use crate::host::Host;
 use crate::lifecycle::State;
 use crate::share::RefCell;
-use tidegate_engine::plan::Plan;
+use tidegate_engine::plan::{Flag, Plan, Watch};
+use tidegate_engine::value::order;
 use tidegate_engine::value::time::Timestamp;
 
 /// The most names that one worker defines. Each renamed flag adds new ones, and the host never frees any.
@@ -81,6 +82,8 @@ pub(crate) struct Meters {
     rules: Vec<Ramp>,
     /// Of each watched flag its standing, and then of each rule its exposure and its step.
     gauges: Vec<Gauge>,
+    /// How many places, watched flags and flags have been looked through, in this order.
+    defined: usize,
 }
 
 /// The metrics of one watched flag.
@@ -121,44 +124,73 @@ impl Gauge {
 }
 
 impl Meters {
-    /// The metrics of a plan.
-    pub(crate) fn new(scope: Scope<'_>) -> Self {
+    /// The metrics of a plan with these series, none of them defined.
+    pub(crate) fn new(series: &Series) -> Self {
+        Self { ids: vec![None; series.places()], ..Self::default() }
+    }
+
+    /// Defines the metrics of the next place, watched flag or flag. Returns whether all are.
+    pub(crate) fn define(&mut self, scope: Scope<'_>) -> bool {
+        let place = self.defined;
+        self.defined = place.saturating_add(1);
+        if place < self.ids.len() {
+            self.define_place(scope, place);
+            return false;
+        }
+        let place = place.saturating_sub(self.ids.len());
+        if let Some(watch) = scope.plan.watches().get(place) {
+            self.define_watch(scope, watch);
+            return false;
+        }
+        let place = place.saturating_sub(scope.plan.watches().len());
+        if let Some(flag) = scope.plan.flags().get(place) {
+            self.define_rules(scope, place, flag);
+            return false;
+        }
+        true
+    }
+
+    fn define_place(&mut self, scope: Scope<'_>, place: usize) {
+        let series = scope.series;
+        // Times are given to the host as they come; and what routes or is guarded shows from the beginning.
+        let Some(Metric { kind, .. }) = series.metric(place) else { return };
+        if (*kind == Kind::Histogram && series.is_used(place) || series.starts_at_zero(scope.plan, place))
+            && let Some(known) = self.ids.get_mut(place)
+        {
+            *known = scope.place(place);
+        }
+    }
+
+    fn define_watch(&mut self, scope: Scope<'_>, watch: &Watch) {
         let Scope { plan, series, plugin, .. } = scope;
-        let mut meters = Self { ids: vec![None; series.places()], ..Self::default() };
-        for (place, known) in meters.ids.iter_mut().enumerate() {
-            // Times are given to the host as they come; and what routes or is guarded shows from the beginning.
-            let Some(Metric { kind, .. }) = series.metric(place) else { continue };
-            if *kind == Kind::Histogram && series.is_used(place) || series.starts_at_zero(plan, place) {
-                *known = scope.place(place);
+        let flag = plan.flag_of(watch).filter(|_| series.is_own(watch.flag)).map(|flag| flag.key().as_str());
+        let name = |metric: &Metric| flag.map(|flag| metric.name(plugin, &[flag]));
+        let counter = |metric| name(metric).and_then(|name| scope.id(&name, Kind::Counter));
+        let gauge = |metric| name(metric).and_then(|name| scope.id(&name, Kind::Gauge));
+        self.gauges.push(Gauge::new(gauge(&catalogue::STANDING)));
+        self.watched.push(Watched {
+            rollbacks: counter(&catalogue::ROLLBACKS),
+            throttled: counter(&catalogue::THROTTLED),
+            rescued: counter(&catalogue::RESCUED),
+        });
+    }
+
+    fn define_rules(&mut self, scope: Scope<'_>, place: usize, flag: &Flag) {
+        if !scope.series.is_own(place) {
+            return;
+        }
+        for (rule, one) in flag.rules.iter().enumerate().filter(|(_, rule)| rule.draws()) {
+            let number = rule.saturating_add(1).to_string();
+            let gauge = |metric: &Metric| {
+                Gauge::new(scope.id(&metric.name(scope.plugin, &[flag.key().as_str(), &number]), Kind::Gauge))
+            };
+            let steps = !one.steps().is_empty();
+            self.gauges.push(gauge(&catalogue::EXPOSURE));
+            if steps {
+                self.gauges.push(gauge(&catalogue::STEP));
             }
+            self.rules.push(Ramp { flag: place, rule, steps });
         }
-        for watch in plan.watches() {
-            let flag = plan.flag_of(watch).filter(|_| series.is_own(watch.flag)).map(|flag| flag.key().as_str());
-            let name = |metric: &Metric| flag.map(|flag| metric.name(plugin, &[flag]));
-            let counter = |metric| name(metric).and_then(|name| scope.id(&name, Kind::Counter));
-            let gauge = |metric| name(metric).and_then(|name| scope.id(&name, Kind::Gauge));
-            meters.gauges.push(Gauge::new(gauge(&catalogue::STANDING)));
-            meters.watched.push(Watched {
-                rollbacks: counter(&catalogue::ROLLBACKS),
-                throttled: counter(&catalogue::THROTTLED),
-                rescued: counter(&catalogue::RESCUED),
-            });
-        }
-        for (place, flag) in plan.flags().iter().enumerate().filter(|(place, _)| series.is_own(*place)) {
-            for (rule, one) in flag.rules.iter().enumerate().filter(|(_, rule)| rule.draws()) {
-                let number = rule.saturating_add(1).to_string();
-                let gauge = |metric: &Metric| {
-                    Gauge::new(scope.id(&metric.name(plugin, &[flag.key().as_str(), &number]), Kind::Gauge))
-                };
-                let steps = !one.steps().is_empty();
-                meters.gauges.push(gauge(&catalogue::EXPOSURE));
-                if steps {
-                    meters.gauges.push(gauge(&catalogue::STEP));
-                }
-                meters.rules.push(Ramp { flag: place, rule, steps });
-            }
-        }
-        meters
     }
 
     /// The host's id of the metric at a place of the plan's series.
@@ -171,6 +203,7 @@ impl Meters {
     }
 
     /// Sorts the time of an answer into the buckets at these places.
+    #[inline]
     pub(crate) fn time(&self, host: &dyn Host, places: impl Iterator<Item = usize>, micros: u32) {
         let millis = u64::from(micros).saturating_add(500).wrapping_div(1_000);
         for id in places.filter_map(|place| self.ids.get(place).copied().flatten()) {
@@ -252,7 +285,8 @@ pub(crate) fn config(scope: Scope<'_>, state: State, since: Timestamp) {
 /// The gauges that the config in force has set. The next config must set those that it does not have to 0.
 #[derive(Debug, Default)]
 pub(crate) struct Announced {
-    gauges: Vec<u32>,
+    /// The host's numbers for them, as bytes that sort like the numbers.
+    gauges: Vec<[u8; 4]>,
     revision: Option<(String, Option<u32>)>,
 }
 
@@ -262,10 +296,13 @@ impl Announced {
         let mut gauges = Vec::new();
         for gauge in &mut meters.gauges {
             gauge.shown = None;
-            gauges.extend(gauge.id);
+            gauges.extend(gauge.id.map(u32::to_be_bytes));
         }
-        for gone in self.gauges.iter().filter(|id| !gauges.contains(id)) {
-            host.record(*gone, 0);
+        let kept = order::of(gauges.iter().map(<[u8; 4]>::as_slice));
+        for gone in &self.gauges {
+            if kept.binary_search_by(|(id, _)| (*id).cmp(gone)).is_err() {
+                host.record(u32::from_be_bytes(*gone), 0);
+            }
         }
         self.gauges = gauges;
     }

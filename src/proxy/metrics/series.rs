@@ -165,6 +165,7 @@ impl Series {
     }
 
     /// Where a flag is counted, and as which variant.
+    #[inline]
     fn variant_places(&self, flag: usize, variant: VariantId) -> Option<(&VariantPlaces, usize)> {
         match self.flags.get(flag)? {
             FlagSeries::Own(own) => Some((own, usize::from(variant.0))),
@@ -173,6 +174,7 @@ impl Series {
         }
     }
 
+    #[inline]
     #[must_use]
     pub fn decision(&self, flag: usize, variant: VariantId, reason: Reason) -> Option<usize> {
         let (own, variant) = self.variant_places(flag, variant)?;
@@ -182,6 +184,7 @@ impl Series {
     }
 
     /// Where answers are counted: the place of their first class, if they are.
+    #[inline]
     #[must_use]
     pub fn answers(&self, flag: usize, variant: VariantId) -> Option<u16> {
         let (own, variant) = self.variant_places(flag, variant)?;
@@ -196,6 +199,7 @@ impl Series {
     }
 
     /// Where the time of an answer is counted.
+    #[inline]
     #[must_use]
     pub fn time(&self, flag: usize, variant: VariantId) -> Option<u16> {
         let (own, variant) = self.variant_places(flag, variant)?;
@@ -203,17 +207,20 @@ impl Series {
     }
 
     /// Where identities of this kind of source are counted; the kind after the last means that no source gave one.
+    #[inline]
     #[must_use]
     pub fn source(kind: usize) -> usize {
         usize::from(SOURCES).saturating_add(kind)
     }
 
+    #[inline]
     #[must_use]
     pub fn forged() -> usize {
         usize::from(FORGED)
     }
 
     /// Where changes that the host refused are counted.
+    #[inline]
     #[must_use]
     pub fn host() -> usize {
         usize::from(HOST)

@@ -1,16 +1,27 @@
 //! Takes pushes in, as [`lifecycle`] judges them, and makes visible what is in force.
 //!
-//! A push is a new instance of the filter in the same worker; the old one serves until its last request is done. Never
-//! stops traffic: a proxy that has never had a good config passes requests on undecided.
+//! A push is a new instance of the filter in the same worker; the old one serves until its last request is done. A large
+//! one that another worker has found good is accepted at once and made ready in slices, and until then the config in
+//! force before decides its requests. Never stops traffic: a proxy that has never had a good config passes requests on
+//! undecided.
 
 #![warn(missing_docs)]
 
-use crate::active::{Active, FilterId};
+mod pending;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use pending::{Pending, Slice};
+
+use crate::active::{Active, FilterId, Prepared};
 use crate::filters::{Filters, PERIOD};
 use crate::guard::Store;
 use crate::host::{Host, Level, Shared};
 use crate::lifecycle::{self, Accepted, Judgement, State, judge_bad};
 use crate::metrics::catalogue;
+use crate::metrics::series::Series;
 use crate::share::Rc;
 use crate::stream::Stream;
 use tidegate_engine::output::chain::STATE;
@@ -23,12 +34,22 @@ const WARNINGS: usize = 50;
 /// Where the last good config is remembered.
 const LAST_GOOD: &str = "last-good";
 
+/// The record of large configs that this version of the module has found good.
+const GOOD: &str = concat!("good/", env!("CARGO_PKG_VERSION"));
+
+/// From how many bytes on a config is made ready in slices: a smaller one takes less than a millisecond.
+const LARGE: usize = 32 * 1_024;
+
+/// The time between two slices: what requests that came meanwhile have before the next one.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// One instance of a filter, with the config that it was given.
 #[derive(Debug)]
 pub struct Instance {
     filters: Rc<Filters>,
-    /// None until it was configured.
+    /// None until it was configured. While its own config is pending: the one in force before.
     active: Option<Rc<Active>>,
+    pending: Option<Pending>,
     /// Whether its tick has the usual period. The first one comes earlier: when the filter's next tick would have come.
     paced: bool,
 }
@@ -39,6 +60,7 @@ pub struct Taken {
     id: FilterId,
     plan: Rc<Plan>,
     state: State,
+    number: u64,
 }
 
 impl Drop for Instance {
@@ -51,12 +73,16 @@ impl Drop for Instance {
 
 impl Instance {
     /// An instance that has no config yet, among the filters of its worker.
+    #[cold]
+    #[inline(never)]
     #[must_use]
     pub fn new(filters: Rc<Filters>) -> Self {
-        Self { filters, active: None, paced: false }
+        Self { filters, active: None, pending: None, paced: false }
     }
 
     /// Reads and judges the config that was pushed. Returns whether it is accepted.
+    #[cold]
+    #[inline(never)]
     pub fn configure(&mut self, host: &dyn Host) -> bool {
         let parts = host.filter();
         let id = FilterId {
@@ -65,13 +91,33 @@ impl Instance {
         };
         let bytes = host.config();
         host.keep_over_redirects(STATE);
-        let (compiled, problems) = crate::read(&bytes);
-        warn(host, &problems);
+        let number = self.filters.number();
         let mut shared = Shared { host, key: &id.key };
+        let large = bytes.len() >= LARGE;
+        if large
+            && host.requests_wait()
+            && self.filters.serves(&id.key)
+            && on_record(&mut shared, GOOD, &bytes, false)
+            && let Some(active) = self.filters.stand_in(&id.key, number, host.now())
+        {
+            self.replace(active);
+            self.pending = Some(Pending::new(id, number, bytes));
+            host.tick_after(PAUSE);
+            return true;
+        }
+        let (compiled, mut problems) = Plan::from_bytes(&bytes);
+        let mut series = None;
+        if let Compiled::Ready(plan) = &compiled {
+            series.insert(Series::new(plan)).check(plan, &mut problems);
+        }
+        warn(host, &problems);
         let last_good = shared.read(LAST_GOOD).0;
         let judgement = match compiled {
             Compiled::Ready(plan) => {
                 shared.write(LAST_GOOD, &bytes, None);
+                if large {
+                    on_record(&mut shared, GOOD, &bytes, true);
+                }
                 Judgement::Accept(Box::new(plan), State::Active)
             }
             Compiled::Broken(inert) => self.judge(&mut shared, &bytes, inert, last_good.as_deref()),
@@ -87,7 +133,12 @@ impl Instance {
             }
             Judgement::Accept(plan, state) => {
                 log_state(host, &plan, state, &problems);
-                self.active = self.filters.serve(host, id, Rc::new(*plan), state, last_good.is_none());
+                let series = series.unwrap_or_else(|| Series::new(&plan));
+                let prepared = Prepared::new(Rc::new(*plan), series);
+                self.pending = None;
+                if let Some(active) = self.filters.serve(host, id, prepared, state, number, last_good.is_none()) {
+                    self.replace(active);
+                }
                 true
             }
         }
@@ -96,14 +147,15 @@ impl Instance {
     /// What was taken in, for the other workers of this proxy; `None` where nothing was.
     #[must_use]
     pub fn taken(&self) -> Option<Taken> {
-        let Active { id, plan, state, .. } = &**self.active.as_ref()?;
-        Some(Taken { id: id.clone(), plan: Rc::clone(plan), state: *state })
+        let Active { id, plan, state, number, .. } = &**self.active.as_ref()?;
+        Some(Taken { id: id.clone(), plan: Rc::clone(plan), state: *state, number: *number })
     }
 
     /// Takes in what another worker has judged, without reading it again.
     pub fn join(&mut self, host: &dyn Host, taken: &Taken) {
-        let Taken { id, plan, state } = taken;
-        self.active = self.filters.serve(host, id.clone(), Rc::clone(plan), *state, false);
+        let Taken { id, plan, state, number } = taken;
+        let prepared = Prepared::new(Rc::clone(plan), Series::new(plan));
+        self.active = self.filters.serve(host, id.clone(), prepared, *state, *number, false);
     }
 
     /// Judges a config with errors by the records that all workers share, and adds to them.
@@ -115,8 +167,22 @@ impl Instance {
         judge_bad(inert, accepted, falls_back, last_good)
     }
 
+    /// Serves by another config from now on.
+    fn replace(&mut self, active: Rc<Active>) {
+        self.paced = false;
+        if let Some(before) = self.active.replace(active) {
+            before.instance_gone();
+        }
+    }
+
     /// Called by the host on its timer.
+    #[cold]
+    #[inline(never)]
     pub fn tick(&mut self, host: &dyn Host) {
+        if let Some(pending) = self.pending.take() {
+            self.work(host, pending);
+            return;
+        }
         if !core::mem::replace(&mut self.paced, true) {
             host.tick_after(PERIOD);
         }
@@ -125,11 +191,46 @@ impl Instance {
         }
     }
 
+    /// Makes the config that was pushed a slice readier, and puts it in force once it is ready.
+    fn work(&mut self, host: &dyn Host, mut pending: Pending) {
+        // The one in force goes on counting, which may be for longer than it has an instance of its own.
+        if let Some(active) = &self.active {
+            self.filters.tick_if_due(host, active);
+        }
+        match pending.slice(host, &self.filters) {
+            Slice::More => host.tick_after(PAUSE),
+            Slice::Idle => host.tick_after(PERIOD),
+            Slice::Ready(prepared, problems) => {
+                warn(host, &problems);
+                log_state(host, &prepared.plan, State::Active, &problems);
+                let Pending { id, number, .. } = pending;
+                if let Some(active) = self.filters.serve(host, id, *prepared, State::Active, number, false) {
+                    self.replace(active);
+                }
+                return;
+            }
+            Slice::Broken(problems) => {
+                let problems = problems.one_line();
+                host.log(
+                    Level::Error,
+                    format_args!("config: not good, though on record as good; the one before it stays: {problems}"),
+                );
+                host.tick_after(PERIOD);
+                return;
+            }
+        }
+        self.pending = Some(pending);
+    }
+
     /// A new request; `None` if there is no config to decide it by.
+    #[inline]
     #[must_use]
     pub fn stream(&self) -> Option<Stream> {
         let active = self.active.as_ref()?;
         active.saw_request();
+        if let Some(pending) = &self.pending {
+            pending.saw_request();
+        }
         Some(Stream::new(Rc::clone(active)))
     }
 }
@@ -183,6 +284,3 @@ fn log_state(host: &dyn Host, plan: &Plan, state: State, problems: &Problems) {
         ),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,6 +8,8 @@
     reason = "a test that cannot go on stops"
 )]
 
+mod large;
+
 use core::cell::{Cell, RefCell};
 use core::fmt::Arguments;
 use std::collections::BTreeMap;
@@ -31,6 +33,9 @@ type Fields = Vec<(String, Vec<u8>)>;
 #[derive(Default)]
 struct Fake {
     millis: Cell<i64>,
+    /// By how many microseconds the clock goes on with each look at it.
+    step: Cell<u64>,
+    micros: Cell<u64>,
     config: RefCell<Vec<u8>>,
     lines: RefCell<Vec<(Level, String)>>,
     shared: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
@@ -56,7 +61,8 @@ impl Host for Fake {
     }
 
     fn moment(&self) -> Moment {
-        Moment::new(Duration::from_millis(self.millis.get().unsigned_abs()))
+        self.micros.set(self.micros.get() + self.step.get());
+        Moment::new(Duration::from_millis(self.millis.get().unsigned_abs()) + Duration::from_micros(self.micros.get()))
     }
 
     fn log(&self, level: Level, line: Arguments<'_>) {
@@ -155,7 +161,7 @@ impl Host for Fake {
         Ending::default()
     }
 
-    fn grpc_status(&self) -> Option<u64> {
+    fn response_trailer(&self, _: &str) -> Option<Vec<u8>> {
         None
     }
 
@@ -353,6 +359,36 @@ fn a_config_that_was_replaced_goes_silent() {
     assert_eq!(host.metric(DECIDED), Some(1));
     host.tick(&mut new);
     assert_eq!(Rc::strong_count(&filters), 2, "only the new instance and this test hold them");
+}
+
+#[test]
+fn gauges_are_those_of_the_config_in_force() {
+    let drawn = |revision: &str, percent: u8| {
+        let rules = format!(r#"[{{"percent": {percent}, "serve": "on"}}]"#);
+        format!(r#"{{"version": 1, "revision": "{revision}", "flags": {{"checkout": {{"rules": {rules}}}}}}}"#)
+    };
+    let (host, filters) = (Fake::default(), Rc::default());
+    let shown = || {
+        let exposure = host.metric("tidegate.rule.flag=.=checkout;.;rule=.=1;.;exposure_ppm");
+        (exposure, host.metric("tidegate.config.fingerprint"))
+    };
+    // The first config of all is shown by the worker that is thrown away.
+    let _ = host.push(&Rc::default(), &drawn("one", 10));
+    let one = shown();
+    assert_eq!(one.0, Some(100_000));
+    let (_one, _) = host.push(&filters, &drawn("one", 10));
+    // A later one is not shown by that, but where it is in force, and so is what it does not have any more.
+    let _ = host.push(&Rc::default(), &drawn("two", 20));
+    assert_eq!(shown(), one);
+    let (_two, _) = host.push(&filters, &drawn("two", 20));
+    assert_eq!(shown().0, Some(200_000));
+    let (_three, _) = host.push(&filters, &serves("three", "on"));
+    assert!(shown().0 == Some(0) && shown().1 != one.1);
+    // A new worker shows what it has on its first tick.
+    let (mut four, _) = host.push(&Rc::default(), &drawn("four", 40));
+    assert_eq!(shown().0, Some(0));
+    host.tick(&mut four);
+    assert_eq!(shown().0, Some(400_000));
 }
 
 #[test]
