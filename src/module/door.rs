@@ -38,16 +38,14 @@ pub(crate) struct Request {
     stream: Stream,
     /// Whether anything is still to be done for it.
     owed: bool,
-    /// Whether all of its response has come.
-    ended: bool,
 }
 
 impl Request {
     /// Runs a call for it: its thread has the turn at its place meanwhile.
     fn run<R>(&mut self, handle: StreamHandle<'_>, call: impl FnOnce(&mut Stream, &Local, &Envoy<'_>) -> R) -> R {
-        let Self { local, stream, ended, .. } = self;
+        let Self { local, stream, .. } = self;
         let _turn = local.place.turn();
-        call(stream, local, &Envoy::of_request(handle, &local.judged, *ended))
+        call(stream, local, &Envoy::of_request(handle, &local.judged))
     }
 }
 
@@ -86,7 +84,7 @@ impl Module for Door {
             let _turn = place.turn();
             let local = place.local(&config.judged);
             let stream = local.stream()?;
-            Some(Request { local, stream, owed: true, ended: false })
+            Some(Request { local, stream, owed: true })
         })
     }
 
@@ -116,23 +114,22 @@ impl Module for Door {
         }
     }
 
-    fn response_headers(request: &mut Request, handle: StreamHandle<'_>, end: bool) {
-        request.ended |= end;
+    fn response_headers(request: &mut Request, handle: StreamHandle<'_>) {
         if request.owed {
             request.run(handle, |stream, _, host| stream.response_headers(host));
         }
     }
 
-    fn response_end(request: &mut Request) {
-        request.ended = true;
+    fn response_trailers(request: &mut Request, handle: StreamHandle<'_>) {
+        if request.owed {
+            request.run(handle, |stream, _, host| stream.response_trailers(host));
+        }
     }
 
     fn done(request: &mut Request, handle: StreamHandle<'_>) {
         let due = request.local.is_due();
         if request.owed || due {
             request.run(handle, |stream, local, host| {
-                // They stay readable, so that Envoy need not call for them.
-                stream.response_trailers(host);
                 stream.done(host);
                 if due {
                     local.tick(host, timer::now());

@@ -25,6 +25,9 @@ use super::local::Judged;
 use super::memory;
 use super::metrics::{self, Families, Series};
 
+/// The details of an answer that came from the upstream and to its end.
+const WHOLE: &[u8] = b"via_upstream";
+
 /// Envoy, in the middle of a call.
 #[derive(Debug)]
 pub(crate) struct Envoy<'e> {
@@ -32,8 +35,6 @@ pub(crate) struct Envoy<'e> {
     name: &'e [u8],
     bytes: &'e [u8],
     families: &'e Families,
-    /// Whether all of the response has come.
-    ended: bool,
     /// An answer in the upstream's place, until it is sent.
     reply: RefCell<Option<Reply>>,
 }
@@ -74,11 +75,11 @@ enum At<'e> {
 impl<'e> Envoy<'e> {
     fn new(at: At<'e>, judged: &'e Judged) -> Self {
         let Judged { name, bytes, families, .. } = judged;
-        Self { at, name, bytes, families, ended: false, reply: RefCell::default() }
+        Self { at, name, bytes, families, reply: RefCell::default() }
     }
 
-    pub(crate) fn of_request(handle: StreamHandle<'e>, judged: &'e Judged, ended: bool) -> Self {
-        Self { ended, ..Self::new(At::Request(handle.into()), judged) }
+    pub(crate) fn of_request(handle: StreamHandle<'e>, judged: &'e Judged) -> Self {
+        Self::new(At::Request(handle.into()), judged)
     }
 
     pub(crate) fn of_tick(handle: ConfigHandle<'e>, judged: &'e Judged) -> Self {
@@ -86,7 +87,7 @@ impl<'e> Envoy<'e> {
     }
 
     pub(crate) fn of_push(handle: ConfigHandle<'e>, name: &'e [u8], bytes: &'e [u8], families: &'e Families) -> Self {
-        Self { at: At::Config(handle.into()), name, bytes, families, ended: false, reply: RefCell::default() }
+        Self { at: At::Config(handle.into()), name, bytes, families, reply: RefCell::default() }
     }
 
     pub(crate) fn nowhere(judged: &'e Judged) -> Self {
@@ -186,7 +187,7 @@ impl Host for Envoy<'_> {
         self.bytes.to_vec()
     }
 
-    /// The main thread reads it for all workers.
+    /// The main thread takes configs in, and has no requests.
     fn requests_wait(&self) -> bool {
         false
     }
@@ -268,7 +269,16 @@ impl Host for Envoy<'_> {
         if let Ok(Some(reply)) = self.reply.try_borrow().as_deref() {
             return reply.headers.iter().find(|line| line.is(name)).map(|line| line.value.to_vec());
         }
-        self.read_request(|handle| handle.header(Of::Response, name.as_bytes(), 0).map(<[u8]>::to_vec))
+        self.read_request(|handle| {
+            let mut all = handle.header(Of::Response, name.as_bytes(), 0)?.to_vec();
+            // One that stands several times is one list.
+            for place in 1.. {
+                let Some(more) = handle.header(Of::Response, name.as_bytes(), place) else { break };
+                all.extend_from_slice(b",");
+                all.extend_from_slice(more);
+            }
+            Some(all)
+        })
     }
 
     fn set_response_header(&self, name: &str, value: &[u8]) {
@@ -306,14 +316,17 @@ impl Host for Envoy<'_> {
 
     fn ending(&self) -> Ending {
         let read = |handle: &StreamHandle<'_>| {
-            let flags = handle.number(Attribute::ResponseFlags).unwrap_or_default();
-            Some(ending(flags, handle.text(Attribute::ResponseCodeDetails)))
+            let details = handle.text(Attribute::ResponseCodeDetails);
+            // An upstream's answer that came to its end needs no flags.
+            let flags = if details == Some(b"via_upstream") { None } else { handle.number(Attribute::ResponseFlags) };
+            Some(ending(flags.unwrap_or_default(), details))
         };
         self.read_request(read).unwrap_or_default()
     }
 
     fn is_whole(&self) -> bool {
-        self.ended
+        let details = |handle: &StreamHandle<'_>| handle.text(Attribute::ResponseCodeDetails).map(|why| why == WHOLE);
+        self.read_request(details).unwrap_or_default()
     }
 
     fn response_trailer(&self, name: &str) -> Option<Vec<u8>> {

@@ -197,8 +197,6 @@ functions! {
         filter: FilterPtr, lines: *const Line<Given>, count: usize, end: bool);
     clear_route_cache = envoy_dynamic_module_callback_http_clear_route_cache(filter: FilterPtr);
 
-    get_metadata_string = envoy_dynamic_module_callback_http_get_metadata_string(
-        filter: FilterPtr, source: u32, namespace: Given, key: Given, value: *mut Lent) -> bool;
     get_state = envoy_dynamic_module_callback_http_get_filter_state_bytes(
         filter: FilterPtr, key: Given, value: *mut Lent) -> bool;
     get_typed_state = envoy_dynamic_module_callback_http_get_filter_state_typed(

@@ -44,9 +44,9 @@ pub trait Module: 'static {
     /// The request's trailers have come.
     fn request_trailers(stream: &mut Self::Stream, handle: StreamHandle<'_>);
     /// The response's headers have come.
-    fn response_headers(stream: &mut Self::Stream, handle: StreamHandle<'_>, end: bool);
-    /// All of the response has come: its last byte, or its trailers.
-    fn response_end(stream: &mut Self::Stream);
+    fn response_headers(stream: &mut Self::Stream, handle: StreamHandle<'_>);
+    /// The response's trailers have come.
+    fn response_trailers(stream: &mut Self::Stream, handle: StreamHandle<'_>);
     /// The request is done, however it ended.
     fn done(stream: &mut Self::Stream, handle: StreamHandle<'_>);
 }
@@ -230,17 +230,17 @@ pub mod calls {
     /// # Safety
     ///
     /// As for [`with`].
-    pub unsafe fn response_headers<M: Module>(envoy: FilterPtr, slot: *const c_void, end: bool) {
+    pub unsafe fn response_headers<M: Module>(envoy: FilterPtr, slot: *const c_void) {
         // SAFETY: as the caller says.
-        unsafe { with::<M, _>(envoy, slot, |stream, handle| M::response_headers(stream, handle, end)) };
+        unsafe { with::<M, _>(envoy, slot, M::response_headers) };
     }
 
     /// # Safety
     ///
     /// As for [`with`].
-    pub unsafe fn response_end<M: Module>(envoy: FilterPtr, slot: *const c_void) {
+    pub unsafe fn response_trailers<M: Module>(envoy: FilterPtr, slot: *const c_void) {
         // SAFETY: as the caller says.
-        unsafe { with::<M, _>(envoy, slot, |stream, _| M::response_end(stream)) };
+        unsafe { with::<M, _>(envoy, slot, M::response_trailers) };
     }
 
     /// # Safety
@@ -337,9 +337,9 @@ macro_rules! export_native {
             unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
                 envoy: *mut c_void,
                 stream: *const c_void,
-                end: bool,
+                _end: bool,
             ) -> u32 {
-                unsafe { calls::response_headers::<$module>(envoy, stream, end) }
+                unsafe { calls::response_headers::<$module>(envoy, stream) }
                 0
             }
 
@@ -352,14 +352,11 @@ macro_rules! export_native {
             }
 
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
-                envoy: *mut c_void,
-                stream: *const c_void,
-                end: bool,
+            extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
+                _: *mut c_void,
+                _: *const c_void,
+                _: bool,
             ) -> u32 {
-                if end {
-                    unsafe { calls::response_end::<$module>(envoy, stream) }
-                }
                 0
             }
 
@@ -368,7 +365,7 @@ macro_rules! export_native {
                 envoy: *mut c_void,
                 stream: *const c_void,
             ) -> u32 {
-                unsafe { calls::response_end::<$module>(envoy, stream) }
+                unsafe { calls::response_trailers::<$module>(envoy, stream) }
                 0
             }
 

@@ -13,9 +13,23 @@ pub mod config;
 pub mod export;
 mod log;
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops"
+)]
 mod model;
 pub mod stream;
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops"
+)]
 mod tests;
 
 pub use abi::{Attribute, Headers, Level};

@@ -110,16 +110,6 @@ impl StreamHandle<'_> {
         unsafe { abi::get_attribute_int(self.ptr, of, &raw mut value) }.then_some(value)
     }
 
-    /// A text of the request's dynamic metadata.
-    #[must_use]
-    pub fn metadata(&self, namespace: &[u8], key: &[u8]) -> Option<&[u8]> {
-        const DYNAMIC: u32 = 0;
-        self.lent(|ptr, value| {
-            // SAFETY: both names and the value live during the call.
-            unsafe { abi::get_metadata_string(ptr, DYNAMIC, Given::new(namespace), Given::new(key), value) }
-        })
-    }
-
     /// A value of the filter state that a module has set.
     #[must_use]
     pub fn state(&self, key: &[u8]) -> Option<&[u8]> {

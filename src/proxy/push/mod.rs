@@ -60,6 +60,7 @@ pub struct Taken {
     id: FilterId,
     plan: Rc<Plan>,
     state: State,
+    number: u64,
 }
 
 impl Drop for Instance {
@@ -145,16 +146,15 @@ impl Instance {
     /// What was taken in, for the other workers of this proxy; `None` where nothing was.
     #[must_use]
     pub fn taken(&self) -> Option<Taken> {
-        let Active { id, plan, state, .. } = &**self.active.as_ref()?;
-        Some(Taken { id: id.clone(), plan: Rc::clone(plan), state: *state })
+        let Active { id, plan, state, number, .. } = &**self.active.as_ref()?;
+        Some(Taken { id: id.clone(), plan: Rc::clone(plan), state: *state, number: *number })
     }
 
     /// Takes in what another worker has judged, without reading it again.
     pub fn join(&mut self, host: &dyn Host, taken: &Taken) {
-        let Taken { id, plan, state } = taken;
+        let Taken { id, plan, state, number } = taken;
         let prepared = Prepared::new(Rc::clone(plan), Series::new(plan));
-        let number = self.filters.number();
-        if let Some(active) = self.filters.serve(host, id.clone(), prepared, *state, number, false) {
+        if let Some(active) = self.filters.serve(host, id.clone(), prepared, *state, *number, false) {
             self.replace(active);
         }
     }

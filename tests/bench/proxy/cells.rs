@@ -124,7 +124,11 @@ impl Way {
         if !files.is_empty() {
             return files.iter().map(named).collect();
         }
-        let native = library().map(|module| Self { name: "native".to_owned(), door: Door::Native, module });
+        let native = Some(library()).filter(|built| built.is_file()).map(|module| Self {
+            name: "native".to_owned(),
+            door: Door::Native,
+            module,
+        });
         std::iter::once(Self { name: "wasm".to_owned(), door: Door::Wasm, module: module() }).chain(native).collect()
     }
 
