@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::config::{each, elsewhere, guarded, listed, routing, ruled, segmented, with};
 use crate::floor::Floor;
 
-/// The folder of the Envoy that answers for all cells, and whose time does not count.
+/// The socket of what answers for all cells.
 pub static UPSTREAM: OnceLock<PathBuf> = OnceLock::new();
 
 /// Where the floors are written to.
@@ -59,13 +59,13 @@ fn cell(name: impl Into<String>, scene: Scene, headers: Vec<String>) -> Cell {
     Cell { name: name.into(), scene: scene.edit(measured), headers }
 }
 
-/// Sends both versions to the Envoy whose time does not count, and the path of the check to this one's own.
+/// Sends both versions to the upstream of the bench, and the path of the check to this one's own.
 fn measured(bootstrap: &mut Value) {
     let pipe = |path: &str| json!({"endpoint": {"address": {"pipe": {"path": path}}}});
-    let silent = UPSTREAM.get().unwrap().join("v1.sock");
+    let upstream = UPSTREAM.get().unwrap().to_string_lossy();
     let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
     for cluster in clusters.iter_mut() {
-        cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0] = pipe(&silent.to_string_lossy());
+        cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0] = pipe(&upstream);
     }
     clusters.push(json!({"name": "check", "load_assignment": {
         "cluster_name": "check", "endpoints": [{"lb_endpoints": [pipe("v1.sock")]}],
@@ -79,7 +79,7 @@ fn measured(bootstrap: &mut Value) {
 }
 
 /// Takes the headers of 200 flags: Envoy's own limit for a request is 100 headers.
-pub fn many_headers(bootstrap: &mut Value) {
+fn many_headers(bootstrap: &mut Value) {
     for listener in bootstrap["static_resources"]["listeners"].as_array_mut().unwrap() {
         let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
         manager["common_http_protocol_options"] = json!({"max_headers_count": 1_000});

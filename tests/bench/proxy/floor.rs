@@ -46,7 +46,7 @@ impl Floor {
             write!(
                 log,
                 r#"(func (export "proxy_on_log") (param i32) (drop (call $property {status} (i32.const 20) (i32.const 24)))
-                (drop (call $record (i32.load (i32.const 16)) (i64.const 5))))"#
+                (drop (call $record (i32.load (i32.const 16)) (i64.load (i32.load (i32.const 20))))))"#
             )
             .expect("a string");
         }

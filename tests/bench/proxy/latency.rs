@@ -11,7 +11,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cells::Cell;
 use crate::load::{Connection, Load, request};
-use crate::report::Report;
 use crate::visits::{bar, start};
 
 /// Of what the slowest cell can do, in percent.
@@ -26,7 +25,13 @@ const LATE: Duration = Duration::from_millis(1);
 /// What one turn showed, in microseconds: half of the requests, 99 % and 99.9 % took less than these.
 pub type Percentiles = [f64; 3];
 
-pub fn measure(report: &mut Report, cells: Vec<Cell>) {
+/// What each cell showed at each rate, and the rates, in requests a second.
+pub struct Latency {
+    pub cells: Vec<(String, [Percentiles; 3])>,
+    pub rates: [f64; 3],
+}
+
+pub fn measure(cells: Vec<Cell>) -> Latency {
     let cells: Vec<(String, Envoy)> =
         cells.into_iter().filter_map(|cell| start(&cell).map(|envoy| (cell.name, envoy))).collect();
     let users: Vec<Vec<u8>> = (0..1_000).map(request).collect();
@@ -48,8 +53,8 @@ pub fn measure(report: &mut Report, cells: Vec<Cell>) {
             sorted[sorted.len() / 4]
         })
     };
-    let rows = cells.into_iter().zip(&seen).map(|((name, _), shares)| (name, shares.each_ref().map(quartile)));
-    report.latency(&rows.collect::<Vec<_>>(), rates);
+    let cells = cells.into_iter().zip(&seen).map(|((name, _), shares)| (name, shares.each_ref().map(quartile)));
+    Latency { cells: cells.collect(), rates }
 }
 
 /// The requests a second that a proxy can answer, once it is warm.

@@ -36,7 +36,6 @@ mod visits;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use kit::scene::Scene;
 use serde_json::Value;
 
 use cells::Way;
@@ -53,9 +52,9 @@ fn main() {
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|named| named == part);
     let files: Vec<PathBuf> = setting("MODULES", ',').iter().map(|path| from_root(path)).collect();
     let ways = Way::all(&files);
-    let upstream = Scene::bare().silent_upstreams().edit(cells::many_headers).start();
-    cells::UPSTREAM.set(upstream.dir().to_owned()).unwrap();
-    if machine::Time::of(upstream.pid()).is_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    load::answer_on(cells::UPSTREAM.get_or_init(|| folder.path().join("upstream.sock")));
+    if machine::Time::of(std::process::id()).is_none() {
         println!("this system has no /proc to read an Envoy's CPU time from: skipped");
         return;
     }
@@ -73,7 +72,7 @@ fn main() {
     if wanted("guards") {
         background::tick(&mut report);
     }
-    if !(machine::pin(upstream.pid(), machine::REST) && machine::pin(std::process::id(), machine::REST)) {
+    if !machine::pin(std::process::id(), machine::REST) {
         println!("taskset cannot pin: the proxy shares its core with what loads it");
     }
     let visits = setting("VISITS", ' ').first().map_or(40, |number| number.parse().expect("VISITS is a number"));
@@ -86,7 +85,7 @@ fn main() {
         report.scale(&run, &ways);
     }
     if wanted("latency") {
-        latency::measure(&mut report, cells::steady(&ways));
+        report.latency(&latency::measure(cells::steady(&ways)));
     }
     report.finish();
 }

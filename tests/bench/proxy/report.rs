@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::cells::{FLAGS, SCALES, Way};
 use crate::draw::{Across, Bar, Line, bars, lines};
-use crate::latency::{Percentiles, SHARES};
+use crate::latency::{Latency, SHARES};
 use crate::machine::Machine;
 use crate::visits::Run;
 
@@ -45,9 +45,10 @@ impl Report {
             self.figures.extend(run.adds(&cell.name).map(|adds| (cell.name.clone(), adds)));
         }
         let about = "Microseconds of Envoy's CPU time for one request: the lower quartile and the median over many \
-            short visits, what the quartile adds to that of no filter, and that as a part of what a plain script adds. \
-            `1+1` is a routing flag and another one, `20+1` a routing flag and twenty, a number alone counts all. \
-            `lua` strips nothing that clients send under the names of flags, `lua strips` does. `empty filter` does nothing, by the public SDK; `floor` is the host \
+            short visits, without those in which the proxy had to wait for its core; what the quartile adds to that of \
+            no filter, and that as a part of what a plain script adds. `1+1` is a routing flag and another one, `20+1` \
+            a routing flag and twenty, a number alone counts all. `lua` strips nothing that clients send under the \
+            names of flags, `lua strips` does. `empty filter` does nothing, by the public SDK; `floor` is the host \
             calls of the job, and nothing else.";
         self.section("What a request costs", &format!("{about}\n\n{}\n\n{}.", cells(run), run.machine));
         let group = |title: &str, names: &[String]| {
@@ -117,13 +118,13 @@ impl Report {
         self.picture("speed-scale", "What one flag adds, against rules, segments and the length of a list", svg);
     }
 
-    pub fn latency(&mut self, cells: &[(String, [Percentiles; 3])], rates: [f64; 3]) {
+    pub fn latency(&mut self, Latency { cells, rates }: &Latency) {
         let bare = cells.first().map(|(_, shares)| shares[1][1]);
         for (name, shares) in cells {
             self.figures.extend(bare.map(|bare| (format!("p99 {name}"), shares[1][1] / bare)));
         }
         let rows = cells.iter().flat_map(|(name, shares)| {
-            shares.iter().zip(SHARES).zip(rates).map(move |((percentiles, share), rate)| {
+            shares.iter().zip(SHARES).zip(*rates).map(move |((percentiles, share), rate)| {
                 let load = [name.clone(), format!("{share} %"), format!("{rate:.0}")];
                 load.into_iter().chain(percentiles.iter().map(|micros| format!("{micros:.0}"))).collect()
             })
