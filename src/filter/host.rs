@@ -227,6 +227,7 @@ fn number(path: &[u8]) -> Option<u64> {
 /// request header, so that it has to be asked only where none is changed.
 fn apply(effect: &Effect<'_>, all: &[Effect<'_>]) -> bool {
     match effect {
+        Effect::Remove(name) if effect::is_replaced(name, all) => true,
         Effect::Remove(name) => wasm::remove_header(MapType::HttpRequestHeaders, name),
         Effect::ClearRoute if all.len() > 1 => true,
         Effect::ClearRoute => wasm::call(b"clear_route_cache", b""),

@@ -93,7 +93,10 @@ impl<T> Streams<T> {
             let home = self.home(*number);
             // How far it stands from where it belongs, and from the free place.
             if self.wrap(place.wrapping_sub(home)) >= self.wrap(place.wrapping_sub(free)) {
-                self.places.swap(free, place);
+                let moved = self.places.get_mut(place).and_then(Option::take);
+                if let Some(free) = self.places.get_mut(free) {
+                    *free = moved;
+                }
                 free = place;
             }
             place = self.wrap(place.wrapping_add(1));

@@ -222,6 +222,7 @@ impl Host for Envoy<'_> {
 
     fn apply(&self, effects: &[Effect<'_>], _: &Headers) -> u32 {
         let one = |handle: &mut StreamHandle<'_>, effect: &Effect<'_>| match effect {
+            Effect::Remove(name) if effect::is_replaced(name, effects) => true,
             Effect::Remove(name) => handle.remove_header(Of::Request, name),
             Effect::Set(..) | Effect::Dictionary(_) | Effect::Baggage(_) => {
                 effect.written().is_none_or(|(name, value)| handle.set_header(Of::Request, name.as_bytes(), value))

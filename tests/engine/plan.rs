@@ -142,6 +142,7 @@ fn the_words_of_the_reference_are_those_that_are_read() {
         "rules": [{"steps": [{"at": "2026-01-01T00:00:00Z", "percent": 5, "requires": "?"}], "serve": "on"}],
     }}));
     config["cache"] = json!("?");
+    config["headers"] = json!("?");
     let (_, problems) = Plan::from_bytes(config.to_string().as_bytes());
     let read: BTreeMap<&str, Vec<&str>> = problems
         .errors()

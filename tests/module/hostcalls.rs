@@ -1,8 +1,7 @@
 //! Breaks every host call of the built module in every way, in every callback, and reads what panics are left in it.
 //!
-//! The SDK panics by design where a call answers with a status that it does not expect, and a panic ends the VM. Here
-//! stands which, call by call, and why a real Envoy does not answer so. Everywhere else the filter goes on, and the
-//! request with it: as it came, or without what a client may not send.
+//! Whatever a call answers, the filter goes on, and the request with it: as it came, or without what a client may not
+//! send.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::expect_used,
@@ -16,13 +15,9 @@
 #[allow(unreachable_pub, missing_debug_implementations, reason = "a part of this test")]
 mod panics;
 
-#[allow(unreachable_pub, missing_debug_implementations, reason = "a part of this test")]
-mod calls;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use calls::{CALLS, Call, FOREIGN};
 use kit::envoy::{module, repository};
 use kit::host::{Action, Exchange, Headers, Host, Module, Outcome, Shared, Trap};
 use serde_json::json;
@@ -31,16 +26,28 @@ use wasmi::{Engine, ExternType, Linker, Store, Val};
 /// All statuses of the ABI; the SDK has no name for 5, 6, 9, 11 and 12.
 const STATUSES: std::ops::RangeInclusive<u32> = 0..=12;
 
-fn calls() -> impl Iterator<Item = &'static Call> {
-    static FOREIGN_CALL: Call = FOREIGN;
-    static ALL: [Call; 17] = CALLS;
-    ALL.iter().chain([&FOREIGN_CALL])
-}
-
-fn survives(name: &str, status: u32) -> bool {
-    let call = calls().find(|call| call.name == name);
-    call.unwrap_or_else(|| panic!("{name} is made, and is not in the table")).survived.contains(&status)
-}
+/// The calls that the module makes.
+const CALLS: [&str; 19] = [
+    "proxy_add_header_map_value",
+    "proxy_call_foreign_function",
+    "proxy_define_metric",
+    "proxy_get_buffer_bytes",
+    "proxy_get_current_time_nanoseconds",
+    "proxy_get_header_map_pairs",
+    "proxy_get_header_map_value",
+    "proxy_get_property",
+    "proxy_get_shared_data",
+    "proxy_increment_metric",
+    "proxy_log",
+    "proxy_record_metric",
+    "proxy_remove_header_map_value",
+    "proxy_replace_header_map_value",
+    "proxy_send_local_response",
+    "proxy_set_header_map_pairs",
+    "proxy_set_property",
+    "proxy_set_shared_data",
+    "proxy_set_tick_period_milliseconds",
+];
 
 // === the callbacks ===
 
@@ -289,7 +296,9 @@ fn goes_on(outcome: &Outcome, healthy: &Outcome, exchange: &Headers, about: &str
         } else if name == "baggage" {
             // What others put there stays; ours is of what was decided.
             let kept: &[u8] = if sent.is_empty() { b"tidegate." } else { b"a=\xff,tidegate." };
-            assert!(seen == sent || seen.len() == 1 && seen[0].starts_with(kept), "{about}: {seen:?}");
+            // Where Envoy says that it has written it, and has not, it is gone.
+            let lost = seen.is_empty() && about.contains("answers 0");
+            assert!(lost || seen == sent || seen.len() == 1 && seen[0].starts_with(kept), "{about}: {seen:?}");
         } else {
             assert_eq!(seen, sent, "{about}: {name}");
         }
@@ -321,7 +330,7 @@ fn faulted(
     call: &str,
     nth: Option<u64>,
     status: u32,
-) -> bool {
+) {
     let (name, prepare, run) = scene;
     let about =
         format!("{name}: {call} answers {status}, {}", nth.map_or("always".to_owned(), |nth| format!("time {nth}")));
@@ -341,27 +350,19 @@ fn faulted(
                 goes_on(outcome, healthy, sent, &about);
             }
             still_serves(&mut host, &about);
-            false
         }
-        Err(trap) if host.dead().is_some() => {
-            // The panic is the SDK's, by the line that it stands in.
-            let said = trap.panic.join(" ");
-            let silent = call == "proxy_log";
-            assert!(silent || (said.contains("proxy-wasm-") && said.contains("hostcalls.rs")), "{about}: {trap}");
-            assert!(silent || said.contains(&format!("unexpected status: {status}")), "{about}: {trap}");
-            true
-        }
+        Err(trap) if host.dead().is_some() => panic!("{about}: {trap}"),
         // A config was refused under the fault, so that there was nobody to ask.
-        Err(_) => false,
+        Err(_) => {}
     }
 }
 
 #[test]
-fn each_status_of_each_call_in_each_callback_traps_where_the_table_says() {
+fn no_status_of_any_call_in_any_callback_traps() {
     let module = Module::load(module()).unwrap();
-    let (mut runs, mut traps, mut met) = (0, 0, BTreeSet::new());
+    let (mut runs, mut met) = (0, BTreeSet::new());
     for scene in SCENES {
-        let (name, prepare, run) = scene;
+        let (_, prepare, run) = scene;
         let (made, healthy) = made(&module, prepare, run);
         for (call, count) in &made {
             met.insert(*call);
@@ -369,17 +370,14 @@ fn each_status_of_each_call_in_each_callback_traps_where_the_table_says() {
                 // Of very many equal calls the first, the last and some between tell all.
                 let nths = (1..=*count).filter(|nth| *nth <= 12 || *nth == *count || nth % 10 == 0).map(Some);
                 for nth in nths.chain([None]) {
-                    let trapped = faulted(&module, scene, &healthy, call, nth, status);
-                    assert_eq!(trapped, !survives(call, status), "{name}: {call} answers {status}, time {nth:?}");
+                    faulted(&module, scene, &healthy, call, nth, status);
                     runs += 1;
-                    traps += usize::from(trapped);
                 }
             }
         }
     }
-    let listed: BTreeSet<&str> = calls().map(|call| call.name).collect();
-    assert_eq!(met, listed, "calls that are made, and calls in the table");
-    println!("{} scenes, {} calls, {runs} runs, {traps} of them trapped, all by the table", SCENES.len(), met.len());
+    assert_eq!(met, CALLS.into(), "calls that are made, and calls in the list");
+    println!("{} scenes, {} calls, {runs} runs", SCENES.len(), met.len());
 }
 
 #[test]
@@ -395,15 +393,6 @@ fn of_trailers_only_those_of_the_filter_go() {
             _ => &["x-sum"],
         };
         assert_eq!(kept, due, "{config}");
-    }
-}
-
-#[test]
-fn no_answer_of_a_real_envoy_traps() {
-    for call in calls() {
-        for status in call.answers {
-            assert!(call.survived.contains(status), "{} answers {status}: {}", call.name, call.because);
-        }
     }
 }
 

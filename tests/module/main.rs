@@ -4,5 +4,4 @@ mod cases;
 mod fuzz;
 mod hostcalls;
 mod invalid;
-mod price;
 mod pushes;

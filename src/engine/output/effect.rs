@@ -156,6 +156,13 @@ pub fn rewritten<'e>(
     kept.chain(written.map(|(name, value)| (name.as_bytes(), value))).collect()
 }
 
+/// Whether one of the effects sets a header to another value: where that replaces all values, it need not be removed
+/// before, and stays as it was if it cannot be written.
+#[must_use]
+pub fn is_replaced(name: &[u8], effects: &[Effect<'_>]) -> bool {
+    effects.iter().filter_map(Effect::written).any(|(written, _)| written.as_bytes() == name)
+}
+
 impl Effect<'_> {
     /// The header that is written, and its value.
     #[inline]

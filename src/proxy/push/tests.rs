@@ -221,13 +221,18 @@ impl Fake {
 
     /// A request without a body, up to its upstream or its answer.
     fn begin(&self, instance: &Instance, path: &str, more: &[(&str, &str)]) -> (Stream, Next) {
+        self.open(instance, path, more, true)
+    }
+
+    /// A request up to its upstream or its answer; `end` is whether it has nothing but headers.
+    fn open(&self, instance: &Instance, path: &str, more: &[(&str, &str)], end: bool) -> (Stream, Next) {
         let usual = [(":method", "GET"), (":authority", "shop.example"), (":path", path)];
         let all = usual.iter().chain(more).map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
         *self.headers.borrow_mut() = all.collect();
         *self.response.borrow_mut() = Fields::new();
         self.state.borrow_mut().clear();
         let mut stream = instance.stream().unwrap();
-        let next = stream.request_headers(self, true);
+        let next = stream.request_headers(self, end);
         (stream, next)
     }
 
@@ -273,7 +278,7 @@ impl Fake {
 fn serves(revision: &str, variant: &str) -> String {
     format!(
         r#"{{"version": 1, "revision": "{revision}", "inspect": {{"listener": "admin"}},
-            "flags": {{"checkout": {{"rules": [{{"serve": "{variant}"}}]}}}}}}"#
+            "flags": {{"checkout": {{"rules": [{{"serve": "{variant}"}}], "metrics": "counts"}}}}}}"#
     )
 }
 
@@ -290,7 +295,7 @@ fn a_push_decides_and_a_request_carries_it() {
     let (level, line) = host.last_line();
     assert!(level == Level::Info && line.starts_with("config: revision one is active: 1 flags"), "{line}");
     let forged = [("x-flag-checkout", "forged"), ("x_flag_checkout", "forged"), ("x-user", "ana")];
-    let (mut stream, next) = host.begin(&instance, "/", &forged);
+    let (mut stream, next) = host.open(&instance, "/", &forged, false);
     assert_eq!(next, Next::Upstream);
     assert_eq!(host.header("x-flag-checkout").as_deref(), Some("on"));
     assert_eq!(host.header("x_flag_checkout"), None);

@@ -434,6 +434,8 @@ impl Host {
     /// A trap in a callback.
     pub fn close(&mut self, StreamId(id): StreamId) -> Result<Outcome, Trap> {
         if self.stream(id)?.created {
+            // What Envoy knows of a stream is still there to be read.
+            self.stream(id)?.phase = Phase::Log;
             self.call_in(id, "proxy_on_done", |exports| &exports.done, id)?;
             self.call_in(id, "proxy_on_delete", |exports| &exports.delete, id)?;
         }
