@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use kit::envoy::{Envoy, module};
+use kit::envoy::{Door, Envoy, module};
 use kit::http::{Request, Upstream};
 use kit::scene::Scene;
 use serde_json::{Value, json};
@@ -156,7 +156,7 @@ pub fn all(modules: &[PathBuf]) -> Vec<Cell> {
     cells
 }
 
-/// Tidegate by this name, with this module.
+/// Tidegate by this name, with this module: a library goes through the native door.
 fn tidegate(door: &str, module: &Path) -> Vec<Cell> {
     let nothing = json!({"version": 1, "identity": [{"header": "x-user-id"}], "flags": {"other": {
         "match": {"hosts": ["other.example"]}, "rules": [{"percent": 50, "serve": "on"}],
@@ -182,6 +182,7 @@ fn tidegate(door: &str, module: &Path) -> Vec<Cell> {
         ("nothing matches", nothing, Vec::new()),
         ("nothing decided", json!({"version": 1}), Vec::new()),
     ];
-    let scene = |config: Value| Scene::new(config.to_string()).module(module);
+    let through = if module.extension().is_some_and(|kind| kind == "so") { Door::Native } else { Door::Wasm };
+    let scene = |config: Value| Scene::new(config.to_string()).door(through).module(module);
     cells.into_iter().map(|(name, config, headers)| cell(format!("{door} {name}"), scene(config), headers)).collect()
 }
