@@ -217,11 +217,16 @@ impl Host for Envoy<'_> {
         self.read_request(|handle| handle.typed_state(LISTENER))
     }
 
-    fn apply(&self, effects: &[Effect<'_>], _: &Headers) -> u32 {
+    /// A header that is not there is added: to set it, Envoy would look for it among all.
+    fn apply(&self, effects: &[Effect<'_>], headers: &Headers) -> u32 {
+        let present = headers.iter().fold(0, |all, (name, _)| all | sign(name));
         let one = |handle: &mut StreamHandle<'_>, effect: &Effect<'_>| match effect {
             Effect::Remove(name) => handle.remove_header(Of::Request, name),
             Effect::Set(..) | Effect::Dictionary(_) | Effect::Baggage(_) => {
-                effect.written().is_none_or(|(name, value)| handle.set_header(Of::Request, name.as_bytes(), value))
+                effect.written().is_none_or(|(name, value)| match present & sign(name.as_bytes()) {
+                    0 => handle.add_header(Of::Request, name.as_bytes(), value),
+                    _ => handle.set_header(Of::Request, name.as_bytes(), value),
+                })
             }
             Effect::ClearRoute => {
                 handle.clear_route_cache();
@@ -363,6 +368,13 @@ const LISTENER: &[u8] = b"tidegate.listener";
 const NODE: &[u8] = b"tidegate.node";
 
 const GRPC: &[u8] = b"grpc-status";
+
+/// One of 64 bits: names that are equal have the same.
+fn sign(name: &[u8]) -> u64 {
+    let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
+    let last = name.last().copied().map_or(0, u32::from);
+    1_u64.rotate_left(length.wrapping_mul(7).wrapping_add(last))
+}
 
 /// The status of a call that is answered with this status of HTTP: as Envoy has it for its own answers.
 fn grpc_code(status: u32) -> u32 {

@@ -183,6 +183,6 @@ fn tidegate(door: &str, module: &Path) -> Vec<Cell> {
         ("nothing decided", json!({"version": 1}), Vec::new()),
     ];
     let through = if module.extension().is_some_and(|kind| kind == "so") { Door::Native } else { Door::Wasm };
-    let scene = |config: Value| Scene::new(config.to_string()).door(through).module(module);
+    let scene = |config: Value| Scene::new(config.to_string()).door(through).untold().module(module);
     cells.into_iter().map(|(name, config, headers)| cell(format!("{door} {name}"), scene(config), headers)).collect()
 }
