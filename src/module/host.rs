@@ -219,13 +219,19 @@ impl Host for Envoy<'_> {
 
     /// A header that is not there is added: to set it, Envoy would look for it among all.
     fn apply(&self, effects: &[Effect<'_>], headers: &Headers) -> u32 {
-        let present = headers.iter().fold(0, |all, (name, _)| all | sign(name));
-        let one = |handle: &mut StreamHandle<'_>, effect: &Effect<'_>| match effect {
+        let mut present = headers.iter().fold(0, |all, (name, _)| all | sign(name));
+        let mut one = |handle: &mut StreamHandle<'_>, effect: &Effect<'_>| match effect {
             Effect::Remove(name) => handle.remove_header(Of::Request, name),
             Effect::Set(..) | Effect::Dictionary(_) | Effect::Baggage(_) => {
-                effect.written().is_none_or(|(name, value)| match present & sign(name.as_bytes()) {
-                    0 => handle.add_header(Of::Request, name.as_bytes(), value),
-                    _ => handle.set_header(Of::Request, name.as_bytes(), value),
+                effect.written().is_none_or(|(name, value)| {
+                    let name = name.as_bytes();
+                    let is_there = present & sign(name) != 0;
+                    present |= sign(name);
+                    if is_there {
+                        handle.set_header(Of::Request, name, value)
+                    } else {
+                        handle.add_header(Of::Request, name, value)
+                    }
                 })
             }
             Effect::ClearRoute => {
