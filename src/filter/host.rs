@@ -13,9 +13,9 @@ use tidegate_engine::request::headers::Headers;
 use tidegate_engine::request::host_address;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_hostcalls::wasm::{self, BufferType, LogLevel, MapType, MetricType};
-use tidegate_proxy::ending::ending;
 use tidegate_proxy::host::{Host, Level};
 use tidegate_proxy::metrics::catalogue::Kind;
+use tidegate_proxy::outcome::ending::ending;
 use tidegate_proxy::outcome::{Ending, Moment};
 
 /// Envoy, in the middle of a callback.

@@ -16,22 +16,28 @@ use tidegate_engine::value::time::Timestamp;
 use tidegate_hostcalls::native::config::ConfigHandle;
 use tidegate_hostcalls::native::stream::{Room, StreamHandle};
 use tidegate_hostcalls::native::{self, Attribute, Headers as Of};
-use tidegate_proxy::ending::ending;
 use tidegate_proxy::host::{Host, Level};
 use tidegate_proxy::metrics::catalogue::Kind;
+use tidegate_proxy::outcome::ending::ending;
 use tidegate_proxy::outcome::{Ending, Moment};
 
-use super::local::Judged;
 use super::memory;
 use super::metrics::{self, Families, Series};
+
+/// A config as it was pushed.
+#[derive(Debug)]
+pub(crate) struct Pushed {
+    /// The filter's name.
+    pub(crate) name: Box<[u8]>,
+    pub(crate) bytes: Box<[u8]>,
+    pub(crate) families: Families,
+}
 
 /// Envoy, in the middle of a call.
 #[derive(Debug)]
 pub(crate) struct Envoy<'e> {
     at: At<'e>,
-    name: &'e [u8],
-    bytes: &'e [u8],
-    families: &'e Families,
+    pushed: &'e Pushed,
     /// An answer in the upstream's place, until it is sent.
     reply: RefCell<Option<Reply>>,
 }
@@ -70,25 +76,20 @@ enum At<'e> {
 }
 
 impl<'e> Envoy<'e> {
-    fn new(at: At<'e>, judged: &'e Judged) -> Self {
-        let Judged { name, bytes, families, .. } = judged;
-        Self { at, name, bytes, families, reply: RefCell::default() }
+    fn new(at: At<'e>, pushed: &'e Pushed) -> Self {
+        Self { at, pushed, reply: RefCell::default() }
     }
 
-    pub(crate) fn of_request(handle: StreamHandle<'e>, judged: &'e Judged) -> Self {
-        Self::new(At::Request(handle.into()), judged)
+    pub(crate) fn of_request(handle: StreamHandle<'e>, pushed: &'e Pushed) -> Self {
+        Self::new(At::Request(handle.into()), pushed)
     }
 
-    pub(crate) fn of_tick(handle: ConfigHandle<'e>, judged: &'e Judged) -> Self {
-        Self::new(At::Config(handle.into()), judged)
+    pub(crate) fn of_config(handle: ConfigHandle<'e>, pushed: &'e Pushed) -> Self {
+        Self::new(At::Config(handle.into()), pushed)
     }
 
-    pub(crate) fn of_push(handle: ConfigHandle<'e>, name: &'e [u8], bytes: &'e [u8], families: &'e Families) -> Self {
-        Self { at: At::Config(handle.into()), name, bytes, families, reply: RefCell::default() }
-    }
-
-    pub(crate) fn nowhere(judged: &'e Judged) -> Self {
-        Self::new(At::Nowhere, judged)
+    pub(crate) fn nowhere(pushed: &'e Pushed) -> Self {
+        Self::new(At::Nowhere, pushed)
     }
 
     /// Sends the answer that was given in the upstream's place.
@@ -136,7 +137,7 @@ impl<'e> Envoy<'e> {
     }
 
     fn tell(&self, series: &Series, value: u64) {
-        let Some(metric) = self.families.of(series) else { return };
+        let Some(metric) = self.pushed.families.of(series) else { return };
         match &self.at {
             At::Request(handle) => {
                 if let Ok(mut handle) = handle.try_borrow_mut() {
@@ -172,7 +173,7 @@ impl Host for Envoy<'_> {
     }
 
     fn filter(&self) -> [Vec<u8>; 3] {
-        [self.name.to_vec(), Vec::new(), Vec::new()]
+        [self.pushed.name.to_vec(), Vec::new(), Vec::new()]
     }
 
     fn two_in_force(&self) -> &'static str {
@@ -181,7 +182,7 @@ impl Host for Envoy<'_> {
     }
 
     fn config(&self) -> Vec<u8> {
-        self.bytes.to_vec()
+        self.pushed.bytes.to_vec()
     }
 
     /// The main thread takes configs in, and has no requests.
