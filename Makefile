@@ -31,7 +31,7 @@ DAYS ?= 1000
 
 export CARGO PYTHON TARGET
 
-.PHONY: help setup toolchain envoy envoy-oldest wasm module demo up down test fuzz detect storm soak reproduce audit lint bench simulate clean
+.PHONY: help setup toolchain envoy envoy-oldest wasm module demo up down test fuzz detect storm soak reproduce audit lint miri bench budget simulate clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -55,9 +55,12 @@ test: wasm module setup ## Run all tests: unit, cases, laws, and end to end in r
 fuzz: wasm ## Run the fuzz targets (nightly Rust; RUNS=10000000 FUZZ=token makes a long run of one)
 	@sh tests/fuzz/run.sh $(RUNS) $(FUZZ)
 
-bench: wasm envoy ## Measure a decision, and what the filter adds to Envoy's CPU time (CELLS='lua|1+1' VISITS=60)
-	CELLS='$(CELLS)' VISITS='$(VISITS)' MODULES='$(MODULES)' PARTS='$(PARTS)' \
-		$(CARGO) bench --locked --package tidegate-tests
+bench: wasm envoy ## Measure what the filter costs, beside other ways, and report it (PARTS, CELLS, VISITS, REPORT=docs)
+	CELLS='$(CELLS)' VISITS='$(VISITS)' MODULES='$(MODULES)' PARTS='$(PARTS)' REPORT='$(REPORT)' \
+		$(CARGO) bench --locked --package tidegate-tests $(if $(PARTS)$(CELLS)$(MODULES),--bench proxy)
+
+budget: ## Count the instructions of a request's work, and fail at 3 % over the budget (BUDGET=write makes it anew)
+	BUDGET='$(BUDGET)' $(CARGO) bench --locked --package tidegate-tests --bench budget
 
 detect: wasm envoy ## Measure in a real Envoy how fast bad versions are taken back, and that equal ones stay
 	$(CARGO) test --locked --package tidegate-tests --test envoy rollback -- --ignored --nocapture --test-threads 1

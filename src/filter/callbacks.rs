@@ -4,17 +4,15 @@
 //! one that is not there needs nothing.
 
 use core::cell::RefCell;
-use core::hash::BuildHasherDefault;
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use fnv::FnvHasher;
 use tidegate_hostcalls::wasm::{self, Callbacks, LogLevel};
 use tidegate_proxy::filters::Filters;
 use tidegate_proxy::push::Instance;
 use tidegate_proxy::stream::{Next, Stream};
 
 use super::host::Envoy;
+use super::streams::Streams;
 
 /// One worker's filters, by what they are called for.
 #[derive(Debug, Default)]
@@ -22,7 +20,7 @@ pub(super) struct Filter {
     filters: Rc<Filters>,
     /// By root context. There are two at most times, around a push.
     instances: RefCell<Vec<(u32, Instance)>>,
-    streams: RefCell<HashMap<u32, Stream, BuildHasherDefault<FnvHasher>>>,
+    streams: RefCell<Streams<Box<Stream>>>,
 }
 
 thread_local! {
@@ -41,15 +39,15 @@ impl Filter {
     fn stream(request: u32, call: impl FnOnce(&mut Stream)) {
         WORKER.with(|worker| {
             if let Ok(mut streams) = worker.streams.try_borrow_mut()
-                && let Some(stream) = streams.get_mut(&request)
+                && let Some(stream) = streams.get_mut(request)
             {
                 call(stream);
             }
         });
     }
 
-    fn take(request: u32) -> Option<Stream> {
-        WORKER.with(|worker| worker.streams.try_borrow_mut().ok()?.remove(&request))
+    fn take(request: u32) -> Option<Box<Stream>> {
+        WORKER.with(|worker| worker.streams.try_borrow_mut().ok()?.remove(request))
     }
 }
 
@@ -72,7 +70,7 @@ impl Callbacks for Filter {
             if let Ok(mut streams) = worker.streams.try_borrow_mut()
                 && let Some(stream) = stream
             {
-                streams.insert(request, stream);
+                streams.insert(request, Box::new(stream));
             }
         });
     }
@@ -86,16 +84,15 @@ impl Callbacks for Filter {
     }
 
     fn request_headers(request: u32, end: bool) -> bool {
-        let Some(mut stream) = Self::take(request) else { return true };
-        let next = stream.request_headers(&Envoy, end);
-        if stream.is_owed() {
-            WORKER.with(|worker| {
-                if let Ok(mut streams) = worker.streams.try_borrow_mut() {
-                    streams.insert(request, stream);
-                }
-            });
-        }
-        next == Next::Upstream
+        WORKER.with(|worker| {
+            let Ok(mut streams) = worker.streams.try_borrow_mut() else { return true };
+            let Some(stream) = streams.get_mut(request) else { return true };
+            let next = stream.request_headers(&Envoy, end);
+            if !stream.is_owed() {
+                drop(streams.remove(request));
+            }
+            next == Next::Upstream
+        })
     }
 
     fn request_body(request: u32, end: bool) {

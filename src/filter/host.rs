@@ -53,6 +53,10 @@ impl Host for Envoy {
         buffer(BufferType::PluginConfiguration)
     }
 
+    fn requests_wait(&self) -> bool {
+        true
+    }
+
     fn tick_after(&self, period: Duration) {
         wasm::tick_every(u32::try_from(period.as_millis()).unwrap_or(u32::MAX));
     }
@@ -163,6 +167,11 @@ impl Host for Envoy {
             return Ending::default();
         }
         ending(number(b"response\0flags").unwrap_or_default(), details.as_deref())
+    }
+
+    /// Only then there is a time of its last byte.
+    fn is_whole(&self) -> bool {
+        number(b"response\0backend_latency").is_some()
     }
 
     fn response_trailer(&self, name: &str) -> Option<Vec<u8>> {

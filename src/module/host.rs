@@ -33,6 +33,9 @@ pub(crate) struct Pushed {
     pub(crate) families: Families,
 }
 
+/// The details of an answer that came from the upstream and to its end.
+const WHOLE: &[u8] = b"via_upstream";
+
 /// Envoy, in the middle of a call.
 #[derive(Debug)]
 pub(crate) struct Envoy<'e> {
@@ -331,6 +334,11 @@ impl Host for Envoy<'_> {
             Some(ending(flags.unwrap_or_default(), details))
         };
         self.read_request(read).unwrap_or_default()
+    }
+
+    fn is_whole(&self) -> bool {
+        let details = |handle: &StreamHandle<'_>| handle.text(Attribute::ResponseCodeDetails).map(|why| why == WHOLE);
+        self.read_request(details).unwrap_or_default()
     }
 
     fn response_trailer(&self, name: &str) -> Option<Vec<u8>> {

@@ -11,13 +11,14 @@ use crate::guard::Entry;
 use crate::host::Host;
 use crate::host::share::Rc;
 use crate::metrics::count::{Served, times};
-use crate::outcome::{Answer, Ending, Time, Wait};
+use crate::outcome::{Answer, Time, Wait};
 use tidegate_engine::decide::decide;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::output::chain::{Chain, STATE};
 use tidegate_engine::output::effect::{self, INSPECTION, OnResponse, TARGETED};
-use tidegate_engine::plan::Varies;
+use tidegate_engine::plan::{Plan, Varies};
 use tidegate_engine::request::Request;
+use tidegate_engine::request::headers::Headers;
 use tidegate_engine::value::time::Timestamp;
 
 /// One request under the plan that was active when it came.
@@ -83,11 +84,10 @@ impl Stream {
             Request::new(inputs, headers.iter(), inputs.properties().map(|property| host.property(property)));
         let mut chain = None;
         if request.has_owned() {
-            chain = host.state(STATE);
-            request.judge(&Chain::new(chain.as_deref(), plan.mark()));
+            chain = judge(&mut request, plan, host);
         }
         if let Some(asked) = Page::asked(plan, &request, || host.listener())
-            && host.reply(&asked.answer(&answer::body(asked, &active, host, &headers)))
+            && show(asked, &active, host, &headers)
         {
             return Next::Answered;
         }
@@ -236,16 +236,29 @@ impl Stream {
         if !self.entries.is_empty()
             && let Ok(mut worker) = worker.try_borrow_mut()
         {
-            let ending = host.ending();
             let grpc = match self.grpc {
                 Grpc::Status(status) => Some(status),
-                Grpc::Call if code == Some(200) && ending == Ending::default() => Some(UNKNOWN),
+                Grpc::Call if code == Some(200) && host.is_whole() => Some(UNKNOWN),
                 Grpc::Call | Grpc::No => None,
             };
-            let answer = Answer { code, ending, grpc, time };
+            let answer = Answer { code, ending: host.ending(), grpc, time };
             worker.done(plan, &self.entries, host.now(), &answer);
         }
     }
+}
+
+/// Finds out who wrote the headers of the request that have names of the filter.
+#[inline(never)]
+fn judge(request: &mut Request<'_>, plan: &Plan, host: &dyn Host) -> Option<Vec<u8>> {
+    let chain = host.state(STATE);
+    request.judge(&Chain::new(chain.as_deref(), plan.mark()));
+    chain
+}
+
+/// Answers with a page. Returns whether the host could.
+#[inline(never)]
+fn show(asked: Page, active: &Active, host: &dyn Host, headers: &Headers) -> bool {
+    host.reply(&asked.answer(&answer::body(asked, active, host, headers)))
 }
 
 const GRPC_STATUS: &str = "grpc-status";

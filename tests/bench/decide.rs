@@ -5,8 +5,11 @@
     clippy::panic,
     clippy::unwrap_used,
     missing_docs,
+    unreachable_pub,
     reason = "a benchmark that cannot go on stops"
 )]
+
+mod fixture;
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -17,49 +20,11 @@ use tidegate_engine::decide::decide;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::output::effect::{OnResponse, on_request};
 use tidegate_engine::plan::Plan;
-use tidegate_engine::request::Request;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_proxy::guard::{Keep, Store, Worker};
 use tidegate_proxy::outcome::{Answer, Time};
 
-const HEADERS: [(&str, &[u8]); 12] = [
-    (":authority", b"shop.example"),
-    (":path", b"/api/cart?item=7"),
-    (":method", b"GET"),
-    (":scheme", b"https"),
-    ("user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
-    ("accept", b"*/*"),
-    ("accept-language", b"en-US,en;q=0.5"),
-    ("cookie", b"session=0123456789abcdef; theme=dark"),
-    ("x-request-id", b"0f8fad5b-d9cb-469f-a165-70867728950e"),
-    ("x-forwarded-for", b"203.0.113.9"),
-    ("x-country", b"DE"),
-    ("x-user-id", b"user-4711"),
-];
-
-fn plan(flags: &Value) -> Plan {
-    let config = json!({"version": 1, "identity": [{"header": "x-user-id"}], "flags": flags}).to_string();
-    let (compiled, problems) = Plan::from_bytes(config.as_bytes());
-    compiled.ready().unwrap_or_else(|| panic!("{problems}"))
-}
-
-/// A flag with one condition and a 50 % rollout, for requests that match this.
-fn flag(matches: Value) -> Value {
-    let mut flag = json!({"rules": [{"when": {"header": "x-country", "equals": "DE"}, "percent": 50, "serve": "on"}]});
-    if !matches.is_null() {
-        flag["match"] = matches;
-    }
-    flag
-}
-
-fn flags(count: usize, matches: impl Fn(usize) -> Value) -> Plan {
-    let flags: serde_json::Map<String, Value> = (0..count).map(|n| (format!("flag-{n}"), flag(matches(n)))).collect();
-    plan(&Value::Object(flags))
-}
-
-fn request(plan: &Plan) -> Request<'_> {
-    Request::new(plan.inputs(), HEADERS.into_iter().map(|(name, value)| (name.as_bytes(), value)), std::iter::empty())
-}
+use fixture::{flag, flags, plan, request};
 
 fn deciding(criterion: &mut Criterion) {
     let now = Timestamp::from_millis(0);

@@ -40,7 +40,7 @@ enum Answer {
 }
 
 /// The scene to be; every choice has a default but the configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scene {
     delivery: Delivery,
     answer: Answer,

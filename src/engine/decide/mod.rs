@@ -225,12 +225,17 @@ impl Points {
 }
 
 impl<'p, W: Witness> Evaluator<'p, '_, W> {
-    /// `None` only if a plan named a variant that it does not have, which its compiler rules out.
     #[inline]
     fn flag(&mut self, place: usize, flag: &'p Flag) -> Option<Decision<'p>> {
         if let Some(plain) = flag.plain.filter(|_| !W::WATCHES) {
             return self.plain(place, flag, plain);
         }
+        self.by_rules(place, flag)
+    }
+
+    /// `None` only if a plan named a variant that it does not have, which its compiler rules out.
+    #[inline(never)]
+    fn by_rules(&mut self, place: usize, flag: &'p Flag) -> Option<Decision<'p>> {
         let standing = self.standing.of(flag.watch);
         self.witness.flag(flag);
         let (wanted, reason, draw) = self.choose(flag, place, standing);

@@ -43,17 +43,8 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
     let list = decisions.list();
     let removed = request.removed();
     let mut effects = Vec::with_capacity(list.len().saturating_mul(2).saturating_add(removed.len()).saturating_add(2));
-    // A twin of an owned header cannot be replaced by writing the header, so what was forged goes first.
-    effects.extend(removed.iter().map(|name| Effect::Remove(name)));
-    // Likewise, what an earlier instance wrote goes before this one writes it again.
-    let written = |decision: &Decision<'_>, name: &[u8]| {
-        let mut names = decision.variant().writes.iter().map(|(name, _)| name.as_str().as_bytes());
-        plan.dictionary && name == DICTIONARY.as_bytes() || names.any(|known| known == name)
-    };
-    for name in request.kept() {
-        if list.iter().any(|decision| written(decision, name)) {
-            effects.push(Effect::Remove(name));
-        }
+    if request.has_twins() {
+        remove(plan, request, list, &mut effects);
     }
     // The request could not be read, so its baggage is not known and must not be overwritten.
     let tells = plan.telemetry.baggage && !request.method().is_empty();
@@ -75,11 +66,7 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
         }
     }
     if plan.dictionary && !list.is_empty() {
-        let ours = join(list, |decision, text| text.push_str(&decision.variant().member));
-        // What an instance before this one decided stays in front: of a key that stands twice, the last one counts.
-        let earlier = request.earlier(DICTIONARY).and_then(|value| core::str::from_utf8(value).ok());
-        let all = earlier.filter(|earlier| !earlier.is_empty()).map(|earlier| format!("{earlier}, {ours}"));
-        effects.push(Effect::Dictionary(all.unwrap_or(ours)));
+        effects.push(Effect::Dictionary(dictionary(request, list)));
     }
     effects.extend(baggage.filter(|value| !value.is_empty()).map(Effect::Baggage));
     if routes {
@@ -88,7 +75,34 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
     effects
 }
 
+/// Removes what cannot be replaced by writing it.
+#[inline(never)]
+fn remove<'e>(plan: &Plan, request: &'e Request<'_>, list: &[Decision<'_>], effects: &mut Vec<Effect<'e>>) {
+    // A twin of an owned header cannot be replaced by writing the header, so what was forged goes first.
+    effects.extend(request.removed().iter().map(|name| Effect::Remove(name)));
+    // Likewise, what an earlier instance wrote goes before this one writes it again.
+    let written = |decision: &Decision<'_>, name: &[u8]| {
+        let mut names = decision.variant().writes.iter().map(|(name, _)| name.as_str().as_bytes());
+        plan.dictionary && name == DICTIONARY.as_bytes() || names.any(|known| known == name)
+    };
+    for name in request.kept() {
+        if list.iter().any(|decision| written(decision, name)) {
+            effects.push(Effect::Remove(name));
+        }
+    }
+}
+
+#[inline(never)]
+fn dictionary(request: &Request<'_>, list: &[Decision<'_>]) -> String {
+    let ours = join(list, |decision, text| text.push_str(&decision.variant().member));
+    // What an instance before this one decided stays in front: of a key that stands twice, the last one counts.
+    let earlier = request.earlier(DICTIONARY).and_then(|value| core::str::from_utf8(value).ok());
+    let all = earlier.filter(|earlier| !earlier.is_empty()).map(|earlier| format!("{earlier}, {ours}"));
+    all.unwrap_or(ours)
+}
+
 /// The baggage as it goes on, if it changes.
+#[inline(never)]
 fn baggage(plan: &Plan, request: &Request<'_>, list: &[Decision<'_>]) -> Option<Vec<u8>> {
     let ours = list.iter().map(|decision| (decision.flag().key().as_str(), decision.variant().name().as_str()));
     let owned = |key: &[u8]| plan.flags.binary_search_by(|flag| flag.key().as_str().as_bytes().cmp(key)).is_ok();
@@ -100,7 +114,11 @@ fn baggage(plan: &Plan, request: &Request<'_>, list: &[Decision<'_>]) -> Option<
 #[inline]
 #[must_use]
 pub fn on_stream<'e>(plan: &'e Plan, decisions: &'e Decisions<'_>) -> Vec<(&'static str, Cow<'e, str>)> {
-    let list = decisions.list();
+    if plan.telemetry.access_log || plan.telemetry.spans { states(plan, decisions.list()) } else { Vec::new() }
+}
+
+#[inline(never)]
+fn states<'e>(plan: &'e Plan, list: &'e [Decision<'_>]) -> Vec<(&'static str, Cow<'e, str>)> {
     let mut states = Vec::new();
     if plan.telemetry.access_log && !list.is_empty() {
         states.push(("tidegate", Cow::Owned(join(list, |decision, text| told(decision, None, text)))));
@@ -172,6 +190,11 @@ pub struct LocalReply<'p> {
 #[inline]
 #[must_use]
 pub fn reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p>) -> Option<LocalReply<'p>> {
+    if plan.replies { first_reply(plan, request, decisions) } else { None }
+}
+
+#[inline(never)]
+fn first_reply<'p>(plan: &'p Plan, request: &Request<'_>, decisions: &Decisions<'p>) -> Option<LocalReply<'p>> {
     let reply = decisions.list().iter().find_map(|decision| decision.variant().reply.as_ref())?;
     let mut headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
     let Some((kind, body)) = &reply.plain else {
@@ -210,8 +233,7 @@ impl OnResponse {
         Self {
             varies: if cached { varies(plan, decisions.list()) } else { Varies::Never },
             cookie: decisions.cookie().map(crate::decide::Cookie::header),
-            inspection: asks(plan, request)
-                .then(|| join(decisions.list(), |decision, text| told(decision, decision.exposure(), text))),
+            inspection: asks(plan, request).then(|| inspection(decisions.list())),
         }
     }
 
@@ -252,6 +274,11 @@ impl OnResponse {
             Varies::Private => Some(("cache-control", private, false)),
         }
     }
+}
+
+#[inline(never)]
+fn inspection(list: &[Decision<'_>]) -> String {
+    join(list, |decision, text| told(decision, decision.exposure(), text))
 }
 
 /// The directives of a `cache-control`. A comma in a quoted string ends none.

@@ -149,6 +149,7 @@ impl Compiler<'_> {
         let has_ramp = |flag: &Flag| flag.rules.iter().any(|rule| matches!(rule.exposure, Exposure::Steps(_)));
         let State { inputs, identities, known_segments: _ } = core::mem::take(&mut self.state);
         Plan {
+            replies: flags.iter().flat_map(|flag| &flag.variants).any(|variant| variant.reply.is_some()),
             needs_time: flags.iter().any(has_ramp) || watches.iter().any(Watch::needs_time),
             accept,
             watches,

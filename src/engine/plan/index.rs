@@ -94,9 +94,15 @@ impl Index {
         if self.hosts.is_empty() && self.paths.is_empty() {
             // The usual small config: nothing to merge, nothing to allocate.
             self.always.iter().for_each(|id| visit(*id));
-            return;
+        } else {
+            self.found(host, path).into_iter().for_each(|(_, id)| visit(id));
         }
-        let mut found: Vec<(&[u8], usize)> = Vec::with_capacity(self.always.len().saturating_add(8));
+    }
+
+    /// What is worth asking by host and path, each once.
+    #[inline(never)]
+    fn found(&self, host: &[u8], path: &[u8]) -> Vec<(&'static [u8], usize)> {
+        let mut found: Vec<(&'static [u8], usize)> = Vec::with_capacity(self.always.len().saturating_add(8));
         let mut add = |ids: &[usize]| found.extend(ids.iter().map(|id| (&[][..], *id)));
         add(&self.always);
         if !self.hosts.is_empty() {
@@ -119,9 +125,7 @@ impl Index {
         }
         order::sort(&mut found);
         found.dedup();
-        for (_, id) in found {
-            visit(id);
-        }
+        found
     }
 }
 

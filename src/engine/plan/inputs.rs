@@ -83,7 +83,7 @@ impl Inputs {
     /// The input of a slot, in the words of a config.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn name(&self, slot: Slot) -> String {
-        #[inline]
+        #[inline(never)]
         fn find<N>(list: &[(N, Slot)], slot: Slot) -> Option<&N> {
             list.iter().find(|(_, known)| *known == slot).map(|(name, _)| name)
         }

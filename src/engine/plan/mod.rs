@@ -65,6 +65,8 @@ pub struct Plan {
     pub telemetry: Telemetry,
     /// The headers that two flags can write, of which the first must be kept, sorted.
     pub shared: Box<[OwnedHeader]>,
+    /// Whether any variant answers in the upstream's place.
+    pub replies: bool,
     /// Whether a decision depends on the time.
     needs_time: bool,
     /// The slot of the `accept` header, if a reply depends on it.

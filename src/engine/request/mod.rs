@@ -148,6 +148,13 @@ impl<'r> Request<'r> {
         request
     }
 
+    /// Whether it has headers that have to go before others are written.
+    #[inline]
+    #[must_use]
+    pub fn has_twins(&self) -> bool {
+        !self.removed.is_empty() || !self.kept.is_empty()
+    }
+
     /// Whether it has headers with names that belong to the filter.
     #[inline]
     #[must_use]
@@ -156,6 +163,7 @@ impl<'r> Request<'r> {
     }
 
     /// Keeps the headers that an earlier instance wrote. Without this call, all of them count as forged.
+    #[inline(never)]
     pub fn judge(&mut self, chain: &Chain<'_>) {
         self.forged = 0;
         self.removed.clear();
@@ -238,6 +246,7 @@ impl<'r> Request<'r> {
     }
 
     /// Reads one `cookie` header; there may be several.
+    #[inline(never)]
     fn cookies(&mut self, inputs: &Inputs, header: &'r [u8]) {
         for pair in header.split(|byte| *byte == b';') {
             if self.cookies >= PAIRS {
@@ -252,6 +261,7 @@ impl<'r> Request<'r> {
         }
     }
 
+    #[inline(never)]
     fn query(&mut self, inputs: &Inputs, query: &'r [u8]) {
         for (name, value) in query::pairs(query).take(PAIRS) {
             let name: Cow<'_, [u8]> = percent_decode(name).into();
@@ -262,6 +272,7 @@ impl<'r> Request<'r> {
     }
 
     /// Reads the claims of a bearer token's payload, verifying nothing.
+    #[inline(never)]
     fn token(&mut self, inputs: &Inputs) {
         let Token::One(header) = self.authorization else { return };
         let Some(payload) = token_payload(header) else { return };
@@ -272,6 +283,7 @@ impl<'r> Request<'r> {
         }
     }
 
+    #[inline(never)]
     fn device(&self, inputs: &Inputs) -> Option<&'static [u8]> {
         let one = |slot: Option<Slot>| slot.and_then(|slot| self.value(slot).one());
         device::class(one(inputs.user_agent), || one(inputs.mobile_hint))

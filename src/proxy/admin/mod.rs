@@ -16,6 +16,7 @@ use crate::lifecycle::State;
 use crate::metrics::catalogue::CLASSES;
 use crate::metrics::series::Series;
 use json::Json;
+use tidegate_engine::config::Inspect;
 use tidegate_engine::decide::standing::{Phase, Standing};
 use tidegate_engine::decide::{Decisions, Reason, RuleOutcome, Witness};
 use tidegate_engine::output::effect::{Effect, LocalReply, asks};
@@ -55,7 +56,16 @@ impl Page {
     #[inline]
     #[must_use]
     pub fn asked(plan: &Plan, request: &Request<'_>, listener: impl FnOnce() -> Option<Vec<u8>>) -> Option<Self> {
-        let inspect = plan.inspect.as_ref()?;
+        plan.inspect.as_ref().and_then(|inspect| Self::asked_of(plan, inspect, request, listener))
+    }
+
+    #[inline(never)]
+    fn asked_of(
+        plan: &Plan,
+        inspect: &Inspect,
+        request: &Request<'_>,
+        listener: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Option<Self> {
         let page = Self::of(request.path()).filter(|_| matches!(request.method(), b"GET" | b"HEAD"))?;
         let by_key = inspect.page && asks(plan, request);
         let open = |name: &HeaderValue| listener().is_some_and(|listener| listener == name.as_str().as_bytes());

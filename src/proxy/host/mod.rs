@@ -44,10 +44,8 @@ pub trait Host {
     fn two_in_force(&self) -> &'static str;
     /// The config that was pushed.
     fn config(&self) -> Vec<u8>;
-    /// Whether requests wait while a config is taken in: then a large one is made ready in slices.
-    fn requests_wait(&self) -> bool {
-        true
-    }
+    /// Whether requests wait while a config is read: then a large one is read in parts.
+    fn requests_wait(&self) -> bool;
     /// Sets the period of the instance's timer.
     fn tick_after(&self, period: Duration);
 
@@ -90,6 +88,8 @@ pub trait Host {
     fn final_status(&self) -> Option<u64>;
     /// What ended a request that is done.
     fn ending(&self) -> Ending;
+    /// Whether all of the response came to a request that is done.
+    fn is_whole(&self) -> bool;
     /// A trailer of the response.
     fn response_trailer(&self, name: &str) -> Option<Vec<u8>>;
 

@@ -93,9 +93,8 @@ impl Instance {
         host.keep_over_redirects(STATE);
         let number = self.filters.number();
         let mut shared = Shared { host, key: &id.key };
-        let large = bytes.len() >= LARGE;
+        let large = bytes.len() >= LARGE && host.requests_wait();
         if large
-            && host.requests_wait()
             && self.filters.serves(&id.key)
             && on_record(&mut shared, GOOD, &bytes, false)
             && let Some(active) = self.filters.stand_in(&id.key, number, host.now())
@@ -155,7 +154,9 @@ impl Instance {
     pub fn join(&mut self, host: &dyn Host, taken: &Taken) {
         let Taken { id, plan, state, number } = taken;
         let prepared = Prepared::new(Rc::clone(plan), Series::new(plan));
-        self.active = self.filters.serve(host, id.clone(), prepared, *state, *number, false);
+        if let Some(active) = self.filters.serve(host, id.clone(), prepared, *state, *number, false) {
+            self.replace(active);
+        }
     }
 
     /// Judges a config with errors by the records that all workers share, and adds to them.

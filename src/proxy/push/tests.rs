@@ -81,6 +81,10 @@ impl Host for Fake {
         self.config.borrow().clone()
     }
 
+    fn requests_wait(&self) -> bool {
+        true
+    }
+
     fn tick_after(&self, period: Duration) {
         self.period.set(period);
     }
@@ -159,6 +163,10 @@ impl Host for Fake {
 
     fn ending(&self) -> Ending {
         Ending::default()
+    }
+
+    fn is_whole(&self) -> bool {
+        true
     }
 
     fn response_trailer(&self, _: &str) -> Option<Vec<u8>> {

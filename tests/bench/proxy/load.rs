@@ -1,10 +1,41 @@
-//! Keeps a proxy busy: many connections, one request on the way on each.
+//! Both ends of a busy proxy: a client with a request on the way on each of many connections, and an upstream.
 //!
-//! HTTP/1.1 as far as the upstreams of the bench speak it: every answer has a `content-length`.
+//! HTTP/1.1 as far as the two need it: requests have no body, answers have a `content-length`. The upstream does as good
+//! as nothing, so that it is the proxy which is busy.
 
 use std::io::{ErrorKind, Read as _, Result, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::thread;
 use std::time::Duration;
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
+    server: shop\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\ncontent-length: 15\r\n\r\n{\"items\": [7]}\n";
+
+/// Answers all requests that come over this socket, as long as the program runs.
+pub fn answer_on(socket: &Path) {
+    let listener = UnixListener::bind(socket).expect("a socket in a new folder");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || answer_all(stream));
+        }
+    });
+}
+
+/// Until the proxy is gone.
+fn answer_all(mut stream: UnixStream) {
+    let (mut input, mut chunk) = (Vec::new(), [0; 16 * 1024]);
+    while let Ok(count @ 1..) = stream.read(&mut chunk) {
+        input.extend_from_slice(&chunk[..count]);
+        if input.ends_with(b"\r\n\r\n") {
+            input.clear();
+            if stream.write_all(ANSWER).is_err() {
+                return;
+            }
+        }
+    }
+}
 
 /// Enough that the proxy never waits for the upstream.
 const CONNECTIONS: usize = 16;
@@ -47,6 +78,18 @@ impl Connection {
             }
             self.fill().expect("the proxy answers");
         }
+    }
+
+    /// What a look at the connection gives when something has come: the status of an answer that is complete.
+    pub fn receive_what_is_there(&mut self) -> Option<u16> {
+        self.fill().expect("the proxy answers");
+        let (status, length) = answer(&self.input)?;
+        self.input.drain(..length);
+        Some(status)
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
     }
 
     fn fill(&mut self) -> Result<()> {

@@ -18,27 +18,45 @@ pub fn pin(pid: u32, core: &str) -> bool {
     taskset.status().is_ok_and(|status| status.success())
 }
 
-/// The time that all threads of a process have spent on a core, in nanoseconds; none where there is no `/proc`.
-pub fn busy(pid: u32) -> Option<u64> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let exact: Option<u64> = threads
-        .flatten()
-        .map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok())
-        .sum();
-    exact.filter(|&time| time > 0).or_else(|| ticks(pid))
+/// What all threads of a process have had so far, in nanoseconds.
+#[derive(Clone, Copy, Default)]
+pub struct Time {
+    /// On a core.
+    pub busy: u64,
+    /// With work to do, and no core to do it on.
+    pub waited: u64,
+}
+
+impl Time {
+    /// None where there is no `/proc`.
+    pub fn of(pid: u32) -> Option<Self> {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        let exact = threads.flatten().map(|thread| {
+            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            let mut fields = text.split_whitespace().map_while(|field| field.parse().ok());
+            Some(Self { busy: fields.next()?, waited: fields.next()? })
+        });
+        let exact: Option<Vec<Self>> = exact.collect();
+        let sum = |sum: Self, time: &Self| Self { busy: sum.busy + time.busy, waited: sum.waited + time.waited };
+        exact.map(|times| times.iter().fold(Self::default(), sum)).filter(|time| time.busy > 0).or_else(|| ticks(pid))
+    }
+
+    pub fn since(self, before: Self) -> Self {
+        Self { busy: self.busy.saturating_sub(before.busy), waited: self.waited.saturating_sub(before.waited) }
+    }
 }
 
 /// The same from a clock of 10 ms: good for long visits only.
-fn ticks(pid: u32) -> Option<u64> {
+fn ticks(pid: u32) -> Option<Time> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name of the command may hold blanks, so fields are counted from its closing bracket.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some((user + system) * 10_000_000)
+    Some(Time { busy: (user + system) * 10_000_000, waited: 0 })
 }
 
 /// What the whole machine has done so far, in ticks: all, idle, taken by its host for others.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Machine([u64; 3]);
 
 impl Machine {

@@ -9,7 +9,7 @@ use kit::envoy::Envoy;
 
 use crate::cells::Cell;
 use crate::load::{Load, request};
-use crate::machine::{Machine, PROXY, busy, pin};
+use crate::machine::{Machine, PROXY, Time, pin};
 
 /// The visits that caches, buffers and the compiler of the VM need to become warm.
 const WARM: usize = 5;
@@ -38,43 +38,72 @@ pub struct Run {
 }
 
 impl Run {
-    /// What a cell adds to the proxy without a filter; none if it was not chosen.
+    /// What a cell adds to the proxy without a filter; none if it was not measured.
     pub fn adds(&self, name: &str) -> Option<f64> {
         Some(self.cells.iter().find(|cell| cell.name == name)?.quartile() - self.cells.first()?.quartile())
     }
 }
 
-/// Starts every cell, checks that it does its job, and visits all of them this many times.
+/// A cell that runs.
+struct Place {
+    name: String,
+    envoy: Envoy,
+    load: Load,
+    visits: Vec<Time>,
+}
+
+/// Starts every cell, and visits all of them this many times. Says aloud which ones do not do their job.
 pub fn visit(cells: Vec<Cell>, visits: usize) -> Run {
-    let mut places: Vec<(String, Envoy, Load)> = cells
-        .into_iter()
-        .map(|cell| {
-            let envoy = cell.scene.start();
-            pin(envoy.pid(), PROXY);
-            (cell.expected)(&cell.name, &envoy);
-            let load = Load::open(envoy.port("ingress"));
-            (cell.name, envoy, load)
-        })
-        .collect();
+    let bar = bar(cells.len(), "{bar:40} start {pos} of {len}");
+    let mut places: Vec<Place> = bar.wrap_iter(cells.into_iter()).filter_map(Place::start).collect();
+    let bar = self::bar(WARM + visits, "{bar:40} visit {pos} of {len}, {eta} left");
     let requests: Vec<Vec<u8>> = (0..REQUESTS).map(request).collect();
-    let mut times: Vec<Vec<f64>> = vec![Vec::new(); places.len()];
-    let style = ProgressStyle::with_template("{bar:40} visit {pos} of {len}, {eta} left").expect("a template");
-    let bar = ProgressBar::new((WARM + visits) as u64).with_style(style);
     let machine = Machine::now();
-    for round in 0..WARM + visits {
-        for ((_, envoy, load), times) in places.iter_mut().zip(&mut times) {
-            let before = busy(envoy.pid()).expect("/proc");
-            load.run(&requests);
-            if round >= WARM {
-                times.push((busy(envoy.pid()).expect("/proc") - before) as f64 / REQUESTS as f64 / 1e3);
+    for _ in bar.wrap_iter(0..WARM + visits) {
+        for number in 0..places.len() {
+            // All are compared with the first one: it is visited more often.
+            if number % 8 == 1 {
+                places[0].visit(&requests);
             }
+            places[number].visit(&requests);
         }
-        bar.inc(1);
     }
-    bar.finish_and_clear();
-    let cells = places.into_iter().zip(times).map(|((name, ..), mut sorted)| {
+    Run { cells: places.into_iter().map(Place::times).collect(), machine: machine.since() }
+}
+
+pub fn bar(length: usize, template: &str) -> ProgressBar {
+    ProgressBar::new(length as u64).with_style(ProgressStyle::with_template(template).expect("a template"))
+}
+
+/// Starts a cell on the core of the proxy; none if it does not do its job, which is said aloud.
+pub fn start(cell: &Cell) -> Option<Envoy> {
+    let envoy = cell.scene.clone().start();
+    pin(envoy.pid(), PROXY);
+    cell.check(&envoy).inspect_err(|problem| println!("NOT MEASURED: {}: {problem}", cell.name)).ok()?;
+    Some(envoy)
+}
+
+impl Place {
+    fn start(cell: Cell) -> Option<Self> {
+        let envoy = start(&cell)?;
+        let load = Load::open(envoy.port("ingress"));
+        Some(Self { name: cell.name, envoy, load, visits: Vec::new() })
+    }
+
+    fn visit(&mut self, requests: &[Vec<u8>]) {
+        let now = || Time::of(self.envoy.pid()).expect("/proc");
+        let before = now();
+        self.load.run(requests);
+        self.visits.push(now().since(before));
+    }
+
+    /// Without the first visits, and of the others without the half in which the proxy had to wait the longest.
+    fn times(mut self) -> Times {
+        self.visits.drain(..WARM);
+        self.visits.sort_by_key(|visit| visit.waited);
+        self.visits.truncate(self.visits.len().div_ceil(2));
+        let mut sorted: Vec<f64> = self.visits.iter().map(|visit| visit.busy as f64 / REQUESTS as f64 / 1e3).collect();
         sorted.sort_by(f64::total_cmp);
-        Times { name, sorted }
-    });
-    Run { cells: cells.collect(), machine: machine.since() }
+        Times { name: self.name, sorted }
+    }
 }
