@@ -19,6 +19,9 @@ REMAP := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo --remap-pa
 # Less is inlined than for speed alone: 10 KB of the module, and nothing that a request would notice.
 SMALL := -Cllvm-args=-inline-threshold=10
 
+# How make up gets Tidegate into Envoy: wasm, or native
+DOOR ?= wasm
+
 # How often make fuzz runs each of its targets, and which: all, if none is named
 RUNS ?= 1000000
 FUZZ ?=
@@ -40,8 +43,8 @@ demo: wasm envoy ## See the main job in one run: headers, split, ramp, kill; the
 	$(CARGO) build --locked --package tidegate-demo
 	@$(OUT)/debug/demo
 
-up: wasm envoy ## Leave the demo's Envoy running, with curl lines to try
-	@bash envoy/up.sh $(ENVOY_VERSION)
+up: $(if $(filter native,$(DOOR)),module,wasm) envoy ## Leave the demo's Envoy running, with curl lines to try; DOOR=native
+	@DOOR=$(DOOR) bash envoy/up.sh $(ENVOY_VERSION)
 
 down: ## Stop what `make up` has started
 	@bash envoy/down.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Starts the scene of envoy.yaml with the Envoy of version $1, waits until it answers, and leaves it running.
-# Works in target/up/, on copies; refuses when it already runs or a port is taken. down.sh stops it.
+# DOOR=native has Tidegate as a dynamic module. Works in target/up/, on copies; refuses when it already runs or a port is taken. down.sh stops it.
 set -eu
 
 here=$PWD/target/up
@@ -30,11 +30,16 @@ command -v curl >/dev/null 2>&1 || fail "curl is missing: install it, then run m
 mkdir -p "$here/configs"
 cp envoy/envoy.yaml envoy/upstream.lua "$here/"
 cp envoy/configs/filter.yaml "$here/configs/"
-cp "$module" "$here/tidegate.wasm"
+if [ "${DOOR:-wasm}" = native ]; then
+    cp "${CARGO_TARGET_DIR:-target}/libtidegate.so" "$here/"
+    sh envoy/native/scene.sh "$here"
+else
+    cp "$module" "$here/tidegate.wasm"
+fi
 
 cd "$here"
 nohup "$envoy" --config-path "$here/envoy.yaml" --disable-hot-restart --concurrency 2 --log-level warning \
-    --component-log-level wasm:info >envoy.log 2>&1 </dev/null &
+    --component-log-level wasm:info,dynamic_modules:info >envoy.log 2>&1 </dev/null &
 pid=$!
 echo "$pid" >"$pid_file"
 

@@ -17,16 +17,6 @@ pub fn status(text: &[u8]) -> Option<u64> {
     )
 }
 
-/// Whether Envoy accepts these headers in one call. With more than 1,024 of them, or more than 1 MiB, it accepts none
-/// and leaves the request without any header, so stay at half of that.
-#[must_use]
-pub fn is_taken(headers: &[(&[u8], &[u8])]) -> bool {
-    const MANY: usize = 512;
-    const LARGE: usize = 512 * 1024;
-    let bytes = headers.iter().map(|(name, value)| name.len().saturating_add(value.len()));
-    headers.len() <= MANY && bytes.fold(0, usize::saturating_add) <= LARGE
-}
-
 /// `DeclarePropertyArguments {name, span: DownstreamRequest}` as protobuf, for a name of at most 127 bytes.
 #[must_use]
 pub fn declaration(name: &str) -> Vec<u8> {
@@ -65,12 +55,6 @@ mod tests {
     fn a_status_has_three_digits() {
         assert_eq!([&b"200"[..], b"504", b"101"].map(status), [Some(200), Some(504), Some(101)]);
         assert_eq!([&b""[..], b"20", b"2000", b"2x0", b"-20"].map(status), [None; 5]);
-    }
-
-    #[test]
-    fn headers_that_are_too_many_or_too_large_are_not_taken() {
-        let fits = |count: usize, length: usize| is_taken(&vec![(&b"x"[..], &*vec![0; length]); count]);
-        assert!(fits(512, 1_023) && !fits(513, 1) && !fits(512, 1_024) && fits(1, 512 * 1_024 - 1));
     }
 
     #[test]

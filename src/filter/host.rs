@@ -7,15 +7,16 @@ use core::fmt::Arguments;
 use std::time::Duration;
 
 use super::encoding;
-use tidegate_engine::output::effect::{self, Effect, rewritten};
+use tidegate_engine::output::baggage::BAGGAGE;
+use tidegate_engine::output::effect::{self, Effect};
 use tidegate_engine::plan::Property;
 use tidegate_engine::request::headers::Headers;
 use tidegate_engine::request::host_address;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_hostcalls::wasm::{self, BufferType, LogLevel, MapType, MetricType};
-use tidegate_proxy::ending::ending;
 use tidegate_proxy::host::{Host, Level};
 use tidegate_proxy::metrics::catalogue::Kind;
+use tidegate_proxy::outcome::ending::ending;
 use tidegate_proxy::outcome::{Ending, Moment};
 
 /// Envoy, in the middle of a callback.
@@ -95,22 +96,22 @@ impl Host for Envoy {
         wasm::property(b"xds\0listener_metadata\0filter_metadata\0tidegate\0listener")
     }
 
-    /// Envoy walks the whole list for each call that changes one header, and one call that writes all of them costs as
-    /// much as so many.
+    /// What a client sent under a name that is written has been removed before, so that all else is added: to set a
+    /// header, Envoy walks the whole list for each.
     fn apply(&self, effects: &[Effect<'_>], headers: &Headers) -> u32 {
-        const FEW: usize = 24;
-        let one_by_one =
-            || effects.iter().map(|effect| u32::from(!apply(effect, effects))).fold(0, u32::saturating_add);
-        // If Envoy gave no headers, writing a list would delete those that it has.
-        if effects.len() <= FEW || headers.is_empty() {
-            return one_by_one();
+        // If Envoy gave no headers, or does not remove one, there may be others under the same names.
+        let mut write: fn(MapType, &[u8], &[u8]) -> bool = wasm::add_header;
+        if headers.is_empty() {
+            write = wasm::set_header;
         }
-        let all = rewritten(headers.iter(), effects);
-        if !encoding::is_taken(&all) {
-            return one_by_one();
+        let mut refused = 0_u32;
+        for effect in effects {
+            if !apply(effect, effects, write) {
+                refused = refused.saturating_add(1);
+                write = wasm::set_header;
+            }
         }
-        let all = Headers::collect(all.into_iter());
-        u32::from(!wasm::set_headers(MapType::HttpRequestHeaders, all.as_bytes()))
+        refused
     }
 
     fn reply(&self, reply: &effect::LocalReply<'_>) -> bool {
@@ -225,14 +226,19 @@ fn number(path: &[u8]) -> Option<u64> {
 
 /// Applies one of these effects. Under this version of the ABI Envoy looks the route up again after each change of a
 /// request header, so that it has to be asked only where none is changed.
-fn apply(effect: &Effect<'_>, all: &[Effect<'_>]) -> bool {
+#[inline]
+fn apply(effect: &Effect<'_>, all: &[Effect<'_>], write: fn(MapType, &[u8], &[u8]) -> bool) -> bool {
     match effect {
+        Effect::Set(name, value) => write(MapType::HttpRequestHeaders, name.as_bytes(), value.as_bytes()),
         Effect::Remove(name) if effect::is_replaced(name, all) => true,
         Effect::Remove(name) => wasm::remove_header(MapType::HttpRequestHeaders, name),
         Effect::ClearRoute if all.len() > 1 => true,
         Effect::ClearRoute => wasm::call(b"clear_route_cache", b""),
-        Effect::Set(..) | Effect::Dictionary(_) | Effect::Baggage(_) => effect
-            .written()
-            .is_none_or(|(name, value)| wasm::set_header(MapType::HttpRequestHeaders, name.as_bytes(), value)),
+        Effect::Dictionary(_) => {
+            let (name, value) = effect.written().unwrap_or_default();
+            write(MapType::HttpRequestHeaders, name.as_bytes(), value)
+        }
+        // Most of it is of others: it stays if it cannot be written.
+        Effect::Baggage(value) => wasm::set_header(MapType::HttpRequestHeaders, BAGGAGE.as_bytes(), value),
     }
 }

@@ -9,7 +9,7 @@ use tidegate_hostcalls::native::{Module, Next};
 use tidegate_proxy::push::Instance;
 use tidegate_proxy::stream::{self, Stream};
 
-use super::host::Envoy;
+use super::host::{Envoy, Pushed};
 use super::local::{Judged, Local, Place};
 use super::metrics::Families;
 use super::timer;
@@ -45,7 +45,7 @@ impl Request {
     fn run<R>(&mut self, handle: StreamHandle<'_>, call: impl FnOnce(&mut Stream, &Local, &Envoy<'_>) -> R) -> R {
         let Self { local, stream, .. } = self;
         let _turn = local.place.turn();
-        call(stream, local, &Envoy::of_request(handle, &local.judged))
+        call(stream, local, &Envoy::of_request(handle, &local.judged.pushed))
     }
 }
 
@@ -62,9 +62,9 @@ impl Module for Door {
             None => Place::own(|place| {
                 let _turn = place.turn();
                 let mut instance = Instance::new(place.filters());
-                let host = Envoy::of_push(handle, name, bytes, &families);
-                let accepted = instance.configure(&host);
-                if accepted { Judged::new(name, bytes, families, instance) } else { None }
+                let pushed = Pushed { name: name.into(), bytes: bytes.into(), families };
+                let accepted = instance.configure(&Envoy::of_config(handle, &pushed));
+                if accepted { Judged::new(pushed, instance) } else { None }
             })?,
         };
         judged.spread();
@@ -76,7 +76,7 @@ impl Module for Door {
     }
 
     fn scheduled(config: &Config, handle: ConfigHandle<'_>) {
-        config.judged.tick(&Envoy::of_tick(handle, &config.judged));
+        config.judged.tick(&Envoy::of_config(handle, &config.judged.pushed));
     }
 
     fn stream(config: &Config) -> Option<Request> {

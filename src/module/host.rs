@@ -16,14 +16,22 @@ use tidegate_engine::value::time::Timestamp;
 use tidegate_hostcalls::native::config::ConfigHandle;
 use tidegate_hostcalls::native::stream::{Room, StreamHandle};
 use tidegate_hostcalls::native::{self, Attribute, Headers as Of};
-use tidegate_proxy::ending::ending;
 use tidegate_proxy::host::{Host, Level};
 use tidegate_proxy::metrics::catalogue::Kind;
+use tidegate_proxy::outcome::ending::ending;
 use tidegate_proxy::outcome::{Ending, Moment};
 
-use super::local::Judged;
 use super::memory;
 use super::metrics::{self, Families, Series};
+
+/// A config as it was pushed.
+#[derive(Debug)]
+pub(crate) struct Pushed {
+    /// The filter's name.
+    pub(crate) name: Box<[u8]>,
+    pub(crate) bytes: Box<[u8]>,
+    pub(crate) families: Families,
+}
 
 /// The details of an answer that came from the upstream and to its end.
 const WHOLE: &[u8] = b"via_upstream";
@@ -32,9 +40,7 @@ const WHOLE: &[u8] = b"via_upstream";
 #[derive(Debug)]
 pub(crate) struct Envoy<'e> {
     at: At<'e>,
-    name: &'e [u8],
-    bytes: &'e [u8],
-    families: &'e Families,
+    pushed: &'e Pushed,
     /// An answer in the upstream's place, until it is sent.
     reply: RefCell<Option<Reply>>,
 }
@@ -73,25 +79,20 @@ enum At<'e> {
 }
 
 impl<'e> Envoy<'e> {
-    fn new(at: At<'e>, judged: &'e Judged) -> Self {
-        let Judged { name, bytes, families, .. } = judged;
-        Self { at, name, bytes, families, reply: RefCell::default() }
+    fn new(at: At<'e>, pushed: &'e Pushed) -> Self {
+        Self { at, pushed, reply: RefCell::default() }
     }
 
-    pub(crate) fn of_request(handle: StreamHandle<'e>, judged: &'e Judged) -> Self {
-        Self::new(At::Request(handle.into()), judged)
+    pub(crate) fn of_request(handle: StreamHandle<'e>, pushed: &'e Pushed) -> Self {
+        Self::new(At::Request(handle.into()), pushed)
     }
 
-    pub(crate) fn of_tick(handle: ConfigHandle<'e>, judged: &'e Judged) -> Self {
-        Self::new(At::Config(handle.into()), judged)
+    pub(crate) fn of_config(handle: ConfigHandle<'e>, pushed: &'e Pushed) -> Self {
+        Self::new(At::Config(handle.into()), pushed)
     }
 
-    pub(crate) fn of_push(handle: ConfigHandle<'e>, name: &'e [u8], bytes: &'e [u8], families: &'e Families) -> Self {
-        Self { at: At::Config(handle.into()), name, bytes, families, reply: RefCell::default() }
-    }
-
-    pub(crate) fn nowhere(judged: &'e Judged) -> Self {
-        Self::new(At::Nowhere, judged)
+    pub(crate) fn nowhere(pushed: &'e Pushed) -> Self {
+        Self::new(At::Nowhere, pushed)
     }
 
     /// Sends the answer that was given in the upstream's place.
@@ -139,7 +140,7 @@ impl<'e> Envoy<'e> {
     }
 
     fn tell(&self, series: &Series, value: u64) {
-        let Some(metric) = self.families.of(series) else { return };
+        let Some(metric) = self.pushed.families.of(series) else { return };
         match &self.at {
             At::Request(handle) => {
                 if let Ok(mut handle) = handle.try_borrow_mut() {
@@ -175,7 +176,7 @@ impl Host for Envoy<'_> {
     }
 
     fn filter(&self) -> [Vec<u8>; 3] {
-        [self.name.to_vec(), Vec::new(), Vec::new()]
+        [self.pushed.name.to_vec(), Vec::new(), Vec::new()]
     }
 
     fn two_in_force(&self) -> &'static str {
@@ -184,7 +185,7 @@ impl Host for Envoy<'_> {
     }
 
     fn config(&self) -> Vec<u8> {
-        self.bytes.to_vec()
+        self.pushed.bytes.to_vec()
     }
 
     /// The main thread takes configs in, and has no requests.
@@ -220,12 +221,23 @@ impl Host for Envoy<'_> {
         self.read_request(|handle| handle.typed_state(LISTENER))
     }
 
-    fn apply(&self, effects: &[Effect<'_>], _: &Headers) -> u32 {
-        let one = |handle: &mut StreamHandle<'_>, effect: &Effect<'_>| match effect {
+    /// A header that is not there is added: to set it, Envoy would look for it among all.
+    fn apply(&self, effects: &[Effect<'_>], headers: &Headers) -> u32 {
+        let mut present = headers.iter().fold(0, |all, (name, _)| all | sign(name));
+        let mut one = |handle: &mut StreamHandle<'_>, effect: &Effect<'_>| match effect {
             Effect::Remove(name) if effect::is_replaced(name, effects) => true,
             Effect::Remove(name) => handle.remove_header(Of::Request, name),
             Effect::Set(..) | Effect::Dictionary(_) | Effect::Baggage(_) => {
-                effect.written().is_none_or(|(name, value)| handle.set_header(Of::Request, name.as_bytes(), value))
+                effect.written().is_none_or(|(name, value)| {
+                    let name = name.as_bytes();
+                    let is_there = present & sign(name) != 0;
+                    present |= sign(name);
+                    if is_there {
+                        handle.set_header(Of::Request, name, value)
+                    } else {
+                        handle.add_header(Of::Request, name, value)
+                    }
+                })
             }
             Effect::ClearRoute => {
                 handle.clear_route_cache();
@@ -372,6 +384,13 @@ const LISTENER: &[u8] = b"tidegate.listener";
 const NODE: &[u8] = b"tidegate.node";
 
 const GRPC: &[u8] = b"grpc-status";
+
+/// One of 64 bits: names that are equal have the same.
+fn sign(name: &[u8]) -> u64 {
+    let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
+    let last = name.last().copied().map_or(0, u32::from);
+    1_u64.rotate_left(length.wrapping_mul(7).wrapping_add(last))
+}
 
 /// The status of a call that is answered with this status of HTTP: as Envoy has it for its own answers.
 fn grpc_code(status: u32) -> u32 {

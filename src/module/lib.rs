@@ -6,8 +6,9 @@
 //! ```
 //!
 //! A config is read and judged once, on the main thread. Each worker makes an instance of it at its first request, of
-//! the plan that all share; what is counted and decided stays with the worker, as in wasm. [`memory`] holds what
-//! workers tell each other. Has no rule, and no `unsafe`.
+//! the plan that all share; what is counted and decided stays with the worker, as in wasm: [`local`] keeps it. [`door`] is
+//! what Envoy calls, [`host`] what it is asked for; [`memory`] holds what workers tell each other, [`metrics`] what Envoy
+//! shows of it, and [`timer`] keeps the time of all. Has no rule, and no `unsafe`.
 
 mod door;
 mod host;

@@ -13,16 +13,13 @@ use tidegate_proxy::host::Host;
 use tidegate_proxy::push::{Instance, Taken};
 use tidegate_proxy::stream::Stream;
 
-use super::host::Envoy;
-use super::metrics::Families;
+use super::host::{Envoy, Pushed};
 use super::timer;
 
 /// A config that was accepted.
 #[derive(Debug)]
 pub(crate) struct Judged {
-    pub(crate) name: Box<[u8]>,
-    pub(crate) bytes: Box<[u8]>,
-    pub(crate) families: Families,
+    pub(crate) pushed: Pushed,
     pub(crate) taken: Taken,
     /// How many filters of Envoy have it: each listener has one of its own.
     holders: AtomicUsize,
@@ -37,7 +34,7 @@ impl Judged {
     /// What a filter of this name already has, if it is this config.
     pub(crate) fn known(name: &[u8], bytes: &[u8]) -> Option<Arc<Self>> {
         let mut judged = JUDGED.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = judged.iter().position(|one| *one.name == *name && *one.bytes == *bytes)?;
+        let place = judged.iter().position(|one| *one.pushed.name == *name && *one.pushed.bytes == *bytes)?;
         // It is the newest again.
         let same = judged.remove(place);
         judged.push(Arc::clone(&same));
@@ -49,7 +46,7 @@ impl Judged {
     /// Whether no later config of its filter has come.
     fn is_newest(self: &Arc<Self>) -> bool {
         let judged = JUDGED.lock().unwrap_or_else(PoisonError::into_inner);
-        judged.iter().rfind(|one| one.name == self.name).is_some_and(|newest| Arc::ptr_eq(newest, self))
+        judged.iter().rfind(|one| one.pushed.name == self.pushed.name).is_some_and(|newest| Arc::ptr_eq(newest, self))
     }
 
     /// Has all workers take it in that have had another config of its filter, so that they know what is in force before
@@ -57,7 +54,7 @@ impl Judged {
     pub(crate) fn spread(self: &Arc<Self>) {
         Place::each(|place| {
             if let Some(_turn) = place.turn_if_free()
-                && place.has(&self.name)
+                && place.has(&self.pushed.name)
             {
                 place.local(self);
             }
@@ -65,11 +62,9 @@ impl Judged {
     }
 
     /// A config that the main thread has just taken in, with this instance of it.
-    pub(crate) fn new(name: &[u8], bytes: &[u8], families: Families, instance: Instance) -> Option<Arc<Self>> {
+    pub(crate) fn new(pushed: Pushed, instance: Instance) -> Option<Arc<Self>> {
         let judged = Arc::new(Self {
-            name: name.into(),
-            bytes: bytes.into(),
-            families,
+            pushed,
             taken: instance.taken()?,
             holders: AtomicUsize::new(1),
             ticked: AtomicU64::new(0),
@@ -143,7 +138,7 @@ impl Judged {
 /// One thread of Envoy's.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
-    filters: tidegate_proxy::share::Rc<Filters>,
+    filters: tidegate_proxy::host::share::Rc<Filters>,
     locals: Mutex<Vec<Arc<Local>>>,
     turn: AtomicU8,
 }
@@ -188,8 +183,8 @@ impl Place {
         places.into_iter().for_each(&mut run);
     }
 
-    pub(crate) fn filters(&self) -> tidegate_proxy::share::Rc<Filters> {
-        tidegate_proxy::share::Rc::clone(&self.filters)
+    pub(crate) fn filters(&self) -> tidegate_proxy::host::share::Rc<Filters> {
+        tidegate_proxy::host::share::Rc::clone(&self.filters)
     }
 
     /// The thread's turn at its own place. Waits for a visitor, who is quick; a call within a call has the turn already.
@@ -221,7 +216,11 @@ impl Place {
     }
 
     fn has(&self, name: &[u8]) -> bool {
-        self.locals.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|local| *local.judged.name == *name)
+        self.locals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .any(|local| *local.judged.pushed.name == *name)
     }
 
     fn forget(&self, judged: &Arc<Judged>) {
@@ -238,7 +237,7 @@ impl Place {
     pub(crate) fn local(&'static self, judged: &Arc<Judged>) -> Arc<Local> {
         self.find(judged).unwrap_or_else(|| {
             let mut instance = Instance::new(self.filters());
-            instance.join(&Envoy::nowhere(judged), &judged.taken);
+            instance.join(&Envoy::nowhere(&judged.pushed), &judged.taken);
             self.keep(Local::new(judged, instance, self))
         })
     }

@@ -4,12 +4,12 @@
 //! it on the tick. Does not know whether it is the config in force: `filters` does.
 
 use crate::guard::{Keep, Worker};
+use crate::host::share::{Cell, Rc, RefCell};
 use crate::host::{Host, Level, Shared};
 use crate::lifecycle::State;
 use crate::metrics::count::Counts;
 use crate::metrics::meters::{self, Announced, Meters, Names, Scope};
 use crate::metrics::series::Series;
-use crate::share::{Cell, Rc, RefCell};
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use crate::active::{Active, FilterId, Prepared};
 use crate::guard::Keep;
+use crate::host::share::{Cell, Rc, RefCell};
 use crate::host::{Host, Level, Shared};
 use crate::lifecycle::State;
 use crate::metrics::catalogue::Metric;
 use crate::metrics::meters::{Announced, Names};
-use crate::share::{Cell, Rc, RefCell};
 use tidegate_engine::value::time::Timestamp;
 
 /// How often workers tell each other what they have counted, in milliseconds.

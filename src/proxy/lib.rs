@@ -7,7 +7,7 @@
 //!
 //! A [`host`] is a worker of a proxy. It makes an instance of the filter for each [`push`], and a [`stream`] for each
 //! request; [`filters`] keeps track of all instances, and `active` is the config that one of them has in service.
-//! [`lifecycle`] says what becomes of a push, [`outcome`] what an answer says about a version ([`ending`] reads Envoy's flags), [`guard`] what follows
+//! [`lifecycle`] says what becomes of a push, [`outcome`] what an answer says about a version, [`guard`] what follows
 //! from that; [`metrics`] are what is counted and under which names, and [`admin`] is the page that shows it all. Knows
 //! no host by name.
 
@@ -15,7 +15,6 @@
 
 mod active;
 pub mod admin;
-pub mod ending;
 pub mod filters;
 pub mod guard;
 pub mod host;
@@ -23,7 +22,6 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod outcome;
 pub mod push;
-pub mod share;
 pub mod stream;
 
 use tidegate_engine::config::Config;

@@ -45,6 +45,7 @@ pub struct Scene {
     delivery: Delivery,
     answer: Answer,
     door: Door,
+    told: bool,
     envoy: String,
     module: Option<PathBuf>,
     concurrency: u32,
@@ -89,6 +90,7 @@ impl Scene {
             delivery,
             answer: Answer::Headers,
             door: Door::default(),
+            told: true,
             envoy: ENVOY.to_owned(),
             module: None,
             concurrency: 1,
@@ -119,6 +121,12 @@ impl Scene {
     /// Another door than wasm's.
     pub fn door(mut self, door: Door) -> Self {
         self.door = door;
+        self
+    }
+
+    /// Nothing in front of a library that tells it claims, listener and node: for configs that ask for none of them.
+    pub fn untold(mut self) -> Self {
+        self.told = false;
         self
     }
 
@@ -288,7 +296,7 @@ impl Scene {
         let mut filters = self.filters.clone();
         match &self.delivery {
             Delivery::Absent => {}
-            _ if self.door == Door::Native => filters.push(told()),
+            _ if self.door == Door::Native && self.told => filters.push(told()),
             _ => {}
         }
         match &self.delivery {

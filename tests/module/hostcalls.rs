@@ -27,7 +27,7 @@ use wasmi::{Engine, ExternType, Linker, Store, Val};
 const STATUSES: std::ops::RangeInclusive<u32> = 0..=12;
 
 /// The calls that the module makes.
-const CALLS: [&str; 19] = [
+const CALLS: [&str; 18] = [
     "proxy_add_header_map_value",
     "proxy_call_foreign_function",
     "proxy_define_metric",
@@ -43,7 +43,6 @@ const CALLS: [&str; 19] = [
     "proxy_remove_header_map_value",
     "proxy_replace_header_map_value",
     "proxy_send_local_response",
-    "proxy_set_header_map_pairs",
     "proxy_set_property",
     "proxy_set_shared_data",
     "proxy_set_tick_period_milliseconds",
@@ -292,7 +291,9 @@ fn goes_on(outcome: &Outcome, healthy: &Outcome, exchange: &Headers, about: &str
         if ours {
             // A flag that was decided otherwise, because a part of the request could not be read, is no fault.
             let decided = seen.len() == 1 && ["on", "off", "v1", "v2"].contains(&&*String::from_utf8_lossy(&seen[0]));
-            assert!(seen.is_empty() || seen == sent || seen == good || decided, "{about}: {name}: {seen:?}");
+            // Envoy says that it has removed what was forged, and has not.
+            let untrue = about.contains("proxy_remove_header_map_value answers 0");
+            assert!(untrue || seen.is_empty() || seen == sent || seen == good || decided, "{about}: {name}: {seen:?}");
         } else if name == "baggage" {
             // What others put there stays; ours is of what was decided.
             let kept: &[u8] = if sent.is_empty() { b"tidegate." } else { b"a=\xff,tidegate." };

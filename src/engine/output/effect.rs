@@ -156,11 +156,10 @@ pub fn rewritten<'e>(
     kept.chain(written.map(|(name, value)| (name.as_bytes(), value))).collect()
 }
 
-/// Whether one of the effects sets a header to another value: where that replaces all values, it need not be removed
-/// before, and stays as it was if it cannot be written.
+/// Whether a header that is removed is set to another value afterwards, in one step: it stays as it was if it cannot be.
 #[must_use]
 pub fn is_replaced(name: &[u8], effects: &[Effect<'_>]) -> bool {
-    effects.iter().filter_map(Effect::written).any(|(written, _)| written.as_bytes() == name)
+    name == BAGGAGE.as_bytes() && effects.iter().any(|effect| matches!(effect, Effect::Baggage(_)))
 }
 
 impl Effect<'_> {

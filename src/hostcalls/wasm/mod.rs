@@ -67,13 +67,6 @@ pub fn header(of: MapType, name: &[u8]) -> Option<Vec<u8>> {
     value.or_else(|| found.then(Vec::new))
 }
 
-/// Replaces all headers of a map by these, in the layout of the ABI. Returns whether the host took them.
-#[must_use]
-pub fn set_headers(of: MapType, all: &[u8]) -> bool {
-    // SAFETY: the host reads `all` during the call, and keeps no pointer to it.
-    OK == unsafe { sys::proxy_set_header_map_pairs(of as u32, all.as_ptr(), all.len()) }
-}
-
 /// Removes all values of a header. Returns whether the host did.
 pub fn remove_header(of: MapType, name: &[u8]) -> bool {
     // SAFETY: the host reads `name` during the call, and keeps no pointer to it.
@@ -212,8 +205,6 @@ mod tests {
             assert_eq!(header(MapType::HttpRequestHeaders, b"x-other"), None);
             assert!(add_header(MapType::HttpResponseHeaders, b"x-empty", b""));
             assert_eq!(header(MapType::HttpResponseHeaders, b"x-empty"), Some(Vec::new()));
-            assert!(set_headers(MapType::HttpResponseHeaders, &all));
-            assert_eq!(headers(MapType::HttpResponseHeaders), Some(all));
             assert!(remove_header(MapType::HttpRequestHeaders, b"x-odd"));
             assert_eq!(headers(MapType::HttpRequestHeaders), None);
             assert!(!set_header(MapType::HttpRequestTrailers, b"x", b""), "the model has none");

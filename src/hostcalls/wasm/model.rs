@@ -138,18 +138,6 @@ pub(super) unsafe fn proxy_get_header_map_value(
     }
 }
 
-pub(super) unsafe fn proxy_set_header_map_pairs(map: u32, data: *const u8, size: usize) -> u32 {
-    // SAFETY: as the caller promises.
-    let all = fields(unsafe { given(data, size) });
-    with(|model| match (model.maps.get_mut(&map), all) {
-        (Some(fields), Some(all)) => {
-            *fields = all;
-            OK
-        }
-        _ => BAD_ARGUMENT,
-    })
-}
-
 pub(super) unsafe fn proxy_remove_header_map_value(map: u32, name: *const u8, size: usize) -> u32 {
     // SAFETY: as the caller promises.
     let name = unsafe { given(name, size) };

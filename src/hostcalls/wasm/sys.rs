@@ -24,7 +24,6 @@ unsafe extern "C" {
         data: *mut *mut u8,
         value_size: *mut usize,
     ) -> u32;
-    pub(super) fn proxy_set_header_map_pairs(map: u32, data: *const u8, size: usize) -> u32;
     pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, size: usize) -> u32;
     pub(super) fn proxy_replace_header_map_value(
         map: u32,

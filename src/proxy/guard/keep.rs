@@ -10,7 +10,7 @@ use super::ledger;
 use super::limiter::{Demands, Limiter};
 use super::store::{Store, TRIES, change};
 use super::tally::Tally;
-use crate::share::{Rc, RefCell};
+use crate::host::share::{Rc, RefCell};
 use tidegate_engine::config::TrafficLimit;
 use tidegate_engine::plan::{VariantId, Watch};
 use tidegate_engine::value::time::Timestamp;

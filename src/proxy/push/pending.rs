@@ -6,8 +6,8 @@
 use crate::active::{FilterId, Prepared};
 use crate::filters::Filters;
 use crate::host::Host;
+use crate::host::share::{Cell, Rc};
 use crate::metrics::series::Series;
-use crate::share::{Cell, Rc};
 use tidegate_engine::plan::{Compiled, Parts};
 use tidegate_engine::problem::Problems;
 

@@ -16,11 +16,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::filters::Filters;
+use crate::host::share::Rc;
 use crate::host::{Host, Level};
 use crate::metrics::catalogue::Kind;
 use crate::outcome::{Ending, Moment};
 use crate::push::Instance;
-use crate::share::Rc;
 use crate::stream::{Next, Stream};
 use tidegate_engine::output::effect::{self, Effect, rewritten};
 use tidegate_engine::plan::Property;

@@ -134,7 +134,7 @@ impl Way {
 
     /// The filter by this way, with this config.
     pub fn scene(&self, config: &Value) -> Scene {
-        Scene::new(config.to_string()).door(self.door).module(&self.module)
+        Scene::new(config.to_string()).door(self.door).untold().module(&self.module)
     }
 
     fn cell(&self, name: &str, config: &Value, headers: Vec<String>) -> Cell {

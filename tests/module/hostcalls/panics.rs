@@ -40,7 +40,10 @@ pub const CRATES: [Known; 39] = [
     // Constants that are right.
     known("core/src/char/methods.rs", "a radix above 36: ours are 8, 10 and 16"),
     known("core/src/net/parser.rs", "a radix above 36, and digits behind those that were counted"),
-    known("core/src/slice/mod.rs", "a part beyond the end: `reverse`, `strip_prefix` and `strip_suffix` have measured it"),
+    known(
+        "core/src/slice/mod.rs",
+        "a part beyond the end: `reverse`, `strip_prefix` and `strip_suffix` have measured it",
+    ),
     known("core/src/slice/iter.rs", "parts of no length: ours have two and eight bytes"),
     known("core/src/unicode/printable.rs", "tables of the compiler, for the debug form of a text"),
     // Sorting: an order that is none. All of ours are those of numbers and bytes.

@@ -1,6 +1,6 @@
 //! Timelines of large pushes: what a worker serves, shows and tells while it makes a config ready in slices.
 
-use crate::share::Rc;
+use crate::host::share::Rc;
 use std::time::Duration;
 
 use super::{BAD, DECIDED, Fake, serves};

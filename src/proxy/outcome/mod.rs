@@ -4,6 +4,8 @@
 //! was kept waiting for longer than anybody should be. Never looks at a body, and never reads a clock: the two moments
 //! that a time is made of are handed in.
 
+pub mod ending;
+
 use core::time::Duration;
 
 use tidegate_engine::config::Failures;

@@ -1,6 +1,6 @@
 //! What ended a request, from what Envoy keeps of it: the same bits through either door.
 
-use crate::outcome::{Ending, Upstream};
+use super::{Ending, Upstream};
 
 /// The bits of Envoy's response flags.
 mod flag {

@@ -5,6 +5,8 @@
 
 #![warn(missing_docs)]
 
+pub mod share;
+
 use core::fmt::Arguments;
 use std::time::Duration;
 
