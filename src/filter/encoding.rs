@@ -4,19 +4,6 @@
 
 use tidegate_engine::config::Node;
 
-/// The number of a `:status`.
-#[must_use]
-pub fn status(text: &[u8]) -> Option<u64> {
-    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte & 0xf));
-    let [hundreds, tens, ones] = text else { return None };
-    Some(
-        digit(hundreds)?
-            .saturating_mul(100)
-            .saturating_add(digit(tens)?.saturating_mul(10))
-            .saturating_add(digit(ones)?),
-    )
-}
-
 /// `DeclarePropertyArguments {name, span: DownstreamRequest}` as protobuf, for a name of at most 127 bytes.
 #[must_use]
 pub fn declaration(name: &str) -> Vec<u8> {
@@ -50,12 +37,6 @@ pub fn claim(bytes: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_status_has_three_digits() {
-        assert_eq!([&b"200"[..], b"504", b"101"].map(status), [Some(200), Some(504), Some(101)]);
-        assert_eq!([&b""[..], b"20", b"2000", b"2x0", b"-20"].map(status), [None; 5]);
-    }
 
     #[test]
     fn a_declaration_is_protobuf() {

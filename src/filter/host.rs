@@ -134,11 +134,8 @@ impl Host for Envoy {
         wasm::call(b"declare_property", &encoding::declaration(name));
     }
 
-    fn response_header(&self, name: &str) -> Option<Vec<u8>> {
-        // One header may stand several times, which only the property joins; most are not there, which this call finds
-        // out in a tenth of the time.
-        wasm::header(MapType::HttpResponseHeaders, name.as_bytes())?;
-        wasm::property(&[b"response\0headers\0", name.as_bytes()].concat())
+    fn response_headers(&self) -> Headers {
+        headers(MapType::HttpResponseHeaders)
     }
 
     fn set_response_header(&self, name: &str, value: &[u8]) {
@@ -151,10 +148,6 @@ impl Host for Envoy {
 
     fn add_response_header(&self, name: &str, value: &[u8]) {
         wasm::add_header(MapType::HttpResponseHeaders, name.as_bytes(), value);
-    }
-
-    fn status(&self) -> Option<u64> {
-        wasm::header(MapType::HttpResponseHeaders, b":status").and_then(|text| encoding::status(&text))
     }
 
     fn final_status(&self) -> Option<u64> {

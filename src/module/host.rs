@@ -278,20 +278,13 @@ impl Host for Envoy<'_> {
     /// Said with each value: see [`Self::keep`].
     fn keep_over_redirects(&self, _: &str) {}
 
-    fn response_header(&self, name: &str) -> Option<Vec<u8>> {
+    fn response_headers(&self) -> Headers {
         if let Ok(Some(reply)) = self.reply.try_borrow().as_deref() {
-            return reply.headers.iter().find(|line| line.is(name)).map(|line| line.value.to_vec());
+            let status = reply.status.to_string();
+            let lines = reply.headers.iter().map(|line| (&*line.name, &*line.value));
+            return Headers::collect([(&b":status"[..], status.as_bytes())].into_iter().chain(lines));
         }
-        self.read_request(|handle| {
-            let mut all = handle.header(Of::Response, name.as_bytes(), 0)?.to_vec();
-            // One that stands several times is one list.
-            for place in 1.. {
-                let Some(more) = handle.header(Of::Response, name.as_bytes(), place) else { break };
-                all.extend_from_slice(b",");
-                all.extend_from_slice(more);
-            }
-            Some(all)
-        })
+        self.headers(Of::Response)
     }
 
     fn set_response_header(&self, name: &str, value: &[u8]) {
@@ -314,13 +307,6 @@ impl Host for Envoy<'_> {
         if self.change_reply(|headers| headers.push(Line::new(name, value))).is_none() {
             self.change(|handle| handle.add_header(Of::Response, name.as_bytes(), value));
         }
-    }
-
-    fn status(&self) -> Option<u64> {
-        if let Some(reply) = &*self.reply.try_borrow().ok()? {
-            return Some(reply.status.into());
-        }
-        self.read_request(|handle| handle.header(Of::Response, b":status", 0).and_then(number))
     }
 
     fn final_status(&self) -> Option<u64> {
@@ -409,11 +395,6 @@ fn grpc_code(status: u32) -> u32 {
 fn grpc_message(text: &str) -> String {
     const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
     utf8_percent_encode(text, ESCAPED).to_string()
-}
-
-/// A number as a header has it.
-fn number(text: &[u8]) -> Option<u64> {
-    core::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// The key of the filter state in which a value is kept: the one that Envoy makes of it in wasm.

@@ -174,10 +174,18 @@ impl Stream {
     #[inline]
     pub fn response_headers(&mut self, host: &dyn Host) {
         self.wait.answered(|| host.moment());
-        if !self.served.is_empty() || !self.entries.is_empty() {
-            self.status = host.status();
+        let counts = !self.served.is_empty() || !self.entries.is_empty();
+        // One call for all costs as much as one for a single header.
+        let headers = if counts || self.on_response.varies != Varies::Never {
+            host.response_headers()
+        } else {
+            Headers::default()
+        };
+        if counts {
+            let status = headers.iter().find(|(name, _)| *name == b":status");
+            self.status = status.and_then(|(_, value)| number(value));
+            self.grpc_status(|| headers.joined(GRPC_STATUS.as_bytes()));
         }
-        self.grpc_status(|| host.response_header(GRPC_STATUS));
         let carry = &self.on_response;
         if let Some(cookie) = &carry.cookie {
             // Added, not set: the upstream's own cookies stay.
@@ -189,7 +197,7 @@ impl Stream {
             }
         }
         if carry.varies != Varies::Never
-            && let Some((name, value, beside)) = carry.for_caches(|name| host.response_header(name))
+            && let Some((name, value, beside)) = carry.for_caches(|name| headers.joined(name.as_bytes()))
         {
             if beside {
                 host.add_response_header(name, &value);
@@ -212,7 +220,7 @@ impl Stream {
     fn grpc_status(&mut self, said: impl FnOnce() -> Option<Vec<u8>>) {
         if self.grpc == Grpc::Call
             && let Some(said) = said()
-            && let Some(status) = core::str::from_utf8(&said).ok().and_then(|said| said.parse().ok())
+            && let Some(status) = number(&said)
         {
             self.grpc = Grpc::Status(status);
         }
@@ -262,6 +270,14 @@ fn show(asked: Page, active: &Active, host: &dyn Host, headers: &Headers) -> boo
 }
 
 const GRPC_STATUS: &str = "grpc-status";
+
+/// A number of a few digits.
+#[inline]
+fn number(digits: &[u8]) -> Option<u64> {
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte & 0xf));
+    let add = |sum: u64, byte: &u8| Some(sum.wrapping_mul(10).wrapping_add(digit(byte)?));
+    if (1..=9).contains(&digits.len()) { digits.iter().try_fold(0, add) } else { None }
+}
 
 #[inline]
 fn is_grpc((name, value): (&[u8], &[u8])) -> bool {

@@ -58,6 +58,22 @@ impl Headers {
         self.iter().next().is_none()
     }
 
+    /// All values of a header, by its name in lower case, as one: with commas between them.
+    #[must_use]
+    pub fn joined(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let mut all: Option<Vec<u8>> = None;
+        for (_, value) in self.iter().filter(|(known, _)| *known == name) {
+            match &mut all {
+                None => all = Some(value.to_vec()),
+                Some(all) => {
+                    all.push(b',');
+                    all.extend_from_slice(value);
+                }
+            }
+        }
+        all
+    }
+
     /// The headers in order.
     #[inline]
     #[must_use]
@@ -120,6 +136,14 @@ mod tests {
             assert_eq!(collected.is_empty(), headers.is_empty());
             assert_eq!(Headers::from_bytes(collected.as_bytes().to_vec()), collected);
         }
+    }
+
+    #[test]
+    fn a_header_that_stands_twice_is_one() {
+        let all = Headers::collect([(&b"vary"[..], &b"a"[..]), (b"x", b""), (b"vary", b"b, c")].into_iter());
+        assert_eq!(all.joined(b"vary").as_deref(), Some(&b"a,b, c"[..]));
+        assert_eq!(all.joined(b"x").as_deref(), Some(&b""[..]));
+        assert_eq!(all.joined(b"y"), None);
     }
 
     #[test]

@@ -73,8 +73,8 @@ pub trait Host {
     /// Makes a kept value survive internal redirects of the proxy.
     fn keep_over_redirects(&self, name: &str);
 
-    /// A header of the response.
-    fn response_header(&self, name: &str) -> Option<Vec<u8>>;
+    /// The headers of the response in order, with its status as `:status`.
+    fn response_headers(&self) -> Headers;
     /// Sets a header of the response to this one value.
     fn set_response_header(&self, name: &str, value: &[u8]);
     /// Takes all headers of this name away from the response.
@@ -82,8 +82,6 @@ pub trait Host {
     /// Adds a value to a header of the response.
     fn add_response_header(&self, name: &str, value: &[u8]);
 
-    /// The status of the response whose headers have just come.
-    fn status(&self) -> Option<u64>;
     /// The status of the answer to a request that is done, if one came: also where no headers of it were seen.
     fn final_status(&self) -> Option<u64>;
     /// What ended a request that is done.

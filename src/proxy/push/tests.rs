@@ -135,9 +135,10 @@ impl Host for Fake {
 
     fn keep_over_redirects(&self, _: &str) {}
 
-    fn response_header(&self, name: &str) -> Option<Vec<u8>> {
+    fn response_headers(&self) -> Headers {
+        let status = self.code.get().to_string();
         let response = self.response.borrow();
-        response.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+        Headers::collect([(&b":status"[..], status.as_bytes())].into_iter().chain(pairs(&response)))
     }
 
     fn set_response_header(&self, name: &str, value: &[u8]) {
@@ -151,10 +152,6 @@ impl Host for Fake {
 
     fn add_response_header(&self, name: &str, value: &[u8]) {
         self.response.borrow_mut().push((name.to_owned(), value.to_vec()));
-    }
-
-    fn status(&self) -> Option<u64> {
-        Some(self.code.get())
     }
 
     fn final_status(&self) -> Option<u64> {
