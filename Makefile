@@ -55,7 +55,7 @@ test: wasm module setup ## Run all tests: unit, cases, laws, and end to end in r
 fuzz: wasm ## Run the fuzz targets (nightly Rust; RUNS=10000000 FUZZ=token makes a long run of one)
 	@sh tests/fuzz/run.sh $(RUNS) $(FUZZ)
 
-bench: wasm envoy ## Measure what the filter costs, beside other ways, and report it (PARTS, CELLS, VISITS, REPORT=docs)
+bench: wasm module envoy ## Measure what the filter costs, beside other ways, and report it (PARTS, CELLS, VISITS, REPORT=docs)
 	CELLS='$(CELLS)' VISITS='$(VISITS)' MODULES='$(MODULES)' PARTS='$(PARTS)' REPORT='$(REPORT)' \
 		$(CARGO) bench --locked --package tidegate-tests $(if $(PARTS)$(CELLS)$(MODULES),--bench proxy)
 

@@ -163,7 +163,7 @@ pub fn decide_before<'p>(
     let mut list = Vec::with_capacity(plan.flags.len().min(32));
     plan.index.candidates(request.host(), request.path(), |id| {
         if let Some(flag) = plan.flags.get(id)
-            && (flag.is_open || flag.matches.takes(request.method(), request.host(), request.path()))
+            && (flag.matches.is_open() || flag.matches.takes(request.method(), request.host(), request.path()))
             && let Some(decision) = evaluator.flag(id, flag)
         {
             list.push(decision);

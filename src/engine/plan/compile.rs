@@ -279,7 +279,6 @@ impl Compiler<'_> {
         };
         Flag {
             key: key.clone(),
-            is_open: matches.hosts.is_empty() && matches.paths.is_empty() && matches.methods.is_empty(),
             draws: rules.iter().any(|rule: &Rule| rule.draws() || matches!(rule.serve, Serve::Split { .. })),
             matches,
             identity: flag.identity.as_ref().map_or(0, |sources| self.identity(sources)),

@@ -153,6 +153,12 @@ impl Match {
         self.paths.iter().map(|path| path.as_str().as_bytes())
     }
 
+    /// Whether every request is one that the flag decides.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.hosts.is_empty() && self.paths.is_empty() && self.methods.is_empty()
+    }
+
     /// Whether a request is one that the flag decides.
     #[inline]
     #[must_use]

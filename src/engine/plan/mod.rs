@@ -174,8 +174,6 @@ struct Mark(Box<str>);
 pub struct Flag {
     pub key: FlagKey,
     pub matches: Match,
-    /// Whether it matches every request.
-    pub is_open: bool,
     /// Whether any of its rules draws.
     pub draws: bool,
     /// The place of its identity sources in the plan.

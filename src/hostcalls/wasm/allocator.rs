@@ -184,20 +184,19 @@ mod tests {
             let layout = layout(size, [1, 4, 8, 16, 64][(state >> 4) as usize % 5]);
             // SAFETY: the size is not 0.
             let data = unsafe { heap.alloc(layout) };
-            assert!(!data.is_null() && data as usize % layout.align() == 0);
-            let mark = round as u8;
+            assert!(!data.is_null() && data.addr().is_multiple_of(layout.align()));
+            let mark = round.to_le_bytes()[0];
             // SAFETY: it was allocated with this size.
             unsafe { data.write_bytes(mark, size) };
             held.push((data, layout, mark));
-            if state % 3 > 0 {
+            if !state.is_multiple_of(3) {
                 let (data, layout, mark) = held.swap_remove(state as usize % held.len());
                 let size = layout.size() / 2 + (state >> 20) as usize % 200 + 1;
                 // SAFETY: it was allocated here with this layout.
                 let data = unsafe { heap.realloc(data, layout, size) };
-                for at in 0..size.min(layout.size()) {
-                    // SAFETY: so many bytes were written and kept.
-                    assert_eq!(unsafe { *data.add(at) }, mark);
-                }
+                // SAFETY: so many bytes were written and kept.
+                let kept = unsafe { core::slice::from_raw_parts(data, size.min(layout.size())) };
+                assert!(kept.iter().all(|byte| *byte == mark));
                 // SAFETY: it was allocated here with this layout.
                 unsafe { heap.dealloc(data, self::layout(size, layout.align())) };
             }

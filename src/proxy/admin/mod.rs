@@ -156,7 +156,7 @@ impl Snapshot<'_> {
         let standing = self.standing.of(flag.watch);
         let ledger = flag.watch.and_then(|watch| self.ledgers.get(usize::from(watch))).and_then(Option::as_ref);
         let key = flag.key().as_str();
-        let shares = || flag.rules.iter().map(|rule| rule.share(self.now, &standing, flag.baseline));
+        let shares = || flag.rules.iter().map(|rule| rule.share(self.now, standing, flag.baseline));
         json.map(|json| {
             json.key("key").text(key);
             json.key("killed").plain(Some(flag.kill));
@@ -188,7 +188,7 @@ impl Snapshot<'_> {
                                 });
                             }
                         });
-                        json.key("taken").plain(Some(rule.taken(self.now, &standing)));
+                        json.key("taken").plain(Some(rule.taken(self.now, standing)));
                     });
                 }
             });

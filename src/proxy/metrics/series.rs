@@ -154,7 +154,9 @@ impl Series {
         let responses = answers.then(|| self.next());
         if answers {
             for variant in ids() {
-                CLASSES.iter().for_each(|class| self.push(&catalogue::RESPONSES, of(variant), class));
+                for class in CLASSES {
+                    self.push(&catalogue::RESPONSES, of(variant), class);
+                }
             }
         }
         let latency = times.then(|| self.next());
