@@ -38,7 +38,7 @@ fn config(revision: &str) -> Value {
                 "rules": [{"when": {"header": "x-staff", "equals": "1"}, "serve": "v2"}, {"percent": 50, "serve": "v2"}],
                 "guard": {"errors": {"max": 5, "overBaseline": 2}},
             },
-            "new-nav": {"rules": [{
+            "new-nav": {"metrics": "counts", "rules": [{
                 "steps": [{"at": "2020-01-01T00:00:00Z", "percent": 10}, {"at": "2020-02-01T00:00:00Z", "percent": 25}],
                 "serve": "on",
             }]},

@@ -23,7 +23,7 @@ const LINES: usize = 600;
 const ENTRIES: usize = 12;
 
 /// The largest module: what a proxy fetches, and each of its threads compiles.
-const MODULE_BYTES: usize = 416 * 1024;
+const MODULE_BYTES: usize = 384 * 1024;
 
 /// The crates that go into the module, each worth its KiB.
 const CRATES: [&str; 10] =
@@ -234,10 +234,11 @@ fn each_package_knows_only_what_it_may() {
 }
 
 #[test]
-fn one_file_names_host_calls_and_the_engine_knows_no_host() {
+fn only_the_doors_name_host_calls_and_the_engine_knows_no_host() {
     for (path, text) in sources("src") {
         let code = || text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        if path != Path::new("src/filter/host.rs") {
+        let doors = ["src/filter", "src/module", "src/hostcalls"];
+        if !doors.iter().any(|door| path.starts_with(door)) {
             assert!(!code().any(|line| line.contains("hostcalls")), "{} names host calls", path.display());
         }
         let pure = ["src/engine", "src/proxy"].iter().any(|folder| path.starts_with(folder));

@@ -347,6 +347,26 @@ proptest! {
     }
 
     #[test]
+    fn each_flag_draws_by_its_own_salt_and_identity(kinds in prop::collection::vec(0..4_usize, 1..14), user in "[!-~]{1,40}") {
+        let identities = ["x-user-id", "x-other", "x-absent"].map(|header| json!([{"header": header}]));
+        let flag = |kind: &usize| match identities.get(*kind) {
+            Some(identity) => json!({"identity": identity, "rules": [{"percent": 50, "serve": "on"}]}),
+            None => json!({"rules": []}),
+        };
+        let keys = (0..kinds.len()).map(|n| format!("f{n:02}"));
+        let flags: BTreeMap<String, Value> = keys.zip(kinds.iter().map(flag)).collect();
+        let plan = plan(&json!(flags));
+        let headers = [(&b":path"[..], &b"/"[..]), (b"x-user-id", user.as_bytes()), (b"x-other", b"other")];
+        let request = Request::new(plan.inputs(), headers.into_iter(), std::iter::empty());
+        let decisions = decide(&plan, &request, &Standing::NONE, Timestamp::from_millis(0));
+        for ((decision, key), kind) in decisions.list().iter().zip(flags.keys()).zip(&kinds) {
+            let identity = [Some(user.as_bytes()), Some(b"other"), None, None][*kind];
+            let due = identity.map(|identity| Salt::new(key).point(identity).exposure());
+            prop_assert_eq!(decision.exposure(), due, "{} of {:?}", key, kinds);
+        }
+    }
+
+    #[test]
     fn raising_any_share_of_any_flag_moves_nobody_out(low in 0..=1_000_000_u32, more in 0..=1_000_000_u32, salt in "[a-z]{1,9}", user in "[!-~]{1,30}") {
         let high = (low + more).min(1_000_000);
         let flags = |parts: u32| json!({"f": {"salt": salt, "rules": [{"percent": f64::from(parts) / 10_000.0, "serve": "on"}]}});

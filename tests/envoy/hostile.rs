@@ -377,7 +377,7 @@ fn hostile_requests_are_served_as_without_the_filter() {
     assert!(decided > 8_000, "{decided}");
 }
 
-/// Forbids a call without which no request can be read: the one way to a trap that there is.
+/// Forbids a call without which no request can be read.
 fn forbid_a_call(bootstrap: &mut Value) {
     const FORBIDDEN: &str = "proxy_get_header_map_pairs";
     wide_open(bootstrap);
@@ -394,16 +394,36 @@ fn forbid_a_call(bootstrap: &mut Value) {
 }
 
 #[test]
-fn a_trap_would_be_seen() {
+fn a_call_that_is_forbidden_stops_no_request() {
     if Way::default() == Way::Native {
         // A library cannot be forbidden a call.
         return;
     }
     let envoy = Scene::inline(&config()).failure_policy("FAIL_RELOAD").edit(forbid_a_call).start();
     let created = vms(&envoy);
+    assert_eq!(envoy.client().send(&HttpRequest::get("/")).status, 200);
+    no_trap(&envoy, created);
+}
+
+/// A module that traps on each request.
+const TRAPS: &str = r#"(module
+  (memory (export "memory") 1)
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) unreachable))"#;
+
+#[test]
+fn a_trap_would_be_seen() {
+    if Way::default() == Way::Native {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("traps.wasm");
+    std::fs::write(&module, wat::parse_str(TRAPS).unwrap()).unwrap();
+    let envoy = Scene::inline(&config()).module(module).failure_policy("FAIL_RELOAD").edit(wide_open).start();
+    let created = vms(&envoy);
     no_trap(&envoy, created);
     assert_eq!(envoy.client().send(&HttpRequest::get("/")).status, 503);
-    assert!(envoy.log().contains("unexpected status: 10"), "{}", envoy.log());
     let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| no_trap(&envoy, created)));
     assert!(seen.is_err(), "a trap is not seen");
 }

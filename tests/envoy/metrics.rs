@@ -28,11 +28,12 @@ fn config() -> Value {
                 {"when": {"header": "x-employee", "equals": "true"}, "serve": "V_2.x"},
                 {"percent": 50, "serve": "V_2.x"}],
             "guard": {"errors": {"max": "90%"}}},
-        "new-nav": {"rules": [
+        "new-nav": {"metrics": "counts", "rules": [
             {"steps": [{"at": "2020-01-01T00:00:00Z", "percent": 10}, {"at": "2020-02-01T00:00:00Z", "percent": 25},
                        {"at": "2120-01-01T00:00:00Z", "percent": 100}], "serve": "on"}]},
         "quiet": {"metrics": "none", "rules": [{"serve": "on"}]},
-        "off-duty": {"kill": true, "rules": [{"serve": "on"}]},
+        "off-duty": {"metrics": "counts", "kill": true, "rules": [{"serve": "on"}]},
+        "plain": {"rules": [{"serve": "on"}]},
     }})
 }
 
@@ -88,6 +89,8 @@ fn every_request_is_counted_once_over_all_workers() {
     assert_eq!(decided(&[("flag", checkout), ("reason", "no_identity")]), REQUESTS / 10);
     assert_eq!(decided(&[("flag", "off-duty"), ("variant", "off"), ("reason", "killed")]), REQUESTS);
     assert_eq!(decided(&[("flag", "quiet")]), 0);
+    assert_eq!(decided(&[("flag", "plain")]), REQUESTS);
+    assert_eq!(scrape.sum("tidegate_responses_total", &[("flag", "plain")]), 0, "answers cost a look at each");
 
     // Envoy shows a histogram some time later than its counters.
     let counts = |flag| {
@@ -177,7 +180,7 @@ fn a_config_that_goes_takes_its_gauges_with_it_and_loses_no_count() {
 fn a_config_of_many_flags_makes_no_more_series_than_it_may() {
     let flags: serde_json::Map<String, Value> = (0..400)
         .map(|n| {
-            let mut flag = json!({"rules": [{"percent": 50, "serve": "on"}]});
+            let mut flag = json!({"metrics": "counts", "rules": [{"percent": 50, "serve": "on"}]});
             if n == 399 {
                 flag["route"] = json!({"header": "x-upstream-version"});
             }
@@ -217,7 +220,7 @@ fn plugins_of_one_proxy_are_told_apart() {
     envoy.client().send(&Request::get("/"));
     let scrape = seen(&envoy, "tidegate_responses_total", "new-nav", 1);
     let ours = [("plugin", "edge_1")];
-    assert_eq!(scrape.sum("tidegate_decisions_total", &ours), 3);
+    assert_eq!(scrape.sum("tidegate_decisions_total", &ours), 4);
     assert_eq!(scrape.sum("tidegate_config_state", &ours), 1);
 }
 

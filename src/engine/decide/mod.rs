@@ -202,7 +202,7 @@ impl Points {
             return known;
         }
         let mut salts = [flag.salt; AT_ONCE];
-        let mut together = 0_u32;
+        let mut together = 0_usize;
         for (other, salt) in plan.flags.iter().skip(place).zip(&mut salts) {
             // The first one is the flag itself.
             if together > 0 && !(other.draws && other.identity == flag.identity) {
@@ -215,11 +215,9 @@ impl Points {
             return flag.salt.point(identity);
         }
         self.first = place;
-        let mut left = together;
-        self.known = Salt::points(salts, identity).map(|point| {
-            left = left.saturating_sub(1);
-            (left < together).then_some(point)
-        });
+        self.known = Salt::points(salts, identity).map(Some);
+        // Behind them are others.
+        self.known.iter_mut().skip(together).for_each(|known| *known = None);
         self.known.first().copied().flatten().unwrap_or_else(|| flag.salt.point(identity))
     }
 }
