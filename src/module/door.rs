@@ -38,14 +38,16 @@ pub(crate) struct Request {
     stream: Stream,
     /// Whether anything is still to be done for it.
     owed: bool,
+    /// Whether all of its response has come.
+    ended: bool,
 }
 
 impl Request {
     /// Runs a call for it: its thread has the turn at its place meanwhile.
     fn run<R>(&mut self, handle: StreamHandle<'_>, call: impl FnOnce(&mut Stream, &Local, &Envoy<'_>) -> R) -> R {
-        let Self { local, stream, .. } = self;
+        let Self { local, stream, ended, .. } = self;
         let _turn = local.place.turn();
-        call(stream, local, &Envoy::of_request(handle, &local.judged.pushed))
+        call(stream, local, &Envoy::of_request(handle, &local.judged.pushed, *ended))
     }
 }
 
@@ -84,7 +86,7 @@ impl Module for Door {
             let _turn = place.turn();
             let local = place.local(&config.judged);
             let stream = local.stream()?;
-            Some(Request { local, stream, owed: true })
+            Some(Request { local, stream, owed: true, ended: false })
         })
     }
 
@@ -120,7 +122,12 @@ impl Module for Door {
         }
     }
 
+    fn response_end(request: &mut Request, _: StreamHandle<'_>) {
+        request.ended = true;
+    }
+
     fn response_trailers(request: &mut Request, handle: StreamHandle<'_>) {
+        request.ended = true;
         if request.owed {
             request.run(handle, |stream, _, host| stream.response_trailers(host));
         }

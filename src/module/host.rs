@@ -33,14 +33,13 @@ pub(crate) struct Pushed {
     pub(crate) families: Families,
 }
 
-/// The details of an answer that came from the upstream and to its end.
-const WHOLE: &[u8] = b"via_upstream";
-
 /// Envoy, in the middle of a call.
 #[derive(Debug)]
 pub(crate) struct Envoy<'e> {
     at: At<'e>,
     pushed: &'e Pushed,
+    /// Whether all of the response has come.
+    ended: bool,
     /// An answer in the upstream's place, until it is sent.
     reply: RefCell<Option<Reply>>,
 }
@@ -80,11 +79,11 @@ enum At<'e> {
 
 impl<'e> Envoy<'e> {
     fn new(at: At<'e>, pushed: &'e Pushed) -> Self {
-        Self { at, pushed, reply: RefCell::default() }
+        Self { at, pushed, ended: false, reply: RefCell::default() }
     }
 
-    pub(crate) fn of_request(handle: StreamHandle<'e>, pushed: &'e Pushed) -> Self {
-        Self::new(At::Request(handle.into()), pushed)
+    pub(crate) fn of_request(handle: StreamHandle<'e>, pushed: &'e Pushed, ended: bool) -> Self {
+        Self { ended, ..Self::new(At::Request(handle.into()), pushed) }
     }
 
     pub(crate) fn of_config(handle: ConfigHandle<'e>, pushed: &'e Pushed) -> Self {
@@ -324,8 +323,7 @@ impl Host for Envoy<'_> {
     }
 
     fn is_whole(&self) -> bool {
-        let details = |handle: &StreamHandle<'_>| handle.text(Attribute::ResponseCodeDetails).map(|why| why == WHOLE);
-        self.read_request(details).unwrap_or_default()
+        self.ended
     }
 
     fn response_trailer(&self, name: &str) -> Option<Vec<u8>> {

@@ -115,7 +115,7 @@ fn every_request_is_counted_once_over_all_workers() {
     assert_eq!(scrape.sum("tidegate_guard_standing", &[("flag", checkout)]), 0);
 
     // All that a dashboard groups by is a name of the config, letter for letter.
-    assert_eq!(scrape.values("tidegate_decisions_total", "flag"), [checkout, "new-nav", "off-duty"]);
+    assert_eq!(scrape.values("tidegate_decisions_total", "flag"), [checkout, "new-nav", "off-duty", "plain"]);
     assert_eq!(scrape.values("tidegate_decisions_total", "variant"), ["V_2.x", "off", "on", "v1"]);
     assert_eq!(scrape.values("tidegate_latency_milliseconds_count", "variant"), ["V_2.x", "v1"]);
     for one in scrape.0.iter().filter(|one| one.name.starts_with("tidegate")) {

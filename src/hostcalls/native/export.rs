@@ -45,6 +45,8 @@ pub trait Module: 'static {
     fn request_trailers(stream: &mut Self::Stream, handle: StreamHandle<'_>);
     /// The response's headers have come.
     fn response_headers(stream: &mut Self::Stream, handle: StreamHandle<'_>);
+    /// All of the response has come, and it has no trailers.
+    fn response_end(stream: &mut Self::Stream, handle: StreamHandle<'_>);
     /// The response's trailers have come.
     fn response_trailers(stream: &mut Self::Stream, handle: StreamHandle<'_>);
     /// The request is done, however it ended.
@@ -238,6 +240,14 @@ pub mod calls {
     /// # Safety
     ///
     /// As for [`with`].
+    pub unsafe fn response_end<M: Module>(envoy: FilterPtr, slot: *const c_void) {
+        // SAFETY: as the caller says.
+        unsafe { with::<M, _>(envoy, slot, M::response_end) };
+    }
+
+    /// # Safety
+    ///
+    /// As for [`with`].
     pub unsafe fn response_trailers<M: Module>(envoy: FilterPtr, slot: *const c_void) {
         // SAFETY: as the caller says.
         unsafe { with::<M, _>(envoy, slot, M::response_trailers) };
@@ -337,9 +347,12 @@ macro_rules! export_native {
             unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
                 envoy: *mut c_void,
                 stream: *const c_void,
-                _end: bool,
+                end: bool,
             ) -> u32 {
                 unsafe { calls::response_headers::<$module>(envoy, stream) }
+                if end {
+                    unsafe { calls::response_end::<$module>(envoy, stream) }
+                }
                 0
             }
 
@@ -352,11 +365,14 @@ macro_rules! export_native {
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
-                _: *mut c_void,
-                _: *const c_void,
-                _: bool,
+            unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
+                envoy: *mut c_void,
+                stream: *const c_void,
+                end: bool,
             ) -> u32 {
+                if end {
+                    unsafe { calls::response_end::<$module>(envoy, stream) }
+                }
                 0
             }
 

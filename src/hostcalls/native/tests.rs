@@ -170,6 +170,10 @@ impl Module for Toy {
         request.calls += 1;
     }
 
+    fn response_end(request: &mut Request, _: StreamHandle<'_>) {
+        request.calls += 1;
+    }
+
     fn response_trailers(request: &mut Request, _: StreamHandle<'_>) {
         request.calls += 1;
     }
@@ -196,7 +200,12 @@ fn request(what: &[u8]) -> bool {
     // SAFETY: as above.
     let goes_on = unsafe { calls::request_headers::<Toy>(envoy(), slot, true) };
     if what != b"nested" {
-        for call in [calls::request_trailers::<Toy>, calls::response_headers::<Toy>, calls::response_trailers::<Toy>] {
+        for call in [
+            calls::request_trailers::<Toy>,
+            calls::response_headers::<Toy>,
+            calls::response_end::<Toy>,
+            calls::response_trailers::<Toy>,
+        ] {
             // SAFETY: as above.
             unsafe { call(envoy(), slot) };
         }
@@ -217,7 +226,7 @@ fn request(what: &[u8]) -> bool {
 #[test]
 fn a_request_lives_from_its_headers_to_its_end() {
     assert!(request(b"") && !request(b"answers"));
-    assert_eq!((DONE.get(), ALIVE.get()), (5, 0));
+    assert_eq!((DONE.get(), ALIVE.get()), (6, 0));
     assert_eq!(seen(Headers::Request), [(b"end".to_vec(), b"1".to_vec())]);
 }
 
