@@ -86,6 +86,9 @@ lint: toolchain ## Check formatting, lints on both targets, and documentation
 	$(CARGO) clippy --locked --package tidegate-filter --profile wasm --target $(TARGET) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
+miri: ## Have Miri watch the calls between Tidegate and a proxy (nightly Rust with its miri)
+	$(CARGO) +nightly miri test --locked --package tidegate-hostcalls --all-features
+
 wasm: toolchain ## Build the filter module, target/tidegate.wasm
 	RUSTFLAGS="$(REMAP) $(SMALL)" $(CARGO) build --locked --package tidegate-filter --profile wasm --target $(TARGET)
 	$(CARGO) build --locked --package xtask
