@@ -206,7 +206,7 @@ pub mod calls {
     ///
     /// # Safety
     ///
-    /// As for [`with`].
+    /// As for `with`.
     pub unsafe fn request_headers<M: Module>(envoy: FilterPtr, slot: *const c_void, end: bool) -> bool {
         // SAFETY: as the caller says.
         let next = unsafe { with::<M, _>(envoy, slot, |stream, handle| M::request_headers(stream, handle, end)) };
@@ -215,7 +215,7 @@ pub mod calls {
 
     /// # Safety
     ///
-    /// As for [`with`].
+    /// As for `with`.
     pub unsafe fn request_body<M: Module>(envoy: FilterPtr, slot: *const c_void, end: bool) {
         // SAFETY: as the caller says.
         unsafe { with::<M, _>(envoy, slot, |stream, handle| M::request_body(stream, handle, end)) };
@@ -223,7 +223,7 @@ pub mod calls {
 
     /// # Safety
     ///
-    /// As for [`with`].
+    /// As for `with`.
     pub unsafe fn request_trailers<M: Module>(envoy: FilterPtr, slot: *const c_void) {
         // SAFETY: as the caller says.
         unsafe { with::<M, _>(envoy, slot, M::request_trailers) };
@@ -231,7 +231,7 @@ pub mod calls {
 
     /// # Safety
     ///
-    /// As for [`with`].
+    /// As for `with`.
     pub unsafe fn response_headers<M: Module>(envoy: FilterPtr, slot: *const c_void) {
         // SAFETY: as the caller says.
         unsafe { with::<M, _>(envoy, slot, M::response_headers) };
@@ -239,7 +239,7 @@ pub mod calls {
 
     /// # Safety
     ///
-    /// As for [`with`].
+    /// As for `with`.
     pub unsafe fn response_end<M: Module>(envoy: FilterPtr, slot: *const c_void) {
         // SAFETY: as the caller says.
         unsafe { with::<M, _>(envoy, slot, M::response_end) };
@@ -247,7 +247,7 @@ pub mod calls {
 
     /// # Safety
     ///
-    /// As for [`with`].
+    /// As for `with`.
     pub unsafe fn response_trailers<M: Module>(envoy: FilterPtr, slot: *const c_void) {
         // SAFETY: as the caller says.
         unsafe { with::<M, _>(envoy, slot, M::response_trailers) };
@@ -255,7 +255,7 @@ pub mod calls {
 
     /// # Safety
     ///
-    /// As for [`with`].
+    /// As for `with`.
     pub unsafe fn done<M: Module>(envoy: FilterPtr, slot: *const c_void) {
         // SAFETY: as the caller says.
         unsafe { with::<M, _>(envoy, slot, M::done) };
