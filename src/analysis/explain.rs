@@ -43,7 +43,7 @@ pub struct FlagExplanation {
     pub value: String,
     pub reason: &'static str,
     #[serde(rename = "openFeatureReason")]
-    pub open_feature: &'static str,
+    pub open_feature: String,
     #[serde(serialize_with = "parts")]
     pub exposure: Option<Ppm>,
     /// A share was skipped because the request has no identity, and another rule or the default took the request.

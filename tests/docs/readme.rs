@@ -343,7 +343,7 @@ fn reference(section: &Section) -> String {
 fn the_reasons_are_those_of_the_code() {
     let shown = table("| reason | OpenFeature | when |");
     let shown: Vec<[&str; 2]> = shown.iter().map(|row| [row[0].as_str(), row[1].as_str()]).collect();
-    assert_eq!(shown, Reason::ALL.map(|reason| [reason.code(), reason.open_feature()]));
+    assert_eq!(shown, Reason::ALL.map(|reason| [reason.code().to_owned(), reason.open_feature()]));
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn a_fingerprint_is_of_what_is_served() {
 
 #[test]
 fn each_reason_has_its_word_in_both_worlds() {
-    let words = Reason::ALL.map(|reason| (reason.code(), reason.open_feature()));
+    let words = Reason::ALL.map(|reason| (reason.code(), reason.telemetry()));
     assert_eq!(
         words,
         [
@@ -133,6 +133,7 @@ fn each_reason_has_its_word_in_both_worlds() {
             ("rescued", "error"),
         ]
     );
+    assert_eq!(Reason::TargetingMatch.open_feature(), "TARGETING_MATCH");
 }
 
 #[test]

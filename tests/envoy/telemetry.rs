@@ -91,11 +91,12 @@ fn in_words(decisions: &Decisions<'_>) -> Option<String> {
 /// The tags that a span has to have of a request.
 fn tags_due(decisions: &Decisions<'_>) -> BTreeMap<&'static str, String> {
     let mut due = BTreeMap::from([("feature_flag.set.id", "shop".to_owned())]);
+    due.insert("feature_flag.provider.name", "tidegate".to_owned());
     due.extend(in_words(decisions).map(|words| ("tidegate.decisions", words)));
     if let Some(checkout) = decisions.find("checkout") {
         due.insert("feature_flag.key", "checkout".to_owned());
         due.insert("feature_flag.result.variant", checkout.variant().name().to_string());
-        due.insert("feature_flag.result.reason", checkout.reason().open_feature().to_owned());
+        due.insert("feature_flag.result.reason", checkout.reason().telemetry().to_owned());
         due.insert("feature_flag.version", "2026-12-03.1 \"blue\"".to_owned());
         due.insert("tidegate.checkout", checkout.variant().name().to_string());
     }
@@ -179,6 +180,24 @@ fn the_fields_of_a_json_line_are_exactly_the_decisions_in_envoy_and_in_istio() {
             assert_eq!(line["path"].as_str().map(str::as_bytes), Some(&*request.path));
             assert_eq!(line["status"], if line["path"] == "/export" { 503 } else { 200 });
         }
+    }
+}
+
+#[test]
+fn a_line_of_the_event_has_the_evaluation_under_the_names_of_opentelemetry() {
+    let config = config(&json!({"spans": true}));
+    let plan = plan(&config);
+    let fields = log(&example("envoy/observability/access-log.yaml"), 2);
+    let envoy = Scene::new(config.as_str()).fields(fields).start();
+    for (line, request) in lines(&envoy).iter().zip(requests()) {
+        let line: Value = serde_json::from_str(line).expect("a line is JSON");
+        assert_eq!(line["event.name"], "feature_flag.evaluation");
+        let mut due = decided(&plan, &request, tags_due);
+        due.retain(|name, _| name.starts_with("feature_flag."));
+        let fields = line.as_object().expect("fields").iter().filter(|(name, _)| name.starts_with("feature_flag."));
+        let told: BTreeMap<&str, String> =
+            fields.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?.to_owned()))).collect();
+        assert_eq!(told, due, "{line}");
     }
 }
 
@@ -282,11 +301,12 @@ fn a_span_of_the_oldest_envoy_has_what_headers_tell() {
     let plan = plan(&config);
     let mut tags = tags(&example("envoy/observability/tracing.yaml"));
     tags.retain(|tag| tag.get("value").is_none());
-    assert_eq!(tags.len(), 2);
+    assert_eq!(tags.len(), 3);
     let collector = Collector::start();
     let envoy = traced(OLDEST_ENVOY, &config, &collector, &tags);
     check_spans(&envoy, &plan, &collector, |due| {
-        due.retain(|name, _| ["feature_flag.set.id", "tidegate.checkout"].contains(name));
+        let kept = ["feature_flag.provider.name", "feature_flag.set.id", "tidegate.checkout"];
+        due.retain(|name, _| kept.contains(name));
     });
 }
 

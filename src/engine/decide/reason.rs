@@ -65,9 +65,9 @@ impl Reason {
         }
     }
 
-    /// `OpenFeature`'s word for it, as OpenTelemetry's `feature_flag.result.reason` has it.
+    /// OpenTelemetry's word for it: the value of `feature_flag.result.reason`.
     #[must_use]
-    pub const fn open_feature(self) -> &'static str {
+    pub const fn telemetry(self) -> &'static str {
         match self {
             Self::Static => "static",
             Self::Default | Self::NoIdentity | Self::Throttled => "default",
@@ -76,6 +76,12 @@ impl Reason {
             Self::Killed | Self::RolledBack => "disabled",
             Self::Rescued => "error",
         }
+    }
+
+    /// `OpenFeature`'s word for it, which is OpenTelemetry's in capitals.
+    #[must_use]
+    pub fn open_feature(self) -> String {
+        self.telemetry().to_ascii_uppercase()
     }
 
     /// Whether the guard may count it: if something else than the rules decided, the sample would not be fair.

@@ -130,7 +130,7 @@ fn states<'e>(plan: &'e Plan, list: &'e [Decision<'_>]) -> Vec<(&'static str, Co
         let parts = [
             ("tidegate.key", decision.flag().key().as_str()),
             ("tidegate.variant", decision.variant().name().as_str()),
-            ("tidegate.reason", decision.reason().open_feature()),
+            ("tidegate.reason", decision.reason().telemetry()),
         ];
         states.extend(parts.into_iter().chain(version).map(|(name, value)| (name, Cow::Borrowed(value))));
     }
