@@ -220,7 +220,7 @@ fn what_is_in_force_can_be_seen() {
     let print = tidegate_engine::plan::Plan::from_bytes(good("v2").as_bytes()).0.ready().unwrap().fingerprint();
     assert_eq!(stat("fingerprint"), print & 0xffff_ffff_ffff, "the module and this process agree on the plan");
     assert_eq!((stat("flags"), stat("revision=.=all-v2;.;info")), (1, 1));
-    assert!(stat("since_seconds") > 1_700_000_000);
+    assert!(stat("timestamp_seconds") > 1_700_000_000);
     assert!(envoy.log().contains(&format!("config: revision all-v2 is active: 1 flags, plan {print:016x}")));
     assert_eq!(envoy.push(&good("v1")), Pushed::Accepted);
     assert_eq!((stat("revision=.=all-v2;.;info"), stat("revision=.=all-v1;.;info")), (0, 1));

@@ -31,6 +31,9 @@ use kit::scrape::Scrape;
 use serde_json::{Value, json};
 use tidegate_proxy::metrics::catalogue::{self, Kind, Tag};
 
+/// Where the alerts say what to do: their page, in this project's home.
+const PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/envoy/observability/README.md");
+
 /// Envoy's own metrics that are spoken of.
 const ENVOYS: [&str; 7] = [
     "envoy_extension_config_discovery_http_filter_tidegate_config_fail",
@@ -249,7 +252,7 @@ fn every_alert_says_what_it_is_and_what_to_do() {
         let notes = &alert["annotations"];
         assert!(!word(&notes["summary"]).is_empty() && !word(&notes["description"]).is_empty(), "{name}");
         assert!(["critical", "warning", "info"].contains(&word(&alert["labels"]["severity"])), "{name}");
-        assert_eq!(word(&notes["runbook_url"]), format!("README.md#{}", name.to_lowercase()));
+        assert_eq!(word(&notes["runbook_url"]), format!("{PAGE}#{}", name.to_lowercase()));
         assert!(page.contains(&format!("\n### {name}\n")), "the README does not say what to do about {name}");
     }
     let headings = page.lines().filter_map(|line| line.strip_prefix("### "));
@@ -405,7 +408,7 @@ fn config() -> Value {
 /// A config of so many flags that its series come to their limit.
 fn huge() -> Value {
     let flag = |n: u32| (format!("flag-{n:03}"), json!({"rules": [{"percent": 50, "serve": "on"}]}));
-    let flags: serde_json::Map<String, Value> = (0..400).map(flag).collect();
+    let flags: serde_json::Map<String, Value> = (0..600).map(flag).collect();
     json!({"version": 1, "revision": "huge", "identity": [{"header": "x-user-id"}], "flags": flags})
 }
 

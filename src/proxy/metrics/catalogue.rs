@@ -111,7 +111,7 @@ metrics! {
     REFUSED: Gauge "config" [] "refused", "1 while the last push is one that was not good";
     PROBLEMS: Gauge "config" [] "problems", "how many problems the last push had";
     FINGERPRINT: Gauge "config" [] "fingerprint", "equal on all proxies that have the same config in force";
-    SINCE: Gauge "config" [] "since_seconds", "when it came, in seconds since 1970";
+    SINCE: Gauge "config" [] "timestamp_seconds", "when it came, in seconds since 1970";
     FLAGS: Gauge "config" [] "flags", "how many flags it has";
     SERIES: Gauge "config" [] "series", "how many series it may make: of flags beyond 2,000, those of `other` tell the sum";
     REVISION: Gauge "config" [Revision] "info", "1 for the revision in force: the one to watch for after a push";

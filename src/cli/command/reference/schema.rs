@@ -30,6 +30,10 @@ pub(crate) fn run(_: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     Ok(Found::Nothing)
 }
 
+/// Where the schema of this version is kept: an editor can take it from there, too.
+const ID: &str =
+    concat!(env!("CARGO_PKG_REPOSITORY"), "/releases/download/v", env!("CARGO_PKG_VERSION"), "/schema.json");
+
 /// The schemas that others name, by their names.
 type Definitions = BTreeMap<String, Value>;
 
@@ -45,6 +49,7 @@ fn schema() -> Value {
     }
     let mut root = section(&CONFIG, &mut definitions);
     root.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
+    root.insert("$id".to_owned(), ID.into());
     root.insert("title".to_owned(), "A config of Tidegate".into());
     root.insert("$defs".to_owned(), definitions.into_iter().collect());
     Value::Object(root)
