@@ -102,17 +102,18 @@ fn every_config_of_the_package_is_allowed() {
     let second = "/spec/configPatches/1/patch/value/typed_config/config/configuration/value";
     embedded("envoy/istio/envoyfilter.yaml", second);
     allow(&validator, &serde_json::from_str(&text("tests/fuzz/everything.json")).unwrap(), "everything.json");
-    let page = text("README.md");
-    let blocks = page.split("\n```yaml\n").skip(1).map(|block| block.split("\n```").next().unwrap());
+    let pages =
+        ["README.md", "docs/config.md", "docs/guards.md", "docs/metrics.md", "docs/recipes.md"].map(text).concat();
+    let blocks = pages.split("\n```yaml").skip(1).filter_map(|block| block.split("\n```").next()?.split_once('\n'));
     let mut seen = 0;
-    for block in blocks {
+    for (_, block) in blocks {
         let config: Value = serde_saphyr::from_str(block).unwrap();
         if config["version"] == 1 {
             allow(&validator, &config, block);
             seen += 1;
         }
     }
-    assert!(seen >= 2, "the page shows configs");
+    assert!(seen >= 15, "the pages show configs");
     for suite in kit::case::suites() {
         allow(&validator, &serde_json::from_str(&suite.config()).unwrap(), &suite.name);
     }

@@ -1,4 +1,8 @@
 //! What is written about the project, held to what it does.
 
+mod commands;
+mod configs;
 mod house;
-mod readme;
+mod limits;
+mod pages;
+mod tables;

@@ -426,9 +426,9 @@ fn a_version_that_cannot_be_reached_loses_its_users_to_the_baseline() {
     }
 }
 
-/// The routes and clusters that the README shows.
+/// The routes and clusters that the page of guards shows.
 fn retrying() -> Value {
-    let (_, shown) = include_str!("../../README.md").split_once("```yaml envoy\n").unwrap();
+    let (_, shown) = include_str!("../../docs/guards.md").split_once("```yaml envoy\n").unwrap();
     serde_saphyr::from_str(shown.split("```").next().unwrap()).unwrap()
 }
 

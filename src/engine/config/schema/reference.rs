@@ -1,6 +1,6 @@
 //! The fields of a config: their names, what they take, and what they mean, once for everybody.
 //!
-//! The reader takes the names to tell a known field from an unknown one; the tables of the README are written from the
+//! The reader takes the names to tell a known field from an unknown one; the tables of docs/reference.md are written from the
 //! rest, as is the schema for editors, and tests hold them together. The module for Envoy carries the names alone.
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,12 +1,11 @@
-//! Turns a command of the README into its output: the real command where it can be, and the harness's own client and
+//! Turns a command of a page into its output: the real command where it can be, and the harness's own client and
 //! ports where a fixed port or a missing `curl` would stand in the way.
 //!
 //! Never changes what is asked: a part of a command that it does not know is an error.
 
-use super::past;
-use super::stage;
 use kit::envoy::{Envoy, repository};
 use kit::http::{Client, Request};
+use kit::{past, stage};
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -39,14 +38,28 @@ fn fits(pattern: &str, text: &str) -> bool {
     end.is_some_and(|rest| rest.is_empty() || pattern.ends_with("..."))
 }
 
-/// Runs the page's commands; in place of the ports of `make up`, free ones.
-#[derive(Debug, Default)]
+/// Runs a page's commands; in place of the ports of `make up`, free ones.
+#[derive(Debug)]
 pub(super) struct Shell {
+    /// Where commands run: the repository's folders, and the page's own files.
+    folder: TempDir,
     stage: Option<(Envoy, TempDir)>,
     pushed: u64,
 }
 
 impl Shell {
+    /// A shell for a page with these files.
+    pub(super) fn new<'p>(files: impl Iterator<Item = (&'p str, &'p str)>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["docs", "envoy", "src", "tests", "Makefile"] {
+            std::os::unix::fs::symlink(repository().join(name), folder.path().join(name)).unwrap();
+        }
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        Self { folder, stage: None, pushed: 0 }
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.stage.is_some()
     }
@@ -111,7 +124,7 @@ impl Shell {
             return drawing(command, file);
         }
         let Some((envoy, folder)) = &self.stage else {
-            return tidegate(Command::new("sh").args(["-c", command]).current_dir(repository()));
+            return tidegate(Command::new("sh").args(["-c", command]).current_dir(self.folder.path()));
         };
         let command = command.replace("localhost:10000", &format!("localhost:{}", envoy.port("ingress")));
         let command = command.replace("localhost:9901", &format!("localhost:{}", envoy.admin_port()));
@@ -201,7 +214,7 @@ pub(super) fn run(command: &mut Command) -> String {
 }
 
 /// Splits a line as a shell does that knows single quotes only.
-fn words(line: &str) -> Vec<String> {
+pub(super) fn words(line: &str) -> Vec<String> {
     let quoted = line.split('\'').enumerate();
     let marked: String =
         quoted.map(|(n, part)| if n % 2 == 0 { part.replace(' ', "\n") } else { part.into() }).collect();
