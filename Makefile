@@ -22,6 +22,12 @@ SMALL := -Cllvm-args=-inline-threshold=10
 # How make up gets Tidegate into Envoy: wasm, or native
 DOOR ?= wasm
 
+# The port of make up's proxy
+PORT ?=
+
+# Where parts of a release are, for make demo without Rust: a folder or a URL
+RELEASE ?=
+
 # How often make fuzz runs each of its targets, and which: all, if none is named
 RUNS ?= 1000000
 FUZZ ?=
@@ -31,7 +37,7 @@ DAYS ?= 1000
 
 export CARGO PYTHON TARGET
 
-.PHONY: help setup toolchain envoy envoy-oldest wasm module demo up down test fuzz detect storm soak reproduce audit lint miri bench budget simulate clean
+.PHONY: help setup toolchain envoy envoy-oldest wasm module demo up down test fuzz detect storm soak release image reproduce audit lint miri bench budget simulate clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -39,12 +45,18 @@ help: ## Show this list
 	@echo
 	@echo "  ENVOY=/path/to/envoy uses that Envoy instead of fetching one."
 
-demo: wasm envoy ## See the main job in one run: headers, split, ramp, kill; then clean up
+ifneq ($(RELEASE),)
+demo: envoy
+	@sh envoy/released.sh $(RELEASE)
+	@TIDEGATE_ROOT="$(CURDIR)" TIDEGATE_WASM="$(CURDIR)/target/released/tidegate.wasm" target/released/demo
+else
+demo: wasm envoy ## See the main job in one run: headers, split, ramp, kill; RELEASE=folder or URL needs no Rust
 	$(CARGO) build --locked --package tidegate-demo
 	@$(OUT)/debug/demo
+endif
 
-up: $(if $(filter native,$(DOOR)),module,wasm) envoy ## Leave the demo's Envoy running, with curl lines to try; DOOR=native
-	@DOOR=$(DOOR) bash envoy/up.sh $(ENVOY_VERSION)
+up: $(if $(filter native,$(DOOR)),module,wasm) envoy ## Leave the demo's Envoy running, with curl lines to try; DOOR=native PORT=20000
+	@DOOR=$(DOOR) PORT=$(PORT) bash envoy/up.sh $(ENVOY_VERSION)
 
 down: ## Stop what `make up` has started
 	@bash envoy/down.sh
@@ -73,6 +85,14 @@ storm: wasm envoy ## Push 200 KB ten times a second under load, SECONDS_LONG=60
 
 soak: wasm envoy ## Load one Envoy steadily and watch its memory, SECONDS_LONG=300
 	$(CARGO) test --locked --package tidegate-tests --test envoy endurance::soak -- --ignored --nocapture
+
+release: wasm module ## Build all that a release has, into target/release-assets
+	@REMAP="$(REMAP)" sh envoy/release.sh
+
+image: wasm ## Make the module's image, target/oci, and push it: PUSH=registry.example/team/tidegate
+	@$(CARGO) build --locked --quiet --package tidegate-release --bin image --bin push
+	@echo "The image is in $(OUT)/oci: $$($(OUT)/debug/image $(OUT)/tidegate.wasm $(OUT)/oci)"
+	@$(if $(PUSH),$(OUT)/debug/push $(OUT)/oci $(PUSH))
 
 reproduce: toolchain ## Build the module in two folders and compare the two
 	@sh envoy/reproduce.sh

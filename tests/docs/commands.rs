@@ -116,6 +116,29 @@ fn every_command_names_what_is_there() {
 }
 
 #[test]
+fn a_tag_makes_the_release_that_make_makes() {
+    let read = |path: &str| fs::read_to_string(repository().join(path)).unwrap();
+    let workflow: Value = serde_saphyr::from_str(&read(".github/workflows/release.yaml")).unwrap();
+    assert_eq!(workflow["on"]["push"]["tags"][0], "v*");
+    let steps = workflow["jobs"]["build"]["steps"].as_array().unwrap();
+    assert!(steps.iter().any(|step| step["run"] == "make release"));
+    assert!(read("Makefile").contains("\nrelease: "));
+    // What the README says that a release has is what is put there, and what cargo-binstall is told.
+    let made = read("src/release/bin/release.rs");
+    for part in ["tidegate.wasm", "tidegate-oci.tar", "manifests.tar.gz", "schema.json", "dashboard.json", "rules.yaml"]
+    {
+        assert!(
+            made.contains(&format!("\"{part}\"")) && page("README.md").text.contains(&format!("`{part}`")),
+            "{part}"
+        );
+    }
+    assert!(
+        made.contains("\"tidegate-{target}.tar.gz\"")
+            && read("src/cli/Cargo.toml").contains("/tidegate-{ target }.tar.gz")
+    );
+}
+
+#[test]
 fn compose_mounts_files_that_exist_and_opens_three_ports() {
     let folder = repository().join("envoy");
     let compose: Value =

@@ -393,9 +393,13 @@ pub fn library() -> PathBuf {
     path.canonicalize().expect("a file that is there")
 }
 
-/// The root of the repository.
+/// The root of the repository; a program that was built elsewhere is told by `TIDEGATE_ROOT`.
 pub fn repository() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let built_in = || Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).to_owned();
+        std::env::var_os("TIDEGATE_ROOT").map_or_else(built_in, PathBuf::from)
+    });
+    &ROOT
 }
 
 fn start(launch: &Launch) -> Process {
