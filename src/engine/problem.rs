@@ -5,6 +5,7 @@
 //! gathered before anything is reported; a config with an error yields no plan. Never holds anything of a request.
 
 use core::fmt::{self, Write as _};
+use core::ops::RangeInclusive;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -66,6 +67,33 @@ fn plain(key: &str) -> bool {
 /// How many characters of a text a message shows.
 const SHOWN: usize = 60;
 
+/// Letters that are no ASCII, of the scripts that most people write in: in place of the tables of all, which are 3 KB of
+/// the module.
+const LETTERS: [RangeInclusive<char>; 19] = [
+    '\u{c0}'..='\u{d6}',
+    '\u{d8}'..='\u{f6}',
+    '\u{f8}'..='\u{24f}',
+    '\u{1e00}'..='\u{1eff}',
+    // Greek, Cyrillic, Armenian, Georgian
+    '\u{388}'..='\u{38a}',
+    '\u{38e}'..='\u{3a1}',
+    '\u{3a3}'..='\u{3f5}',
+    '\u{400}'..='\u{481}',
+    '\u{48a}'..='\u{52f}',
+    '\u{531}'..='\u{556}',
+    '\u{10d0}'..='\u{10fa}',
+    // Hebrew, Arabic, Hindi, Thai
+    '\u{5d0}'..='\u{5ea}',
+    '\u{620}'..='\u{64a}',
+    '\u{904}'..='\u{939}',
+    '\u{e01}'..='\u{e30}',
+    // Chinese, Japanese, Korean
+    '\u{3041}'..='\u{3096}',
+    '\u{30a1}'..='\u{30fa}',
+    '\u{3400}'..='\u{9fff}',
+    '\u{ac00}'..='\u{d7a3}',
+];
+
 /// Text in quotes, escaped and cut to a length that fits a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'t>(pub &'t str);
@@ -77,8 +105,9 @@ impl fmt::Display for Quoted<'_> {
         let dots = if rest.is_empty() { "" } else { "..." };
         f.write_str("\"")?;
         for c in shown.chars() {
-            // What would break a line, or a message, or hide in it; letters of every script stay readable.
-            let readable = c == ' ' || c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric());
+            // What would break a line, or a message, or hide in it; letters stay readable.
+            let letter = || LETTERS.iter().any(|letters| letters.contains(&c));
+            let readable = c == ' ' || c.is_ascii_graphic() || letter();
             if !readable || matches!(c, '"' | '\\') {
                 write!(f, "{}", c.escape_default())?;
             } else {
@@ -394,6 +423,15 @@ impl fmt::Display for Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_are_letters() {
+        let all = LETTERS.into_iter().flatten();
+        let strange: Vec<char> =
+            all.filter(|c| !c.is_alphanumeric() && !matches!(c, '\u{4dc0}'..='\u{4dff}')).collect();
+        assert!(strange.is_empty(), "{strange:?}");
+        assert_eq!(Quoted("Zoë Ünal 東京 \u{202e}").to_string(), "\"Zoë Ünal 東京 \\u{202e}\"");
+    }
 
     #[test]
     fn a_path_reads_like_the_file() {

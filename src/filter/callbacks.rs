@@ -15,16 +15,22 @@ use super::host::Envoy;
 use super::streams::Streams;
 
 /// One worker's filters, by what they are called for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Filter {
-    filters: Rc<Filters>,
+    filters: RefCell<Option<Rc<Filters>>>,
     /// By root context. There are two at most times, around a push.
     instances: RefCell<Vec<(u32, Instance)>>,
     streams: RefCell<Streams<Box<Stream>>>,
 }
 
 thread_local! {
-    static WORKER: Filter = Filter::default();
+    static WORKER: Filter = const {
+        Filter {
+            filters: RefCell::new(None),
+            instances: RefCell::new(Vec::new()),
+            streams: RefCell::new(Streams::new()),
+        }
+    };
 }
 
 // Callbacks never nest, so that no borrow below can fail.
@@ -58,8 +64,10 @@ impl Callbacks for Filter {
 
     fn root_created(root: u32) {
         WORKER.with(|worker| {
-            if let Ok(mut instances) = worker.instances.try_borrow_mut() {
-                instances.push((root, Instance::new(Rc::clone(&worker.filters))));
+            if let (Ok(mut filters), Ok(mut instances)) =
+                (worker.filters.try_borrow_mut(), worker.instances.try_borrow_mut())
+            {
+                instances.push((root, Instance::new(Rc::clone(filters.get_or_insert_default()))));
             }
         });
     }
@@ -123,6 +131,8 @@ impl Callbacks for Filter {
             let place = instances.iter().position(|(known, _)| *known == context)?;
             Some(instances.swap_remove(place))
         });
-        drop(gone);
+        if let Some((_, instance)) = gone {
+            instance.gone();
+        }
     }
 }

@@ -33,7 +33,7 @@ impl Host for Envoy {
 
     fn log(&self, level: Level, line: Arguments<'_>) {
         let level = match level {
-            Level::Info => LogLevel::Info,
+            Level::Info | Level::Debug | Level::Trace => LogLevel::Info,
             Level::Warn => LogLevel::Warn,
             Level::Error => LogLevel::Error,
         };

@@ -13,11 +13,17 @@ pub struct Streams<T> {
 
 impl<T> Default for Streams<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), count: 0 }
+        Self::new()
     }
 }
 
 impl<T> Streams<T> {
+    /// An empty table.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { places: Vec::new(), count: 0 }
+    }
+
     /// The place after another one. Also takes a number to where it belongs.
     #[inline]
     fn wrap(&self, place: usize) -> usize {

@@ -167,7 +167,7 @@ impl Host for Envoy<'_> {
 
     fn log(&self, level: Level, line: Arguments<'_>) {
         let level = match level {
-            Level::Info => native::Level::Info,
+            Level::Info | Level::Debug | Level::Trace => native::Level::Info,
             Level::Warn => native::Level::Warn,
             Level::Error => native::Level::Error,
         };

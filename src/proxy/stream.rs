@@ -12,8 +12,8 @@ use crate::host::Host;
 use crate::host::share::Rc;
 use crate::metrics::count::{Served, times};
 use crate::outcome::{Answer, Time, Wait};
-use tidegate_engine::decide::decide;
 use tidegate_engine::decide::standing::Standing;
+use tidegate_engine::decide::{Explained, explained};
 use tidegate_engine::output::chain::{Chain, STATE};
 use tidegate_engine::output::effect::{self, INSPECTION, OnResponse, TARGETED};
 use tidegate_engine::plan::{Plan, Varies};
@@ -87,7 +87,7 @@ impl Stream {
             chain = judge(&mut request, plan, host);
         }
         if let Some(asked) = Page::asked(plan, &request, || host.listener())
-            && show(asked, &active, host, &headers)
+            && show(asked, &active, host, &headers, explained)
         {
             return Next::Answered;
         }
@@ -95,8 +95,8 @@ impl Stream {
         // Callbacks never nest, so this borrow cannot fail.
         let mut worker = worker.try_borrow_mut().ok();
         let decisions = match &mut worker {
-            Some(worker) => decide(plan, &request, worker.standing(now), now),
-            None => decide(plan, &request, &Standing::NONE, now),
+            Some(worker) => explained(None, plan, &request, worker.standing(now), now),
+            None => explained(None, plan, &request, &Standing::NONE, now),
         };
         let mut counts = counts.try_borrow_mut().ok();
         if let Some(counts) = &mut counts {
@@ -265,8 +265,8 @@ fn judge(request: &mut Request<'_>, plan: &Plan, host: &dyn Host) -> Option<Vec<
 
 /// Answers with a page. Returns whether the host could.
 #[inline(never)]
-fn show(asked: Page, active: &Active, host: &dyn Host, headers: &Headers) -> bool {
-    host.reply(&asked.answer(&answer::body(asked, active, host, headers)))
+fn show(asked: Page, active: &Active, host: &dyn Host, headers: &Headers, decide: Explained) -> bool {
+    host.reply(&asked.answer(&answer::body(asked, active, host, headers, decide)))
 }
 
 const GRPC_STATUS: &str = "grpc-status";

@@ -150,6 +150,23 @@ pub fn decide<'p>(plan: &'p Plan, request: &Request<'_>, standing: &Standing, no
     decide_before(&mut Silent, plan, request, standing, now)
 }
 
+/// The same as [`decide`], for whoever explains some requests: a function to be handed to what is compiled for size.
+pub type Explained =
+    for<'p> fn(Option<&mut dyn Witness>, &'p Plan, &Request<'_>, &Standing, Timestamp) -> Decisions<'p>;
+
+/// The same as [`decide`], and reports each step to a witness if there is one.
+#[inline]
+#[must_use]
+pub fn explained<'p>(
+    mut witness: Option<&mut dyn Witness>,
+    plan: &'p Plan,
+    request: &Request<'_>,
+    standing: &Standing,
+    now: Timestamp,
+) -> Decisions<'p> {
+    decide_before(&mut witness, plan, request, standing, now)
+}
+
 /// The same as [`decide`], and reports each step to a witness.
 pub fn decide_before<'p>(
     witness: &mut impl Witness,
@@ -225,7 +242,7 @@ impl Points {
 impl<'p, W: Witness> Evaluator<'p, '_, W> {
     #[inline]
     fn flag(&mut self, place: usize, flag: &'p Flag) -> Option<Decision<'p>> {
-        if let Some(plain) = flag.plain.filter(|_| !W::WATCHES) {
+        if let Some(plain) = flag.plain.filter(|_| !self.witness.watches()) {
             return self.plain(place, flag, plain);
         }
         self.by_rules(place, flag)

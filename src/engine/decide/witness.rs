@@ -31,7 +31,9 @@ pub enum RuleOutcome {
 /// Receives each step of a decision, in order.
 pub trait Witness {
     /// Whether it wants to know anything at all.
-    const WATCHES: bool = true;
+    fn watches(&self) -> bool {
+        true
+    }
     /// A flag that matches is being decided. The next calls are about it.
     fn flag(&mut self, _: &Flag) {}
     /// A test was made on a value. `None` and `many` mean that there are several values, or that it is too long.
@@ -49,5 +51,51 @@ pub trait Witness {
 pub struct Silent;
 
 impl Witness for Silent {
-    const WATCHES: bool = false;
+    #[inline]
+    fn watches(&self) -> bool {
+        false
+    }
+}
+
+/// One that may not be there: so that the module has one evaluator for requests and for explaining them.
+impl<W: Witness + ?Sized> Witness for Option<&mut W> {
+    #[inline]
+    fn watches(&self) -> bool {
+        self.is_some()
+    }
+
+    #[inline]
+    fn flag(&mut self, flag: &Flag) {
+        if let Some(witness) = self {
+            witness.flag(flag);
+        }
+    }
+
+    #[inline]
+    fn test(&mut self, subject: Subject, operator: &Operator, value: Option<&[u8]>, many: bool, holds: bool) {
+        if let Some(witness) = self {
+            witness.test(subject, operator, value, many, holds);
+        }
+    }
+
+    #[inline]
+    fn not(&mut self) {
+        if let Some(witness) = self {
+            witness.not();
+        }
+    }
+
+    #[inline]
+    fn segment(&mut self, place: usize, holds: bool) {
+        if let Some(witness) = self {
+            witness.segment(place, holds);
+        }
+    }
+
+    #[inline]
+    fn rule(&mut self, place: usize, outcome: RuleOutcome) {
+        if let Some(witness) = self {
+            witness.rule(place, outcome);
+        }
+    }
 }

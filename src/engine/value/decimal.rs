@@ -35,7 +35,8 @@ impl Decimal {
         let mut value: i128 = 0;
         for digit in whole.iter().chain(places) {
             let digit = digit.is_ascii_digit().then(|| digit.wrapping_sub(b'0'))?;
-            value = value.checked_mul(10)?.checked_add(i128::from(digit))?;
+            // Never beyond 10^36.
+            value = value.wrapping_mul(10).wrapping_add(i128::from(digit));
         }
         if !fraction.iter().all(u8::is_ascii_digit) {
             return None;
@@ -58,9 +59,24 @@ impl Decimal {
     /// This number times 10^`places`, where that is whole.
     #[must_use]
     pub fn scaled(self, places: u32) -> Option<i128> {
-        let unit = 10_i128.checked_pow(u32::try_from(PLACES).ok()?.checked_sub(places)?)?;
-        (self.0.checked_rem(unit)? == 0).then(|| self.0.checked_div(unit)).flatten()
+        let mut value = self.0.unsigned_abs();
+        for _ in 0..u32::try_from(PLACES).ok()?.checked_sub(places)? {
+            value = tenth(value)?;
+        }
+        let value = i128::try_from(value).ok()?;
+        Some(if self.0 < 0 { value.wrapping_neg() } else { value })
     }
+}
+
+/// A tenth of a number, where that is whole. Word by word: a division of 128 bits is a KB of the module.
+fn tenth(value: u128) -> Option<u128> {
+    let (mut tenth, mut rest) = (0_u128, 0_u64);
+    for shift in [96, 64, 32, 0] {
+        let part = rest << 32 | u64::try_from(value >> shift & 0xffff_ffff).unwrap_or_default();
+        tenth |= u128::from(part.wrapping_div(10)) << shift;
+        rest = part.wrapping_rem(10);
+    }
+    (rest == 0).then_some(tenth)
 }
 
 impl fmt::Display for Decimal {
@@ -116,5 +132,8 @@ mod tests {
         assert_eq!(decimal("0.0001").unwrap().scaled(4), Some(1));
         assert_eq!(decimal("0.00001").unwrap().scaled(4), None);
         assert_eq!(decimal("3").unwrap().scaled(0), Some(3));
+        assert_eq!(decimal("-3.5").unwrap().scaled(1), Some(-35));
+        assert_eq!(decimal("123456789012345678901234").unwrap().scaled(0), Some(123_456_789_012_345_678_901_234));
+        assert_eq!(decimal("123456789012345678901234.5").unwrap().scaled(0), None);
     }
 }

@@ -32,8 +32,8 @@ impl Timestamp {
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         let time = OffsetDateTime::parse(text, &Rfc3339)
             .map_err(|_| "must be a time with an offset, such as 2026-12-01T09:00:00Z")?;
-        let millis = time.unix_timestamp_nanos().div_euclid(1_000_000);
-        i64::try_from(millis).map(Self).map_err(|_| "is out of range".into())
+        let millis = time.unix_timestamp().saturating_mul(1_000).saturating_add(i64::from(time.millisecond()));
+        Ok(Self(millis))
     }
 
     /// Reads a day, `2027-03-01`, or a time in it; a day is its first moment in UTC.

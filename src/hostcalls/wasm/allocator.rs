@@ -1,13 +1,12 @@
 //! An allocator for a module that runs on one thread, and makes and drops the same few small things for each request.
 //!
 //! Sizes are rounded up to a class; each class has a list of free blocks, so that to allocate and to free are a few
-//! instructions. New blocks are cut from large pieces of the allocator behind it, which has all that is larger. Blocks
-//! go back to their class, and never to the allocator behind: the memory of a module never shrinks anyway.
+//! instructions. New blocks are cut from new memory, and go back to their class: the memory of a module never shrinks
+//! anyway. What is large is rounded up to a power of two, so that what one push has freed fits the next.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
-use std::alloc::System;
 
 /// Classes are this far apart, which is also the alignment of each block.
 const STEP: usize = 16;
@@ -15,21 +14,21 @@ const STEP: usize = 16;
 /// The largest size in steps; up to there each number of steps is a class.
 const STEPS: usize = 64;
 
-/// Beyond that, classes double: 2, 4, 8 and 16 KiB.
-const DOUBLED: u32 = 4;
+/// Beyond that, classes double: from 2 KiB to 1 GiB, which is all that a VM has.
+const DOUBLED: u32 = 20;
 
 const CLASSES: usize = STEPS + DOUBLED as usize + 1;
 
 const LARGEST: usize = (STEP * STEPS) << DOUBLED;
 
-/// What is taken from the allocator behind at once.
-const PIECE: usize = 64 * 1024;
+/// A page of memory: what is asked for at least, and no alignment is above it.
+const PAGE: usize = 64 * 1024;
 
 /// The allocator. Not for more than one thread: only a module of wasm may have it as its global one.
 #[derive(Debug)]
 pub struct SizeClasses {
     free: [Cell<*mut Block>; CLASSES],
-    /// What is left of the last piece.
+    /// What is left of the last page.
     rest: Cell<*mut u8>,
     left: Cell<usize>,
 }
@@ -54,23 +53,23 @@ impl SizeClasses {
         Self { free: [const { Cell::new(null_mut()) }; CLASSES], rest: Cell::new(null_mut()), left: Cell::new(0) }
     }
 
-    /// A new block of a class, cut from a piece.
+    /// A new block of a class: pages of its own, or cut from one.
     #[cold]
     fn cut(&self, size: usize) -> *mut u8 {
+        if size >= PAGE {
+            return grow(size);
+        }
         if self.left.get() < size {
-            // SAFETY: a piece is not of size 0, and its alignment is a power of two.
-            let layout = unsafe { Layout::from_size_align_unchecked(PIECE, STEP) };
-            // SAFETY: the layout is not of size 0.
-            let piece = unsafe { System.alloc(layout) };
-            if piece.is_null() {
-                return piece;
+            let page = grow(PAGE);
+            if page.is_null() {
+                return page;
             }
-            self.rest.set(piece);
-            self.left.set(PIECE);
+            self.rest.set(page);
+            self.left.set(PAGE);
         }
         let block = self.rest.get();
         self.left.set(self.left.get().wrapping_sub(size));
-        // SAFETY: `size` bytes are left of the piece, as was just seen: this is at most one past its end.
+        // SAFETY: `size` bytes are left of the page, as was just seen: this is at most one past its end.
         self.rest.set(unsafe { block.add(size) });
         block
     }
@@ -82,12 +81,30 @@ impl Default for SizeClasses {
     }
 }
 
-/// The class of a layout and the size of its blocks; none for one that the allocator behind has.
+/// New memory of so many bytes, which are whole pages; null if there is no more.
+#[cfg(target_arch = "wasm32")]
+fn grow(size: usize) -> *mut u8 {
+    let pages = core::arch::wasm32::memory_grow::<0>(size / PAGE);
+    if pages == usize::MAX { null_mut() } else { core::ptr::with_exposed_provenance_mut(pages.wrapping_mul(PAGE)) }
+}
+
+/// The same for tests in this process.
+#[cfg(not(target_arch = "wasm32"))]
+fn grow(size: usize) -> *mut u8 {
+    let Ok(layout) = Layout::from_size_align(size, PAGE) else { return null_mut() };
+    // SAFETY: there is no class of size 0.
+    unsafe { std::alloc::System.alloc(layout) }
+}
+
+/// The class of a layout and the size of its blocks; none for one that no VM can hold.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "the size is known where most allocations are made: then the class is, too")]
 fn class(layout: Layout) -> Option<(usize, usize)> {
-    let size = layout.size();
-    if layout.align() > STEP || size > LARGEST || size == 0 {
+    let mut size = layout.size();
+    if layout.align() > STEP {
+        size = size.max(PAGE); // which stands at the beginning of one
+    }
+    if layout.align() > PAGE || size > LARGEST {
         return None;
     }
     let steps = size.div_ceil(STEP);
@@ -99,15 +116,12 @@ fn class(layout: Layout) -> Option<(usize, usize)> {
     Some((STEPS.wrapping_add(place), doubled.wrapping_mul(STEP * STEPS)))
 }
 
-// SAFETY: a block is at least as large as its layout, aligned to `STEP`, and in use once: it is cut once, and is on the
-// list of its class only while it is free. Both ways from a layout to its class are the same function.
+// SAFETY: a block is at least as large as its layout, aligned to `STEP` or to `PAGE`, and in use once: it is cut once,
+// and is on the list of its class only while it is free. Both ways from a layout to its class are the same function.
 unsafe impl GlobalAlloc for SizeClasses {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some((class, size)) = class(layout) else {
-            // SAFETY: what the caller promises of the layout holds.
-            return unsafe { System.alloc(layout) };
-        };
+        let Some((class, size)) = class(layout) else { return null_mut() };
         let Some(head) = self.free.get(class) else { return null_mut() };
         let Some(block) = NonNull::new(head.get()) else { return self.cut(size) };
         // SAFETY: a block on a list is free, and holds what `dealloc` wrote into it.
@@ -118,12 +132,9 @@ unsafe impl GlobalAlloc for SizeClasses {
     #[inline]
     #[allow(clippy::cast_ptr_alignment, reason = "a block is aligned to 16")]
     unsafe fn dealloc(&self, data: *mut u8, layout: Layout) {
-        let Some((class, _)) = class(layout) else {
-            // SAFETY: it came from there, with this layout.
-            unsafe { System.dealloc(data, layout) };
-            return;
-        };
-        if let Some(head) = self.free.get(class) {
+        if let Some((class, _)) = class(layout)
+            && let Some(head) = self.free.get(class)
+        {
             let block = data.cast::<Block>();
             // SAFETY: the block is not in use any more, and is large enough and aligned for a pointer.
             unsafe { block.write(Block { next: head.get() }) };
@@ -134,11 +145,8 @@ unsafe impl GlobalAlloc for SizeClasses {
     unsafe fn realloc(&self, data: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller promises that `size` rounded up to the alignment is no more than `isize::MAX`.
         let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-        match (class(layout), class(new)) {
-            (Some(old), Some(new)) if old == new => return data,
-            // SAFETY: it came from there, with this layout, and the new size belongs there, too.
-            (None, None) => return unsafe { System.realloc(data, layout, size) },
-            _ => {}
+        if class(layout) == class(new) {
+            return data;
         }
         // SAFETY: the caller promises that `size` is not 0.
         let moved = unsafe { self.alloc(new) };
@@ -163,14 +171,16 @@ mod tests {
     #[test]
     fn classes_are_as_large_as_what_they_hold() {
         let mut last = 0;
-        for size in 1..=LARGEST {
+        let large = (10..=DOUBLED + 10).flat_map(|power| [(1 << power) - 1, 1 << power, (1 << power) + 1]);
+        for size in (1..=2_000).chain(large.filter(|size| (2_000..=LARGEST).contains(size))) {
             let (place, block) = class(layout(size, 8)).unwrap_or_default();
             assert!(block >= size && block < size * 2 + STEP && place < CLASSES, "{size}: {place}, {block}");
             assert!(place == last || place == last + 1, "{size}");
             last = place;
         }
         assert_eq!(last, CLASSES - 1);
-        assert_eq!([class(layout(LARGEST + 1, 1)), class(layout(8, 32))], [None; 2]);
+        assert_eq!(class(layout(8, 32)), class(layout(PAGE, 1)), "a page is aligned to all that is");
+        assert_eq!([class(layout(LARGEST + 1, 1)), class(layout(8, 2 * PAGE))], [None; 2]);
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! What the host calls.
 //!
-//! The SDK exports every callback under the ABI's name, and sends each through a table of boxed contexts. Ours have
-//! names of their own, and go straight to the filter; the build step that trims the module puts them in the place of
-//! the SDK's.
+//! Envoy calls each callback that it finds, for every body, trailer and connection: only those are exported that the
+//! filter does something in.
 
 /// The callbacks of a module. A context is a number: a root context is an instance of the filter, any other a request.
 pub trait Callbacks {
@@ -30,7 +29,8 @@ pub trait Callbacks {
     fn deleted(context: u32);
 }
 
-/// Exports the callbacks of a type as `tidegate_on_*`, which the trimmed module has as `proxy_on_*`.
+/// Exports the callbacks of a type, and what the ABI wants of each module: its version, and where the host asks for
+/// memory to return bytes in.
 #[macro_export]
 macro_rules! export {
     ($filter:ty) => {
@@ -40,64 +40,71 @@ macro_rules! export {
             const CONTINUE: u32 = 0;
             const PAUSE: u32 = 1;
 
-            // SAFETY: no other symbol of these names is linked: the SDK's begin otherwise, and its macro for the first
-            // is not used.
+            // SAFETY: no other symbol of these names is linked.
+            #[unsafe(no_mangle)]
+            extern "C" fn proxy_abi_version_0_2_1() {}
+
+            #[unsafe(no_mangle)]
+            extern "C" fn malloc(size: usize) -> *mut u8 {
+                $crate::wasm::room(size)
+            }
+
             #[unsafe(no_mangle)]
             extern "C" fn _initialize() {
                 <$filter>::loaded();
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn tidegate_on_context_create(context: u32, root: u32) {
+            extern "C" fn proxy_on_context_create(context: u32, root: u32) {
                 if root == 0 { <$filter>::root_created(context) } else { <$filter>::request_created(context, root) }
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn tidegate_on_vm_start(_: u32, _: u32) -> u32 {
+            extern "C" fn proxy_on_vm_start(_: u32, _: u32) -> u32 {
                 1
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn tidegate_on_configure(root: u32, _: u32) -> u32 {
+            extern "C" fn proxy_on_configure(root: u32, _: u32) -> u32 {
                 u32::from(<$filter>::configured(root))
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn tidegate_on_tick(root: u32) {
+            extern "C" fn proxy_on_tick(root: u32) {
                 <$filter>::tick(root);
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn tidegate_on_request_headers(request: u32, _: u32, end: u32) -> u32 {
+            extern "C" fn proxy_on_request_headers(request: u32, _: u32, end: u32) -> u32 {
                 if <$filter>::request_headers(request, end != 0) { CONTINUE } else { PAUSE }
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn tidegate_on_request_body(request: u32, _: u32, end: u32) -> u32 {
+            extern "C" fn proxy_on_request_body(request: u32, _: u32, end: u32) -> u32 {
                 <$filter>::request_body(request, end != 0);
                 CONTINUE
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn tidegate_on_request_trailers(request: u32, _: u32) -> u32 {
+            extern "C" fn proxy_on_request_trailers(request: u32, _: u32) -> u32 {
                 <$filter>::request_trailers(request);
                 CONTINUE
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn tidegate_on_response_headers(request: u32, _: u32, _: u32) -> u32 {
+            extern "C" fn proxy_on_response_headers(request: u32, _: u32, _: u32) -> u32 {
                 <$filter>::response_headers(request);
                 CONTINUE
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn tidegate_on_response_trailers(request: u32, _: u32) -> u32 {
+            extern "C" fn proxy_on_response_trailers(request: u32, _: u32) -> u32 {
                 <$filter>::response_trailers(request);
                 CONTINUE
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn tidegate_on_delete(context: u32) {
+            extern "C" fn proxy_on_delete(context: u32) {
                 <$filter>::deleted(context);
             }
         };

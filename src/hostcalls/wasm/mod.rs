@@ -9,13 +9,14 @@
 
 mod allocator;
 mod exports;
+mod kinds;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod model;
 mod sys;
 
 pub use allocator::SizeClasses;
 pub use exports::Callbacks;
-pub use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
+pub use kinds::{BufferType, LogLevel, MapType, MetricType};
 
 use core::ptr::{null_mut, slice_from_raw_parts_mut};
 
@@ -179,6 +180,12 @@ pub fn increment(id: u32, more: i64) {
     unsafe { sys::proxy_increment_metric(id, more) };
 }
 
+/// Memory for so many bytes that the host returns: those of a boxed slice, which [`returned`] takes over.
+#[must_use]
+pub fn room(size: usize) -> *mut u8 {
+    Box::into_raw(Box::<[u8]>::new_uninit_slice(size)).cast()
+}
+
 /// Makes a call that returns bytes: these, or none if it failed or there are none.
 fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
     let (mut data, mut size) = (null_mut(), 0);
@@ -186,7 +193,7 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8
         return None;
     }
     // SAFETY: the host has asked `malloc`, which this module exports, for `size` bytes, has written all of them, and
-    // forgets them: they are ours. `malloc` allocates a boxed slice of exactly this size.
+    // forgets them: they are ours. `malloc` is `room`, which allocates a boxed slice of exactly this size.
     let bytes = unsafe { Box::from_raw(slice_from_raw_parts_mut(data, size)) };
     Some(bytes.into_vec())
 }

@@ -7,7 +7,7 @@ use crate::active::Active;
 use crate::guard::Store;
 use crate::guard::ledger::Ledger;
 use crate::host::{Host, Shared};
-use tidegate_engine::decide::decide_before;
+use tidegate_engine::decide::Explained;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::output::effect::on_request;
 use tidegate_engine::plan::Watch;
@@ -17,11 +17,11 @@ use tidegate_engine::request::headers::Headers;
 /// The body of a page, for a request with these headers.
 #[cold]
 #[inline(never)]
-pub(crate) fn body(page: Page, active: &Active, host: &dyn Host, headers: &Headers) -> String {
+pub(crate) fn body(page: Page, active: &Active, host: &dyn Host, headers: &Headers, decide: Explained) -> String {
     match page {
         Page::Html => html().to_owned(),
         Page::Data => data(active, host),
-        Page::Explain => explain(active, host, headers),
+        Page::Explain => explain(active, host, headers, decide),
     }
 }
 
@@ -52,7 +52,7 @@ fn data(active: &Active, host: &dyn Host) -> String {
     snapshot.data()
 }
 
-fn explain(active: &Active, host: &dyn Host, headers: &Headers) -> String {
+fn explain(active: &Active, host: &dyn Host, headers: &Headers, decide: Explained) -> String {
     let Active { plan, worker, .. } = active;
     let path = headers.iter().find(|(name, _)| *name == b":path").map_or(&[][..], |(_, value)| value);
     let overrides = overrides(path);
@@ -67,6 +67,6 @@ fn explain(active: &Active, host: &dyn Host, headers: &Headers) -> String {
     let none = Standing::NONE;
     let standing = worker.as_mut().map_or(&none, |worker| worker.standing(now));
     let mut transcript = Transcript::default();
-    let decisions = decide_before(&mut transcript, plan, &request, standing, now);
+    let decisions = decide(Some(&mut transcript), plan, &request, standing, now);
     explained(&transcript, &decisions, &on_request(plan, &request, &decisions))
 }

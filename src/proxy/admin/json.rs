@@ -16,12 +16,16 @@ impl Json {
 
     /// A map with what `inside` writes.
     pub(super) fn map(&mut self, inside: impl FnOnce(&mut Self)) {
-        self.around('{', '}', inside);
+        self.open('{');
+        inside(self);
+        self.0.push('}');
     }
 
     /// A list with what `inside` writes.
     pub(super) fn list(&mut self, inside: impl FnOnce(&mut Self)) {
-        self.around('[', ']', inside);
+        self.open('[');
+        inside(self);
+        self.0.push(']');
     }
 
     /// A key of a map; its value comes next.
@@ -38,18 +42,23 @@ impl Json {
 
     /// A number or a boolean; `null` if there is none.
     pub(super) fn plain(&mut self, value: Option<impl Display>) {
-        self.border();
-        let _ = match value {
-            Some(value) => write!(self.0, "{value}"),
-            None => self.0.write_str("null"),
-        };
+        match value {
+            Some(value) => self.raw(&value),
+            None => self.raw(&"null"),
+        }
     }
 
-    fn around(&mut self, open: char, close: char, inside: impl FnOnce(&mut Self)) {
+    /// Not generic, so that the module has it once.
+    #[inline(never)]
+    fn raw(&mut self, value: &dyn Display) {
         self.border();
-        self.0.push(open);
-        inside(self);
-        self.0.push(close);
+        let _ = write!(self.0, "{value}");
+    }
+
+    #[inline(never)]
+    fn open(&mut self, bracket: char) {
+        self.border();
+        self.0.push(bracket);
     }
 
     /// What stands between a value and the one before it.

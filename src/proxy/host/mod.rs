@@ -18,16 +18,9 @@ use tidegate_engine::plan::Property;
 use tidegate_engine::request::headers::Headers;
 use tidegate_engine::value::time::Timestamp;
 
-/// The severity of a line of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// A change that was asked for.
-    Info,
-    /// Something that an operator should look at.
-    Warn,
-    /// Something that does not do what was asked for.
-    Error,
-}
+/// The severity of a line of the log: info for a change that was asked for, a warning for what an operator should look
+/// at, an error for what does not do what was asked for.
+pub use log::Level;
 
 /// One worker of a proxy, in the middle of a callback: requests and answers are those that the callback is for.
 pub trait Host {

@@ -80,6 +80,14 @@ impl Instance {
         Self { filters, active: None, pending: None, paced: false }
     }
 
+    /// The host does not need it any more. Here, so that a door does not compile once more what it takes to free all that
+    /// an instance holds.
+    #[cold]
+    #[inline(never)]
+    pub fn gone(self) {
+        drop(self);
+    }
+
     /// Reads and judges the config that was pushed. Returns whether it is accepted.
     #[cold]
     #[inline(never)]
