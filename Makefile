@@ -19,6 +19,9 @@ REMAP := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo --remap-pa
 # Less is inlined than for speed alone: 10 KB of the module, and nothing that a request would notice.
 SMALL := -Cllvm-args=-inline-threshold=10
 
+# What a library ends in where it is built. Envoy takes it under any name.
+LIBRARY := $(if $(filter Darwin,$(shell uname -s)),dylib,so)
+
 # How make up gets Tidegate into Envoy: wasm, or native
 DOOR ?= wasm
 
@@ -98,7 +101,7 @@ wasm: toolchain ## Build the filter module, target/tidegate.wasm
 # Linked once and put in place by a rename: an Envoy that has it open keeps what it has.
 module: toolchain ## Build the native door, target/libtidegate.so, for this machine
 	RUSTFLAGS="$(REMAP)" $(CARGO) build --locked --package tidegate-module --profile module
-	@cp $(OUT)/module/libtidegate_module.so $(OUT)/libtidegate.so.new && mv $(OUT)/libtidegate.so.new $(OUT)/libtidegate.so
+	@cp $(OUT)/module/libtidegate_module.$(LIBRARY) $(OUT)/libtidegate.so.new && mv $(OUT)/libtidegate.so.new $(OUT)/libtidegate.so
 
 setup: toolchain envoy envoy-oldest ## Get what is missing: the Rust target, the Envoys for demo and tests
 
