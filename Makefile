@@ -28,6 +28,9 @@ WASM_OPT ?= $(or $(shell command -v wasm-opt),$(wildcard node_modules/.bin/wasm-
 OPTIMISE = $(or $(WASM_OPT),$(error OPT=1 needs wasm-opt, which is not on PATH: install Binaryen, or name it by WASM_OPT=)) \
 	--enable-bulk-memory --enable-mutable-globals --enable-nontrapping-float-to-int --enable-sign-ext -Oz --converge -o
 
+# What a library ends in where it is built. Envoy takes it under any name.
+LIBRARY := $(if $(filter Darwin,$(shell uname -s)),dylib,so)
+
 # How make up gets Tidegate into Envoy: wasm, or native
 DOOR ?= wasm
 
@@ -129,7 +132,7 @@ wasm: toolchain ## Build the filter module, target/tidegate.wasm
 
 module: toolchain ## Build the native door, target/libtidegate.so, for this machine
 	RUSTFLAGS="$(REMAP)" $(CARGO) build --locked --package tidegate-module --profile module
-	@cp $(OUT)/module/libtidegate_module.so $(OUT)/libtidegate.so.new && mv $(OUT)/libtidegate.so.new $(OUT)/libtidegate.so
+	@cp $(OUT)/module/libtidegate_module.$(LIBRARY) $(OUT)/libtidegate.so.new && mv $(OUT)/libtidegate.so.new $(OUT)/libtidegate.so
 
 setup: toolchain envoy envoy-oldest ## Get what is missing: the Rust target, the Envoys for demo and tests
 

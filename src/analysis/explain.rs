@@ -102,8 +102,7 @@ pub fn explain(loaded: &Loaded, spec: &RequestSpec, now: Timestamp) -> Explanati
     let effects = effect::on_request(plan, &request, &decisions);
     let carry = OnResponse::new(plan, &request, &decisions);
     let reply = effect::reply(plan, &request, &decisions).map(|answer| answer.status);
-    let emptied = effects.contains(&Effect::Remove(BAGGAGE.as_bytes()))
-        && !effects.iter().any(|one| matches!(one, Effect::Baggage(_)));
+    let emptied = effects.contains(&Effect::Remove(BAGGAGE.as_bytes().into()));
     let gone = emptied.then_some(BAGGAGE.as_bytes());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let missed = |flag: &&Flag| decisions.find(flag.key().as_str()).is_none();

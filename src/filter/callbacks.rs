@@ -6,10 +6,11 @@
 use core::cell::RefCell;
 use std::rc::Rc;
 
+use tidegate_engine::request::headers::Headers;
 use tidegate_hostcalls::wasm::{self, Callbacks, LogLevel};
 use tidegate_proxy::filters::Filters;
 use tidegate_proxy::push::Instance;
-use tidegate_proxy::stream::{Next, Stream};
+use tidegate_proxy::stream::{Next, Stream, number};
 
 use super::host::Envoy;
 use super::streams::Streams;
@@ -95,11 +96,20 @@ impl Callbacks for Filter {
         WORKER.with(|worker| {
             let Ok(mut streams) = worker.streams.try_borrow_mut() else { return true };
             let Some(stream) = streams.get_mut(request) else { return true };
-            let next = stream.request_headers(&Envoy, end);
+            let headers = Envoy::request_headers();
+            let goes_on = match stream.request_headers(&Envoy, headers.iter(), end) {
+                Next::Upstream(effects) => {
+                    let refused = Envoy::apply(&effects, &headers);
+                    drop(effects);
+                    stream.refused(refused);
+                    true
+                }
+                Next::Answered => false,
+            };
             if !stream.is_owed() {
                 drop(streams.remove(request));
             }
-            next == Next::Upstream
+            goes_on
         })
     }
 
@@ -112,7 +122,12 @@ impl Callbacks for Filter {
     }
 
     fn response_headers(request: u32) {
-        Self::stream(request, |stream| stream.response_headers(&Envoy));
+        Self::stream(request, |stream| {
+            // One call for all costs as much as one for a single header.
+            let headers = if stream.reads_response() { Envoy::response_headers() } else { Headers::default() };
+            let status = || headers.iter().find(|(name, _)| *name == b":status").and_then(|(_, value)| number(value));
+            stream.response_headers(&Envoy, status, |name| headers.joined(name.as_bytes())).apply(&Envoy);
+        });
     }
 
     fn response_trailers(request: u32) {

@@ -22,6 +22,38 @@ use tidegate_proxy::outcome::{Ending, Moment};
 /// Envoy, in the middle of a callback.
 pub(super) struct Envoy;
 
+impl Envoy {
+    /// The headers of the request; none if Envoy cannot give them.
+    pub(super) fn request_headers() -> Headers {
+        headers(MapType::HttpRequestHeaders)
+    }
+
+    /// Applies effects to the request, which has these headers. Returns how many changes Envoy refused.
+    ///
+    /// What a client sent under a name that is written has been removed before, so that all else is added: to set a
+    /// header, Envoy walks the whole list for each.
+    pub(super) fn apply(effects: &[Effect<'_>], headers: &Headers) -> u32 {
+        // If Envoy gave no headers, or does not remove one, there may be others under the same names.
+        let mut write: fn(MapType, &[u8], &[u8]) -> bool = wasm::add_header;
+        if headers.is_empty() {
+            write = wasm::set_header;
+        }
+        let mut refused = 0_u32;
+        for effect in effects {
+            if !apply(effect, effects, write) {
+                refused = refused.saturating_add(1);
+                write = wasm::set_header;
+            }
+        }
+        refused
+    }
+
+    /// The headers of the response.
+    pub(super) fn response_headers() -> Headers {
+        headers(MapType::HttpResponseHeaders)
+    }
+}
+
 impl Host for Envoy {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(i64::try_from(wasm::now().wrapping_div(1_000_000)).unwrap_or_default())
@@ -62,10 +94,6 @@ impl Host for Envoy {
         wasm::tick_every(u32::try_from(period.as_millis()).unwrap_or(u32::MAX));
     }
 
-    fn request_headers(&self) -> Headers {
-        headers(MapType::HttpRequestHeaders)
-    }
-
     fn request_trailers(&self) -> Headers {
         headers(MapType::HttpRequestTrailers)
     }
@@ -96,24 +124,6 @@ impl Host for Envoy {
         wasm::property(b"xds\0listener_metadata\0filter_metadata\0tidegate\0listener")
     }
 
-    /// What a client sent under a name that is written has been removed before, so that all else is added: to set a
-    /// header, Envoy walks the whole list for each.
-    fn apply(&self, effects: &[Effect<'_>], headers: &Headers) -> u32 {
-        // If Envoy gave no headers, or does not remove one, there may be others under the same names.
-        let mut write: fn(MapType, &[u8], &[u8]) -> bool = wasm::add_header;
-        if headers.is_empty() {
-            write = wasm::set_header;
-        }
-        let mut refused = 0_u32;
-        for effect in effects {
-            if !apply(effect, effects, write) {
-                refused = refused.saturating_add(1);
-                write = wasm::set_header;
-            }
-        }
-        refused
-    }
-
     fn reply(&self, reply: &effect::LocalReply<'_>) -> bool {
         let headers = reply.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         wasm::reply(reply.status, Headers::collect(headers).as_bytes(), reply.body.as_bytes())
@@ -132,10 +142,6 @@ impl Host for Envoy {
     /// To declare it again has no effect.
     fn keep_over_redirects(&self, name: &str) {
         wasm::call(b"declare_property", &encoding::declaration(name));
-    }
-
-    fn response_headers(&self) -> Headers {
-        headers(MapType::HttpResponseHeaders)
     }
 
     fn set_response_header(&self, name: &str, value: &[u8]) {
@@ -223,7 +229,6 @@ fn number(path: &[u8]) -> Option<u64> {
 fn apply(effect: &Effect<'_>, all: &[Effect<'_>], write: fn(MapType, &[u8], &[u8]) -> bool) -> bool {
     match effect {
         Effect::Set(name, value) => write(MapType::HttpRequestHeaders, name.as_bytes(), value.as_bytes()),
-        Effect::Remove(name) if effect::is_replaced(name, all) => true,
         Effect::Remove(name) => wasm::remove_header(MapType::HttpRequestHeaders, name),
         Effect::ClearRoute if all.len() > 1 => true,
         Effect::ClearRoute => wasm::call(b"clear_route_cache", b""),

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tidegate_engine::request::headers::joined;
 use tidegate_hostcalls::native::config::ConfigHandle;
-use tidegate_hostcalls::native::stream::StreamHandle;
-use tidegate_hostcalls::native::{Module, Next};
+use tidegate_hostcalls::native::stream::{Room, StreamHandle};
+use tidegate_hostcalls::native::{Headers, Module, Next};
 use tidegate_proxy::push::Instance;
-use tidegate_proxy::stream::{self, Stream};
+use tidegate_proxy::stream::{self, Stream, number};
 
-use super::host::{Envoy, Pushed};
+use super::host::{Envoy, Pushed, apply, signs};
 use super::local::{Judged, Local, Place};
 use super::metrics::Families;
 use super::timer;
@@ -90,18 +91,36 @@ impl Module for Door {
         })
     }
 
-    fn request_headers(request: &mut Request, handle: StreamHandle<'_>, end: bool) -> Next {
-        let (next, owed) = request.run(handle, |stream, _, host| match stream.request_headers(host, end) {
-            stream::Next::Upstream => (Next::Upstream, stream.is_owed()),
+    fn request_headers(request: &mut Request, mut handle: StreamHandle<'_>, end: bool) -> Next {
+        let Request { local, stream, owed, .. } = request;
+        let _turn = local.place.turn();
+        let (pushed, mut room) = (&local.judged.pushed, Room::default());
+        let headers = handle.headers(Headers::Request, &mut room);
+        let present = signs(headers.clone());
+        let reading = Envoy::reading(&handle, pushed);
+        match stream.request_headers(&reading, headers, end) {
+            stream::Next::Upstream(effects) => {
+                let refused = apply(&mut handle, &effects, present);
+                drop(effects);
+                stream.refused(refused);
+                *owed = stream.is_owed();
+                Next::Upstream
+            }
             stream::Next::Answered => {
                 // Envoy does not show us the answer that we give ourselves.
-                stream.response_headers(host);
-                host.answer_now();
-                (Next::Answered, true)
+                if let Some(answer) = reading.into_reply() {
+                    let change = stream.response_headers(
+                        &Envoy::nowhere(pushed),
+                        || Some(answer.status.into()),
+                        |name| answer.joined(name),
+                    );
+                    let host = Envoy::answering(handle, pushed, answer);
+                    change.apply(&host);
+                    host.answer_now();
+                }
+                Next::Answered
             }
-        });
-        request.owed = owed;
-        next
+        }
     }
 
     fn request_body(request: &mut Request, handle: StreamHandle<'_>, end: bool) {
@@ -118,7 +137,19 @@ impl Module for Door {
 
     fn response_headers(request: &mut Request, handle: StreamHandle<'_>) {
         if request.owed {
-            request.run(handle, |stream, _, host| stream.response_headers(host));
+            let Request { local, stream, .. } = request;
+            let _turn = local.place.turn();
+            let pushed = &local.judged.pushed;
+            let change = {
+                let mut room = Room::default();
+                // One call for all costs as much as two for single ones.
+                let all = stream.reads_response().then(|| handle.headers(Headers::Response, &mut room));
+                let all = all.into_iter().flatten();
+                let status = || all.clone().find(|(name, _)| *name == b":status").and_then(|(_, value)| number(value));
+                let header = |name: &str| joined(all.clone(), name.as_bytes());
+                stream.response_headers(&Envoy::reading(&handle, pushed), status, header)
+            };
+            change.apply(&Envoy::of_request(handle, pushed, false));
         }
     }
 

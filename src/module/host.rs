@@ -4,15 +4,16 @@
 
 use core::cell::RefCell;
 use core::fmt::Arguments;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tidegate_engine::output::chain::STATE;
 use tidegate_engine::output::effect::{self, Effect};
 use tidegate_engine::plan::Property;
-use tidegate_engine::request::headers::Headers;
+use tidegate_engine::request::headers::{Headers, joined};
 use tidegate_engine::request::{claim, host_address, payload_from_json};
 use tidegate_engine::value::time::Timestamp;
+use tidegate_hostcalls::native::clock::since_1970;
 use tidegate_hostcalls::native::config::ConfigHandle;
 use tidegate_hostcalls::native::stream::{Room, StreamHandle};
 use tidegate_hostcalls::native::{self, Attribute, Headers as Of};
@@ -45,10 +46,17 @@ pub(crate) struct Envoy<'e> {
 }
 
 #[derive(Debug)]
-struct Reply {
-    status: u32,
+pub(crate) struct Reply {
+    pub(crate) status: u32,
     headers: Vec<Line>,
     body: String,
+}
+
+impl Reply {
+    /// All values of a header as one.
+    pub(crate) fn joined(&self, name: &str) -> Option<Vec<u8>> {
+        joined(self.headers.iter().map(|line| (&*line.name, &*line.value)), name.as_bytes())
+    }
 }
 
 /// One header of an answer.
@@ -72,6 +80,8 @@ impl Line {
 #[derive(Debug)]
 enum At<'e> {
     Request(RefCell<StreamHandle<'e>>),
+    /// Of a request, while what Envoy lends is looked at.
+    Reading(&'e StreamHandle<'e>),
     Config(RefCell<ConfigHandle<'e>>),
     /// Before a request's first call.
     Nowhere,
@@ -84,6 +94,20 @@ impl<'e> Envoy<'e> {
 
     pub(crate) fn of_request(handle: StreamHandle<'e>, pushed: &'e Pushed, ended: bool) -> Self {
         Self { ended, ..Self::new(At::Request(handle.into()), pushed) }
+    }
+
+    /// A request, of which nothing can be changed.
+    pub(crate) fn reading(handle: &'e StreamHandle<'e>, pushed: &'e Pushed) -> Self {
+        Self::new(At::Reading(handle), pushed)
+    }
+
+    /// The same request after that, where it is answered in the upstream's place: now the answer can be changed.
+    pub(crate) fn answering(handle: StreamHandle<'e>, pushed: &'e Pushed, answer: Reply) -> Self {
+        Self { reply: Some(answer).into(), ..Self::new(At::Request(handle.into()), pushed) }
+    }
+
+    pub(crate) fn into_reply(self) -> Option<Reply> {
+        self.reply.into_inner()
     }
 
     pub(crate) fn of_config(handle: ConfigHandle<'e>, pushed: &'e Pushed) -> Self {
@@ -123,8 +147,11 @@ impl<'e> Envoy<'e> {
 
     /// Reads something of the request.
     fn read_request<R>(&self, read: impl FnOnce(&StreamHandle<'e>) -> Option<R>) -> Option<R> {
-        let At::Request(handle) = &self.at else { return None };
-        read(&*handle.try_borrow().ok()?)
+        match &self.at {
+            At::Request(handle) => read(&*handle.try_borrow().ok()?),
+            At::Reading(handle) => read(handle),
+            At::Config(_) | At::Nowhere => None,
+        }
     }
 
     /// Changes something of the request. Returns whether Envoy did.
@@ -151,7 +178,7 @@ impl<'e> Envoy<'e> {
                     handle.tell(metric, series.labels(), value);
                 }
             }
-            At::Nowhere => {}
+            At::Reading(_) | At::Nowhere => {}
         }
     }
 }
@@ -195,10 +222,6 @@ impl Host for Envoy<'_> {
     /// All instances tick together, at the timer's pace.
     fn tick_after(&self, _: Duration) {}
 
-    fn request_headers(&self) -> Headers {
-        self.headers(Of::Request)
-    }
-
     fn request_trailers(&self) -> Headers {
         self.headers(Of::RequestTrailers)
     }
@@ -220,41 +243,8 @@ impl Host for Envoy<'_> {
         self.read_request(|handle| handle.typed_state(LISTENER))
     }
 
-    /// A header that is not there is added: to set it, Envoy would look for it among all.
-    fn apply(&self, effects: &[Effect<'_>], headers: &Headers) -> u32 {
-        let mut present = headers.iter().fold(0, |all, (name, _)| all | sign(name));
-        let mut one = |handle: &mut StreamHandle<'_>, effect: &Effect<'_>| match effect {
-            Effect::Remove(name) if effect::is_replaced(name, effects) => true,
-            Effect::Remove(name) => handle.remove_header(Of::Request, name),
-            Effect::Set(..) | Effect::Dictionary(_) | Effect::Baggage(_) => {
-                effect.written().is_none_or(|(name, value)| {
-                    let name = name.as_bytes();
-                    let is_there = present & sign(name) != 0;
-                    present |= sign(name);
-                    if is_there {
-                        handle.set_header(Of::Request, name, value)
-                    } else {
-                        handle.add_header(Of::Request, name, value)
-                    }
-                })
-            }
-            Effect::ClearRoute => {
-                handle.clear_route_cache();
-                true
-            }
-        };
-        let mut refused = 0_u32;
-        let reached = self.change(|handle| {
-            for effect in effects {
-                refused = refused.saturating_add(u32::from(!one(handle, effect)));
-            }
-            true
-        });
-        if reached { refused } else { u32::try_from(effects.len()).unwrap_or(u32::MAX) }
-    }
-
     fn reply(&self, reply: &effect::LocalReply<'_>) -> bool {
-        if !matches!(self.at, At::Request(_)) {
+        if !matches!(self.at, At::Request(_) | At::Reading(_)) {
             return false;
         }
         let headers = reply.headers.iter().map(|(name, value)| Line::new(name, value.as_bytes()));
@@ -263,28 +253,23 @@ impl Host for Envoy<'_> {
     }
 
     fn state(&self, name: &str) -> Option<Vec<u8>> {
-        self.read_request(|handle| handle.state(kept(name).as_bytes()).map(<[u8]>::to_vec))
+        self.read_request(|handle| match name {
+            STATE => handle.state(CHAIN),
+            _ => handle.state(&kept(name)),
+        })
     }
 
     fn keep(&self, name: &str, value: &[u8]) {
-        let key = kept(name);
-        self.change(|handle| match name {
-            STATE => handle.set_state_of_request(key.as_bytes(), value),
-            _ => handle.set_state(key.as_bytes(), value),
+        self.read_request(|handle| {
+            Some(match name {
+                STATE => handle.set_state_of_request(CHAIN, value),
+                _ => handle.set_state(&kept(name), value),
+            })
         });
     }
 
     /// Said with each value: see [`Self::keep`].
     fn keep_over_redirects(&self, _: &str) {}
-
-    fn response_headers(&self) -> Headers {
-        if let Ok(Some(reply)) = self.reply.try_borrow().as_deref() {
-            let status = reply.status.to_string();
-            let lines = reply.headers.iter().map(|line| (&*line.name, &*line.value));
-            return Headers::collect([(&b":status"[..], status.as_bytes())].into_iter().chain(lines));
-        }
-        self.headers(Of::Response)
-    }
 
     fn set_response_header(&self, name: &str, value: &[u8]) {
         let in_reply = self.change_reply(|headers| {
@@ -369,6 +354,35 @@ const NODE: &[u8] = b"tidegate.node";
 
 const GRPC: &[u8] = b"grpc-status";
 
+/// Applies effects to a request with headers of these [`signs`]. Returns how many changes Envoy refused.
+///
+/// A header that is not there is added: to set it, Envoy would look for it among all.
+pub(crate) fn apply(handle: &mut StreamHandle<'_>, effects: &[Effect<'_>], mut present: u64) -> u32 {
+    let mut one = |effect: &Effect<'_>| match effect {
+        Effect::Remove(name) => handle.remove_header(Of::Request, name),
+        Effect::Set(..) | Effect::Dictionary(_) | Effect::Baggage(_) => effect.written().is_none_or(|(name, value)| {
+            let name = name.as_bytes();
+            let is_there = present & sign(name) != 0;
+            present |= sign(name);
+            if is_there {
+                handle.set_header(Of::Request, name, value)
+            } else {
+                handle.add_header(Of::Request, name, value)
+            }
+        }),
+        Effect::ClearRoute => {
+            handle.clear_route_cache();
+            true
+        }
+    };
+    effects.iter().fold(0, |refused: u32, effect| refused.saturating_add(u32::from(!one(effect))))
+}
+
+/// All that [`apply`] has to know of headers: which names are surely not among them.
+pub(crate) fn signs<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> u64 {
+    headers.fold(0, |all, (name, _)| all | sign(name))
+}
+
 /// One of 64 bits: names that are equal have the same.
 fn sign(name: &[u8]) -> u64 {
     let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
@@ -396,11 +410,9 @@ fn grpc_message(text: &str) -> String {
 }
 
 /// The key of the filter state in which a value is kept: the one that Envoy makes of it in wasm.
-fn kept(name: &str) -> String {
-    ["wasm.", name].concat()
+fn kept(name: &str) -> Vec<u8> {
+    [b"wasm.", name.as_bytes()].concat()
 }
 
-#[allow(clippy::disallowed_methods, reason = "this is the host whose clock it is, and there is one")]
-fn since_1970() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
+/// The key of [`STATE`], which each request needs.
+const CHAIN: &[u8] = b"wasm.tidegate.chain";

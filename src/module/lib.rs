@@ -10,11 +10,11 @@
 //! what Envoy calls, [`host`] what it is asked for; [`memory`] holds what workers tell each other, [`metrics`] what Envoy
 //! shows of it, and [`timer`] keeps the time of all. Has no rule, and no `unsafe`.
 
-mod door;
+pub(crate) mod door;
 mod host;
-mod local;
-mod memory;
-mod metrics;
-mod timer;
+pub(crate) mod local;
+pub(crate) mod memory;
+pub(crate) mod metrics;
+pub(crate) mod timer;
 
 tidegate_hostcalls::export_native!(door::Door);

@@ -4,7 +4,7 @@
 //! that the main thread ticks those that have had no request for a while; the turn sees to it that one of them is there
 //! at a time, and the worker is the one that may wait.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -135,6 +135,14 @@ impl Judged {
     }
 }
 
+/// Begins anew, as in a new process.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn forget() {
+    JUDGED.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    PLACES.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    OWN.set(None);
+}
+
 /// One thread of Envoy's.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
@@ -146,7 +154,7 @@ pub(crate) struct Place {
 static PLACES: Mutex<Vec<&'static Place>> = Mutex::new(Vec::new());
 
 thread_local! {
-    static OWN: OnceCell<&'static Place> = const { OnceCell::new() };
+    static OWN: Cell<Option<&'static Place>> = const { Cell::new(None) };
 }
 
 const FREE: u8 = 0;
@@ -168,14 +176,13 @@ impl Drop for Turn<'_> {
 impl Place {
     /// This thread's place.
     pub(crate) fn own<R>(run: impl FnOnce(&'static Self) -> R) -> R {
-        OWN.with(|own| {
-            run(own.get_or_init(|| {
-                // A place is never given up: Envoy's threads live as long as the process.
-                let place: &'static Self = Box::leak(Box::default());
-                PLACES.lock().unwrap_or_else(PoisonError::into_inner).push(place);
-                place
-            }))
-        })
+        run(OWN.get().unwrap_or_else(|| {
+            // A place is never given up: Envoy's threads live as long as the process.
+            let place: &'static Self = Box::leak(Box::default());
+            OWN.set(Some(place));
+            PLACES.lock().unwrap_or_else(PoisonError::into_inner).push(place);
+            place
+        }))
     }
 
     fn each(mut run: impl FnMut(&'static Self)) {

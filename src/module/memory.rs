@@ -12,6 +12,12 @@ struct Value {
 
 static MEMORY: Mutex<BTreeMap<String, Value>> = Mutex::new(BTreeMap::new());
 
+/// Begins anew, as in a new process.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn forget() {
+    MEMORY.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
 /// The value of a name, and its version.
 pub(crate) fn read(name: &str) -> (Option<Vec<u8>>, Option<u32>) {
     let memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);

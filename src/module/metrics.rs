@@ -50,6 +50,14 @@ struct All {
 
 static ALL: RwLock<All> = RwLock::new(All { series: Vec::new(), numbers: BTreeMap::new() });
 
+/// Begins anew, as in a new process.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn forget() {
+    let mut all = ALL.write().unwrap_or_else(PoisonError::into_inner);
+    all.series.clear();
+    all.numbers.clear();
+}
+
 /// The number of the series with this name, as the catalogue writes it.
 pub(crate) fn define(name: &str, kind: Kind) -> Option<u32> {
     if let Some(number) = ALL.read().unwrap_or_else(PoisonError::into_inner).numbers.get(name) {

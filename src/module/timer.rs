@@ -33,10 +33,15 @@ pub(crate) fn remove(number: u64) {
     CALLED.lock().unwrap_or_else(PoisonError::into_inner).retain(|(other, _)| *other != number);
 }
 
+/// The next tick begins.
+pub(crate) fn next() {
+    TICK.fetch_add(1, Ordering::Relaxed);
+}
+
 fn run() {
     loop {
         std::thread::sleep(PERIOD);
-        TICK.fetch_add(1, Ordering::Relaxed);
+        next();
         for (_, scheduler) in CALLED.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             scheduler.commit();
         }

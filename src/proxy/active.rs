@@ -10,6 +10,8 @@ use crate::lifecycle::State;
 use crate::metrics::count::Counts;
 use crate::metrics::meters::{self, Announced, Meters, Names, Scope};
 use crate::metrics::series::Series;
+use tidegate_engine::output::chain::Chain;
+use tidegate_engine::output::effect;
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
 
@@ -27,6 +29,8 @@ pub(crate) struct Active {
     pub(crate) counts: RefCell<Counts>,
     pub(crate) meters: RefCell<Meters>,
     names: Rc<Names>,
+    /// What it tells those behind it in the chain, where it is the first and decides all flags.
+    pub(crate) chain: Vec<u8>,
     /// When its push came: later ones have greater numbers.
     pub(crate) number: u64,
     /// How many instances of the host it serves: the one that took it in, and those whose own config is not ready yet.
@@ -80,6 +84,7 @@ impl Active {
         let Prepared { plan, series, meters } = prepared;
         let worker = Worker::new(&plan, since, &mut Shared { host, key: &id.key }, keep);
         let counts = Counts::new(&series);
+        let chain = Chain::default().and(plan.mark(), effect::all_names(&plan));
         Rc::new(Self {
             id,
             plan,
@@ -90,6 +95,7 @@ impl Active {
             counts: counts.into(),
             meters: meters.into(),
             names,
+            chain,
             number,
             instances: 1.into(),
             requested: false.into(),

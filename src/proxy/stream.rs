@@ -1,9 +1,11 @@
-//! Takes one request through: fetch what the plan needs, decide, apply the effects, keep what is needed later.
+//! Takes one request through: fetch what the plan needs, decide, hand out the effects, keep what is needed later.
 //!
 //! A straight line, without a rule of its own. The response phase reads nothing from the request phase that may be
 //! missing: a proxy answers some requests before this filter sees them.
 
 #![warn(missing_docs)]
+
+use std::borrow::Cow;
 
 use crate::active::Active;
 use crate::admin::{Page, answer};
@@ -15,7 +17,7 @@ use crate::outcome::{Answer, Time, Wait};
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::decide::{Explained, explained};
 use tidegate_engine::output::chain::{Chain, STATE};
-use tidegate_engine::output::effect::{self, INSPECTION, OnResponse, TARGETED};
+use tidegate_engine::output::effect::{self, Effect, INSPECTION, OnResponse, TARGETED};
 use tidegate_engine::plan::{Plan, Varies};
 use tidegate_engine::request::Request;
 use tidegate_engine::request::headers::Headers;
@@ -49,11 +51,11 @@ enum Grpc {
 const UNKNOWN: u64 = 2;
 
 /// What the host must do with a request after its headers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[must_use]
-pub enum Next {
-    /// It goes on to its upstream.
-    Upstream,
+pub enum Next<'s> {
+    /// It goes on to its upstream, with these changes: [`Stream::refused`] wants to know which were not made.
+    Upstream(Vec<Effect<'s>>),
     /// The proxy has answered it.
     Answered,
 }
@@ -73,21 +75,26 @@ impl Stream {
         }
     }
 
-    /// The request's headers have come; `end` is whether it has nothing else.
+    /// The request's headers have come, in order, with its method, host and path as `:method`, `:authority` and
+    /// `:path`; `end` is whether it has nothing else.
     #[inline]
-    pub fn request_headers(&mut self, host: &dyn Host, end: bool) -> Next {
-        let active = Rc::clone(&self.active);
-        let Active { plan, series, worker, counts, .. } = &*active;
+    pub fn request_headers<'h>(
+        &mut self,
+        host: &dyn Host,
+        mut headers: impl Iterator<Item = (&'h [u8], &'h [u8])> + Clone,
+        end: bool,
+    ) -> Next<'_> {
+        let Self { active, on_response, entries, served, wait, open, grpc, status: _ } = self;
+        let Active { plan, series, worker, counts, chain: usual, .. } = &**active;
         let inputs = plan.inputs();
-        let headers = host.request_headers();
         let mut request =
-            Request::new(inputs, headers.iter(), inputs.properties().map(|property| host.property(property)));
+            Request::new(inputs, headers.clone(), inputs.properties().map(|property| host.property(property)));
         let mut chain = None;
         if request.has_owned() {
             chain = judge(&mut request, plan, host);
         }
         if let Some(asked) = Page::asked(plan, &request, || host.listener())
-            && show(asked, &active, host, &headers, explained)
+            && show(asked, active, host, &Headers::collect(headers.clone()), explained)
         {
             return Next::Answered;
         }
@@ -98,12 +105,11 @@ impl Stream {
             Some(worker) => explained(None, plan, &request, worker.standing(now), now),
             None => explained(None, plan, &request, &Standing::NONE, now),
         };
-        let mut counts = counts.try_borrow_mut().ok();
-        if let Some(counts) = &mut counts {
-            self.served = counts.decided(series, &decisions, request.forged());
+        if let Ok(mut counts) = counts.try_borrow_mut() {
+            *served = counts.decided(series, &decisions, request.forged());
         }
-        self.open = !end;
-        self.on_response = OnResponse::new(plan, &request, &decisions);
+        *open = !end;
+        *on_response = OnResponse::new(plan, &request, &decisions);
         for (name, value) in effect::on_stream(plan, &decisions) {
             host.keep(name, value.as_bytes());
         }
@@ -113,26 +119,35 @@ impl Stream {
         {
             return Next::Answered;
         }
-        self.entries = worker.map(|mut worker| worker.served(&decisions)).unwrap_or_default();
-        if !self.entries.is_empty() && headers.iter().any(is_grpc) {
-            self.grpc = Grpc::Call;
+        *entries = worker.map(|mut worker| worker.served(&decisions)).unwrap_or_default();
+        if !entries.is_empty() && headers.any(is_grpc) {
+            *grpc = Grpc::Call;
         }
-        let effects = effect::on_request(plan, &request, &decisions);
         let names = effect::names(plan, &decisions);
         if names.clone().next().is_some() {
             let chain = chain.or_else(|| host.state(STATE));
-            host.keep(STATE, &Chain::new(chain.as_deref(), plan.mark()).and(plan.mark(), names));
+            if chain.is_none() && decisions.list().len() == plan.flags().len() {
+                host.keep(STATE, usual);
+            } else {
+                host.keep(STATE, &Chain::new(chain.as_deref(), plan.mark()).and(plan.mark(), names));
+            }
         }
-        let refused = host.apply(&effects, &headers);
-        if let Some(counts) = &mut counts {
-            counts.refused(refused);
-        }
-        self.wait = match end {
-            _ if self.entries.is_empty() && times(&self.served).next().is_none() => Wait::Over(Time::Unknown),
+        *wait = match end {
+            _ if entries.is_empty() && times(served).next().is_none() => Wait::Over(Time::Unknown),
             false => Wait::Sending,
             true => Wait::Since(host.moment()),
         };
-        Next::Upstream
+        Next::Upstream(effect::on_request(plan, &request, &decisions))
+    }
+
+    /// The host did not make this many of the changes.
+    #[inline]
+    pub fn refused(&mut self, changes: u32) {
+        if changes > 0
+            && let Ok(mut counts) = self.active.counts.try_borrow_mut()
+        {
+            counts.refused(changes);
+        }
     }
 
     /// Whether anything is still to be done when the rest of the request comes, or its response, or its end.
@@ -170,44 +185,29 @@ impl Stream {
         }
     }
 
-    /// The response's headers have come.
+    /// Whether [`Self::response_headers`] will look at any of them.
     #[inline]
-    pub fn response_headers(&mut self, host: &dyn Host) {
+    #[must_use]
+    pub fn reads_response(&self) -> bool {
+        !self.served.is_empty() || !self.entries.is_empty() || self.on_response.varies != Varies::Never
+    }
+
+    /// The response's headers have come: its status, and each of the others by its name, with commas between its values.
+    /// They may be changed by what is returned, and not before.
+    #[inline]
+    pub fn response_headers(
+        &mut self,
+        host: &dyn Host,
+        status: impl FnOnce() -> Option<u64>,
+        header: impl Fn(&str) -> Option<Vec<u8>>,
+    ) -> OnHeaders<'_> {
         self.wait.answered(|| host.moment());
-        let counts = !self.served.is_empty() || !self.entries.is_empty();
-        // One call for all costs as much as one for a single header.
-        let headers = if counts || self.on_response.varies != Varies::Never {
-            host.response_headers()
-        } else {
-            Headers::default()
-        };
-        if counts {
-            let status = headers.iter().find(|(name, _)| *name == b":status");
-            self.status = status.and_then(|(_, value)| number(value));
-            self.grpc_status(|| headers.joined(GRPC_STATUS.as_bytes()));
+        if !self.served.is_empty() || !self.entries.is_empty() {
+            self.status = status();
+            self.grpc_status(|| header(GRPC_STATUS));
         }
         let carry = &self.on_response;
-        if let Some(cookie) = &carry.cookie {
-            // Added, not set: the upstream's own cookies stay.
-            host.add_response_header("set-cookie", cookie.as_bytes());
-        }
-        if carry.varies == Varies::Private {
-            for name in TARGETED {
-                host.remove_response_header(name);
-            }
-        }
-        if carry.varies != Varies::Never
-            && let Some((name, value, beside)) = carry.for_caches(|name| headers.joined(name.as_bytes()))
-        {
-            if beside {
-                host.add_response_header(name, &value);
-            } else {
-                host.set_response_header(name, &value);
-            }
-        }
-        if let Some(inspection) = &carry.inspection {
-            host.set_response_header(INSPECTION, inspection.as_bytes());
-        }
+        OnHeaders { carry, caches: if carry.varies == Varies::Never { None } else { carry.for_caches(header) } }
     }
 
     /// The response's trailers have come.
@@ -255,6 +255,40 @@ impl Stream {
     }
 }
 
+/// What the headers of a response are changed by.
+#[derive(Debug)]
+#[must_use]
+pub struct OnHeaders<'s> {
+    carry: &'s OnResponse,
+    /// The header for caches, and whether it comes beside one of its name.
+    caches: Option<(&'static str, Cow<'s, [u8]>, bool)>,
+}
+
+impl OnHeaders<'_> {
+    /// Changes them.
+    #[inline]
+    pub fn apply(self, host: &dyn Host) {
+        let Self { carry, caches } = self;
+        if let Some(cookie) = &carry.cookie {
+            // Added, not set: the upstream's own cookies stay.
+            host.add_response_header("set-cookie", cookie.as_bytes());
+        }
+        if carry.varies == Varies::Private {
+            for name in TARGETED {
+                host.remove_response_header(name);
+            }
+        }
+        match caches {
+            Some((name, value, true)) => host.add_response_header(name, &value),
+            Some((name, value, false)) => host.set_response_header(name, &value),
+            None => {}
+        }
+        if let Some(inspection) = &carry.inspection {
+            host.set_response_header(INSPECTION, inspection.as_bytes());
+        }
+    }
+}
+
 /// Finds out who wrote the headers of the request that have names of the filter.
 #[inline(never)]
 fn judge(request: &mut Request<'_>, plan: &Plan, host: &dyn Host) -> Option<Vec<u8>> {
@@ -273,7 +307,8 @@ const GRPC_STATUS: &str = "grpc-status";
 
 /// A number of a few digits.
 #[inline]
-fn number(digits: &[u8]) -> Option<u64> {
+#[must_use]
+pub fn number(digits: &[u8]) -> Option<u64> {
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte & 0xf));
     let add = |sum: u64, byte: &u8| Some(sum.wrapping_mul(10).wrapping_add(digit(byte)?));
     if (1..=9).contains(&digits.len()) { digits.iter().try_fold(0, add) } else { None }

@@ -78,7 +78,7 @@ fn a_broken_config_still_strips() {
     let decisions = decided(&plan, &sent);
     assert!(decisions.list().is_empty());
     let effects = on_request(&plan, &sent, &decisions);
-    let removed = [&b"x-mine"[..], b"X_Flag_B", b"x-flag-unknown"].map(Effect::Remove);
+    let removed = [&b"x-mine"[..], b"X_Flag_B", b"x-flag-unknown"].map(|name| Effect::Remove(name.into()));
     assert!(effects.iter().eq(removed.iter().chain([&Effect::ClearRoute])), "{effects:?}");
 }
 

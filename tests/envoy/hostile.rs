@@ -207,7 +207,7 @@ fn natively(plan: &Plan, headers: &Fields, claims: &Claims) -> Expected {
         .find(|(name, _)| *name == "x-upstream-version");
     let carry = OnResponse::new(plan, &request, &decisions);
     let mut carried = Vec::new();
-    carried.extend(carry.for_caches(|_| None).map(|(name, value, _)| (name.to_owned(), value)));
+    carried.extend(carry.for_caches(|_| None).map(|(name, value, _)| (name.to_owned(), value.into_owned())));
     carried.extend(carry.cookie.map(|cookie| ("set-cookie".to_owned(), cookie.into_bytes())));
     carried.extend(carry.inspection.map(|text| (INSPECTION.to_owned(), text.into_bytes())));
     Expected {

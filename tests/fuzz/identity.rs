@@ -85,9 +85,9 @@ fn check_effects(message: &Message<'_>, effects: &[Effect<'_>]) {
     for effect in effects {
         match effect {
             Effect::Remove(name) => {
-                assert!(message.pairs().any(|(sent, _)| sent == *name), "{name:?} was never sent");
+                assert!(message.pairs().any(|(sent, _)| *sent == **name), "{name:?} was never sent");
                 let text = core::str::from_utf8(name).expect("names are text");
-                assert!(owned(text) || *name == b"baggage", "{text} is not ours to take");
+                assert!(owned(text) || **name == *b"baggage", "{text} is not ours to take");
             }
             Effect::Set(name, value) => {
                 assert!(WRITTEN.get(*name).is_some_and(|values| values.contains(*value)), "{name}: {value}");

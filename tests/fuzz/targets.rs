@@ -28,6 +28,9 @@ mod encoding;
 mod host;
 pub mod identity;
 mod message;
+#[path = "../../src/module/lib.rs"]
+mod module;
+mod native;
 pub mod token;
 
 #[cfg(not(fuzzing))]

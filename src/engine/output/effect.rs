@@ -25,12 +25,12 @@ pub const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect<'e> {
     /// Remove every value of this header.
-    Remove(&'e [u8]),
+    Remove(Box<[u8]>),
     /// Set this header to this one value.
     Set(&'e str, &'e str),
     /// Set the dictionary header to this one value.
     Dictionary(String),
-    /// Set the baggage header to this one value.
+    /// Set the baggage header to this one value, in place of all that stands there.
     Baggage(Vec<u8>),
     /// Look the route up again: a header that routes may match has changed.
     ClearRoute,
@@ -39,7 +39,7 @@ pub enum Effect<'e> {
 /// The effects on the request, in the order in which they must be applied.
 #[inline]
 #[must_use]
-pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e Decisions<'_>) -> Vec<Effect<'e>> {
+pub fn on_request<'e>(plan: &'e Plan, request: &Request<'_>, decisions: &Decisions<'e>) -> Vec<Effect<'e>> {
     let list = decisions.list();
     let removed = request.removed();
     let mut effects = Vec::with_capacity(list.len().saturating_mul(2).saturating_add(removed.len()).saturating_add(2));
@@ -49,8 +49,8 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
     // The request could not be read, so its baggage is not known and must not be overwritten.
     let tells = plan.telemetry.baggage && !request.method().is_empty();
     let baggage = if tells { baggage(plan, request, list) } else { None };
-    if baggage.is_some() && !request.baggage().is_empty() {
-        effects.push(Effect::Remove(BAGGAGE.as_bytes()));
+    if baggage.as_ref().is_some_and(Vec::is_empty) && !request.baggage().is_empty() {
+        effects.push(Effect::Remove(BAGGAGE.as_bytes().into()));
     }
     let mut routes = !removed.is_empty();
     let mut taken = vec![false; plan.shared.len()];
@@ -77,9 +77,9 @@ pub fn on_request<'e>(plan: &'e Plan, request: &'e Request<'_>, decisions: &'e D
 
 /// Removes what cannot be replaced by writing it.
 #[inline(never)]
-fn remove<'e>(plan: &Plan, request: &'e Request<'_>, list: &[Decision<'_>], effects: &mut Vec<Effect<'e>>) {
+fn remove(plan: &Plan, request: &Request<'_>, list: &[Decision<'_>], effects: &mut Vec<Effect<'_>>) {
     // A twin of an owned header cannot be replaced by writing the header, so what was forged goes first.
-    effects.extend(request.removed().iter().map(|name| Effect::Remove(name)));
+    effects.extend(request.removed().iter().map(|name| Effect::Remove((*name).into())));
     // Likewise, what an earlier instance wrote goes before this one writes it again.
     let written = |decision: &Decision<'_>, name: &[u8]| {
         let mut names = decision.variant().writes.iter().map(|(name, _)| name.as_str().as_bytes());
@@ -87,7 +87,7 @@ fn remove<'e>(plan: &Plan, request: &'e Request<'_>, list: &[Decision<'_>], effe
     };
     for name in request.kept() {
         if list.iter().any(|decision| written(decision, name)) {
-            effects.push(Effect::Remove(name));
+            effects.push(Effect::Remove(name.into()));
         }
     }
 }
@@ -144,22 +144,19 @@ pub fn rewritten<'e>(
     headers: impl Iterator<Item = (&'e [u8], &'e [u8])>,
     effects: &'e [Effect<'_>],
 ) -> Vec<(&'e [u8], &'e [u8])> {
-    // What is removed stands first.
-    let removed = effects.iter().map_while(|effect| if let Effect::Remove(name) = effect { Some(*name) } else { None });
+    let removed = effects.iter().filter_map(|effect| match effect {
+        Effect::Remove(name) => Some(name.to_ascii_lowercase()),
+        Effect::Baggage(_) => Some(BAGGAGE.as_bytes().to_vec()),
+        Effect::Set(..) | Effect::Dictionary(_) | Effect::ClearRoute => None,
+    });
     let written = effects.iter().filter_map(Effect::written);
-    // Whatever stood under a name that is written has been removed by an effect of its own.
-    let removed: Vec<Vec<u8>> = removed.map(<[u8]>::to_ascii_lowercase).collect();
+    // Whatever else stood under a name that is written has been removed by an effect of its own.
+    let removed: Vec<Vec<u8>> = removed.collect();
     let gone = order::of(removed.iter().map(Vec::as_slice));
     let has = |name: &[u8]| gone.binary_search_by(|(gone, _)| (*gone).cmp(name)).is_ok();
     let gone = |name: &[u8]| !removed.is_empty() && has(&name.to_ascii_lowercase());
     let kept = headers.filter(|(name, _)| !gone(name));
     kept.chain(written.map(|(name, value)| (name.as_bytes(), value))).collect()
-}
-
-/// Whether a header that is removed is set to another value afterwards, in one step: it stays as it was if it cannot be.
-#[must_use]
-pub fn is_replaced(name: &[u8], effects: &[Effect<'_>]) -> bool {
-    name == BAGGAGE.as_bytes() && effects.iter().any(|effect| matches!(effect, Effect::Baggage(_)))
 }
 
 impl Effect<'_> {
@@ -182,6 +179,12 @@ impl Effect<'_> {
 pub fn names<'e>(plan: &Plan, decisions: &'e Decisions<'_>) -> impl Iterator<Item = &'e str> + Clone {
     let dictionary = (plan.dictionary && !decisions.list().is_empty()).then_some(DICTIONARY);
     decisions.list().iter().map(|decision| &*decision.flag().names).filter(|names| !names.is_empty()).chain(dictionary)
+}
+
+/// The [`names`] where every flag of the plan is decided.
+pub fn all_names(plan: &Plan) -> impl Iterator<Item = &str> + Clone {
+    let dictionary = (plan.dictionary && !plan.flags.is_empty()).then_some(DICTIONARY);
+    plan.flags.iter().map(|flag| &*flag.names).filter(|names| !names.is_empty()).chain(dictionary)
 }
 
 /// A response that the proxy sends instead of the upstream.
@@ -253,9 +256,9 @@ impl OnResponse {
     /// The header for caches, and whether it comes beside one of its name, for a response with these; none for one that
     /// no other cache than the client's keeps. A response that is left to the client alone must have none of [`TARGETED`].
     #[must_use]
-    pub fn for_caches(&self, header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<(&'static str, Vec<u8>, bool)> {
+    pub fn for_caches(&self, header: impl Fn(&str) -> Option<Vec<u8>>) -> Option<(&'static str, Cow<'_, [u8]>, bool)> {
         let said = header("cache-control").unwrap_or_default();
-        let mut private = b"private".to_vec();
+        let mut rest = Vec::new();
         // Who obeys one of these does not look at `private`, but at `vary`.
         let kept = || self.varies != Varies::Private && TARGETED.iter().any(|name| header(name).is_some());
         for said in directives(&said) {
@@ -266,8 +269,8 @@ impl OnResponse {
             let name = said.split(|byte| *byte == b'=').next().unwrap_or_default();
             // What is meant for other caches than the client's, or says less than `private`.
             if !is_one_of(name.trim_ascii_end(), &["", "public", "s-maxage", "private"]) {
-                private.extend_from_slice(b", ");
-                private.extend_from_slice(said);
+                rest.extend_from_slice(b", ");
+                rest.extend_from_slice(said);
             }
         }
         match &self.varies {
@@ -275,9 +278,9 @@ impl OnResponse {
             Varies::By(names) => {
                 let known = header("vary").unwrap_or_default();
                 let new = known != b"*" && !known.eq_ignore_ascii_case(names.as_bytes());
-                new.then(|| ("vary", names.as_bytes().to_vec(), true))
+                new.then_some(("vary", Cow::Borrowed(names.as_bytes()), true))
             }
-            Varies::Private => Some(("cache-control", private, false)),
+            Varies::Private => Some(("cache-control", Cow::Owned([&b"private"[..], &rest].concat()), false)),
         }
     }
 }
@@ -405,7 +408,7 @@ mod tests {
                     "cache-control" => Some(said.into()),
                     name => (name == targeted).then(|| b"max-age=60".to_vec()),
                 };
-                assert_eq!(carry.for_caches(header), Some(("vary", b"x-a".to_vec(), true)), "{said}, {targeted}");
+                assert_eq!(carry.for_caches(header), Some(("vary", b"x-a"[..].into(), true)), "{said}, {targeted}");
             }
         }
     }

@@ -61,17 +61,7 @@ impl Headers {
     /// All values of a header, by its name in lower case, as one: with commas between them.
     #[must_use]
     pub fn joined(&self, name: &[u8]) -> Option<Vec<u8>> {
-        let mut all: Option<Vec<u8>> = None;
-        for (_, value) in self.iter().filter(|(known, _)| *known == name) {
-            match &mut all {
-                None => all = Some(value.to_vec()),
-                Some(all) => {
-                    all.push(b',');
-                    all.extend_from_slice(value);
-                }
-            }
-        }
-        all
+        joined(self.iter(), name)
     }
 
     /// The headers in order.
@@ -84,6 +74,17 @@ impl Headers {
         let (lengths, rest) = split.unwrap_or_default();
         Iter { lengths, rest }
     }
+}
+
+/// All values of one of these headers, as [`Headers::joined`].
+pub fn joined<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>, name: &[u8]) -> Option<Vec<u8>> {
+    let mut values = headers.filter(|(known, _)| *known == name).map(|(_, value)| value);
+    let mut all = values.next()?.to_vec();
+    for value in values {
+        all.push(b',');
+        all.extend_from_slice(value);
+    }
+    Some(all)
 }
 
 impl<'h> IntoIterator for &'h Headers {

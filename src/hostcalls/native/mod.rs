@@ -9,27 +9,14 @@
 //! Envoy owns beyond the call in which it got it.
 
 mod abi;
+pub mod clock;
 pub mod config;
 pub mod export;
 mod log;
-#[cfg(test)]
-#[allow(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops"
-)]
-mod model;
+#[cfg(any(test, feature = "model"))]
+pub mod model;
 pub mod stream;
 #[cfg(test)]
-#[allow(
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops"
-)]
 mod tests;
 
 pub use abi::{Attribute, Headers, Level};

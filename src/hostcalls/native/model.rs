@@ -1,36 +1,104 @@
 //! A model of Envoy for the tests: the functions of the ABI over a few lists, one world for each thread.
 //!
 //! Lends what it has as Envoy does: by pointers into its own memory, which a change of the same list makes invalid.
+//! [`Pushed`] makes Envoy's own calls, in its order.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on stops"
+)]
 
 use core::cell::RefCell;
 use core::ffi::c_void;
+use core::marker::PhantomData;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::abi::{Attribute, FilterPtr, Given, Headers, Lent, Level, Line};
+use super::export::{Module, calls};
 
-type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+/// Headers in order.
+pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
-#[derive(Default)]
-pub(super) struct World {
-    pub(super) headers: [Fields; 4],
-    pub(super) state: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(super) log: Vec<String>,
+/// What Envoy has, and what it was told.
+#[derive(Debug, Default)]
+pub struct World {
+    pub now: Duration,
+    /// By the number of [`Headers`].
+    pub headers: [Fields; 4],
+    pub state: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// By the number of [`Attribute`].
+    pub texts: BTreeMap<u32, Vec<u8>>,
+    pub numbers: BTreeMap<u32, u64>,
+    pub log: Vec<String>,
     /// By its number: the name and the names of its labels.
-    pub(super) metrics: Vec<(String, Vec<Vec<u8>>)>,
+    pub metrics: Vec<(String, Vec<Vec<u8>>)>,
     /// The number, the values of the labels, and the value.
-    pub(super) told: Vec<(usize, Vec<Vec<u8>>, u64)>,
-    pub(super) replies: Vec<(u32, Fields, Vec<u8>)>,
-    pub(super) routes_cleared: usize,
-    pub(super) schedulers: usize,
-    pub(super) commits: usize,
+    pub told: Vec<(usize, Vec<Vec<u8>>, u64)>,
+    pub replies: Vec<(u32, Fields, Vec<u8>)>,
+    pub routes_cleared: usize,
+    pub schedulers: usize,
+    pub commits: usize,
 }
 
 thread_local! {
     static WORLD: RefCell<World> = RefCell::default();
 }
 
-pub(super) fn world<R>(look: impl FnOnce(&mut World) -> R) -> R {
+/// Looks at this thread's world, or changes it.
+pub fn world<R>(look: impl FnOnce(&mut World) -> R) -> R {
     WORLD.with(|world| look(&mut world.borrow_mut()))
+}
+
+/// A config that was taken in, until it is dropped.
+#[derive(Debug)]
+pub struct Pushed<M: Module>(*const c_void, PhantomData<M>);
+
+impl<M: Module> Pushed<M> {
+    /// Pushes a config; none if it is refused.
+    #[must_use]
+    pub fn new(name: &[u8], bytes: &[u8]) -> Option<Self> {
+        // SAFETY: name and bytes live until the call returns.
+        let config = unsafe { calls::config_new::<M>(envoy(), lent(name), lent(bytes)) };
+        (!config.is_null()).then_some(Self(config, PhantomData))
+    }
+
+    /// What a scheduler has asked for.
+    pub fn scheduled(&self) {
+        // SAFETY: the config is not destroyed before `self` is.
+        unsafe { calls::config_scheduled::<M>(envoy(), self.0) };
+    }
+
+    /// Takes a request without a body, with the world's headers, to its end; its upstream answers with the world's
+    /// headers for the response. Returns whether it went on to its upstream.
+    #[must_use]
+    pub fn request(&self) -> bool {
+        // SAFETY: the config is not destroyed before `self` is.
+        let slot = unsafe { calls::stream_new::<M>(self.0) };
+        assert!(!slot.is_null(), "Envoy would close the request");
+        // SAFETY: made just now, and destroyed below; one call at a time.
+        let goes_on = unsafe { calls::request_headers::<M>(envoy(), slot, true) };
+        if goes_on {
+            // SAFETY: as above.
+            unsafe { calls::response_headers::<M>(envoy(), slot) };
+            // SAFETY: as above.
+            unsafe { calls::response_end::<M>(envoy(), slot) };
+        }
+        // SAFETY: as above.
+        unsafe { calls::done::<M>(envoy(), slot) };
+        // SAFETY: as above, and for the last time.
+        unsafe { calls::stream_destroy::<M>(slot) };
+        goes_on
+    }
+}
+
+impl<M: Module> Drop for Pushed<M> {
+    fn drop(&mut self) {
+        // SAFETY: made in `new`, and destroyed once.
+        unsafe { calls::config_destroy::<M>(self.0) };
+    }
 }
 
 /// Envoy's pointer to itself: nothing here looks at what it points to.
@@ -274,7 +342,7 @@ extern "C" fn envoy_dynamic_module_callback_http_filter_get_attribute_string(
     of: Attribute,
     value: *mut Lent,
 ) -> bool {
-    lend((of == Attribute::SourceAddress).then_some(b"192.0.2.1:80"), value)
+    world(|world| lend(world.texts.get(&(of as u32)).map(Vec::as_slice), value))
 }
 
 #[unsafe(no_mangle)]
@@ -283,9 +351,10 @@ extern "C" fn envoy_dynamic_module_callback_http_filter_get_attribute_int(
     of: Attribute,
     value: *mut u64,
 ) -> bool {
-    if of == Attribute::ResponseCode {
+    let number = world(|world| world.numbers.get(&(of as u32)).copied());
+    if let Some(number) = number {
         // SAFETY: the caller's own place for a number.
-        unsafe { value.write(204) };
+        unsafe { value.write(number) };
     }
-    of == Attribute::ResponseCode
+    number.is_some()
 }

@@ -1,7 +1,8 @@
 //! One request, during one call of Envoy: its headers, what Envoy knows of it, and what can be changed.
 //!
 //! What Envoy lends is good until the call ends or something is changed. So what lends takes `&self` and what changes
-//! takes `&mut self`: the compiler sees to it that nothing is read after a change.
+//! takes `&mut self`: the compiler sees to it that nothing is read after a change. The filter state is apart: its values
+//! are copied and never lent, so that keeping another one changes nothing that is.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -110,11 +111,11 @@ impl StreamHandle<'_> {
         unsafe { abi::get_attribute_int(self.ptr, of, &raw mut value) }.then_some(value)
     }
 
-    /// A value of the filter state that a module has set.
+    /// A value of the filter state that a module has set. Copied: to keep another one would take it away.
     #[must_use]
-    pub fn state(&self, key: &[u8]) -> Option<&[u8]> {
+    pub fn state(&self, key: &[u8]) -> Option<Vec<u8>> {
         // SAFETY: key and value live during the call.
-        self.lent(|ptr, value| unsafe { abi::get_state(ptr, Given::new(key), value) })
+        self.lent(|ptr, value| unsafe { abi::get_state(ptr, Given::new(key), value) }).map(<[u8]>::to_vec)
     }
 
     /// Any value of the filter state, as text. Copied: Envoy makes it up for the call.
@@ -173,15 +174,17 @@ impl StreamHandle<'_> {
     }
 
     /// Keeps a value in the filter state. Returns whether Envoy did.
-    pub fn set_state(&mut self, key: &[u8], value: &[u8]) -> bool {
-        // SAFETY: Envoy copies both.
+    #[must_use]
+    pub fn set_state(&self, key: &[u8], value: &[u8]) -> bool {
+        // SAFETY: Envoy copies both, and nothing that is lent belongs to the filter state.
         unsafe { abi::set_state(self.ptr, Given::new(key), Given::new(value)) }
     }
 
     /// As [`Self::set_state`], and over internal redirects where Envoy can: from 1.40 on.
-    pub fn set_state_of_request(&mut self, key: &[u8], value: &[u8]) -> bool {
+    #[must_use]
+    pub fn set_state_of_request(&self, key: &[u8], value: &[u8]) -> bool {
         let Some(set) = abi::set_state_for() else { return self.set_state(key, value) };
-        // SAFETY: Envoy copies both; the numbers are those of the ABI.
+        // SAFETY: as in `set_state`; the numbers are those of the ABI.
         unsafe { set(self.ptr, Given::new(key), Given::new(value), abi::REQUEST, abi::NOT_SHARED) }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::guard::Store;
 use crate::metrics::catalogue::Kind;
 use crate::outcome::{Ending, Moment};
-use tidegate_engine::output::effect::{self, Effect};
+use tidegate_engine::output::effect;
 use tidegate_engine::plan::Property;
 use tidegate_engine::request::headers::Headers;
 use tidegate_engine::value::time::Timestamp;
@@ -42,9 +42,6 @@ pub trait Host {
     /// Sets the period of the instance's timer.
     fn tick_after(&self, period: Duration);
 
-    /// The headers of the request in order, with its method, host and path as `:method`, `:authority` and `:path`.
-    /// Empty if the host cannot give them: then they must not be overwritten.
-    fn request_headers(&self) -> Headers;
     /// The trailers of the request, in order.
     fn request_trailers(&self) -> Headers;
     /// Removes all trailers of this name from the request. Returns whether it did.
@@ -53,8 +50,6 @@ pub trait Host {
     fn property(&self, property: &Property) -> Option<Vec<u8>>;
     /// The name that the operator gave to the listener on which the request came.
     fn listener(&self) -> Option<Vec<u8>>;
-    /// Applies effects to the request, which has these headers. Returns how many changes it refused.
-    fn apply(&self, effects: &[Effect<'_>], headers: &Headers) -> u32;
     /// Answers the request instead of the upstream. Returns whether it could; if not, the request goes on.
     #[must_use]
     fn reply(&self, reply: &effect::LocalReply<'_>) -> bool;
@@ -66,8 +61,6 @@ pub trait Host {
     /// Makes a kept value survive internal redirects of the proxy.
     fn keep_over_redirects(&self, name: &str);
 
-    /// The headers of the response in order, with its status as `:status`.
-    fn response_headers(&self) -> Headers;
     /// Sets a header of the response to this one value.
     fn set_response_header(&self, name: &str, value: &[u8]);
     /// Takes all headers of this name away from the response.

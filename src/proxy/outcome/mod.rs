@@ -59,11 +59,8 @@ pub enum Time {
 }
 
 /// How far a request is, for the time of its answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// It has not come.
-    #[default]
-    Nothing,
     /// The client is still sending.
     Sending,
     /// All of it was sent at this time.
@@ -85,7 +82,7 @@ impl Wait {
     #[inline]
     pub fn answered(&mut self, clock: impl FnOnce() -> Moment) {
         match *self {
-            Self::Nothing | Self::Over(_) => {}
+            Self::Over(_) => {}
             Self::Sending => *self = Self::Over(Time::Unknown),
             Self::Since(sent) => *self = Self::Over(Time::Answered(sent.until(clock()))),
         }
@@ -95,7 +92,7 @@ impl Wait {
     #[inline]
     pub fn time(self, clock: impl FnOnce() -> Moment) -> Time {
         match self {
-            Self::Nothing | Self::Sending => Time::Unknown,
+            Self::Sending => Time::Unknown,
             Self::Since(sent) => Time::Waited(sent.until(clock())),
             Self::Over(time) => time,
         }
@@ -345,10 +342,10 @@ mod tests {
             jumps.answered(at(now));
             assert_eq!(jumps.time(never), Time::Answered(micros));
         }
-        let mut nothing = Wait::Nothing;
-        nothing.sent(never);
-        nothing.answered(never);
-        assert_eq!(nothing.time(never), Time::Unknown);
+        let mut over = Wait::Over(Time::Unknown);
+        over.sent(never);
+        over.answered(never);
+        assert_eq!(over.time(never), Time::Unknown);
         assert_eq!(Wait::Sending.time(never), Time::Unknown);
     }
 

@@ -22,7 +22,7 @@ use crate::metrics::catalogue::Kind;
 use crate::outcome::{Ending, Moment};
 use crate::push::Instance;
 use crate::stream::{Next, Stream};
-use tidegate_engine::output::effect::{self, Effect, rewritten};
+use tidegate_engine::output::effect::{self, rewritten};
 use tidegate_engine::plan::Property;
 use tidegate_engine::request::headers::Headers;
 use tidegate_engine::value::time::Timestamp;
@@ -48,7 +48,6 @@ struct Fake {
     state: RefCell<BTreeMap<String, Vec<u8>>>,
     replies: RefCell<Vec<(u32, String)>>,
     will_not_reply: Cell<bool>,
-    code: Cell<u64>,
 }
 
 fn pairs(fields: &[(String, Vec<u8>)]) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
@@ -89,10 +88,6 @@ impl Host for Fake {
         self.period.set(period);
     }
 
-    fn request_headers(&self) -> Headers {
-        Headers::collect(pairs(&self.headers.borrow()))
-    }
-
     fn request_trailers(&self) -> Headers {
         Headers::collect(pairs(&self.trailers.borrow()))
     }
@@ -108,13 +103,6 @@ impl Host for Fake {
 
     fn listener(&self) -> Option<Vec<u8>> {
         Some(b"admin".to_vec())
-    }
-
-    fn apply(&self, effects: &[Effect<'_>], headers: &Headers) -> u32 {
-        let all = rewritten(headers.iter(), effects).into_iter();
-        let owned = |(name, value): (&[u8], &[u8])| (String::from_utf8(name.to_vec()).unwrap(), value.to_vec());
-        *self.headers.borrow_mut() = all.map(owned).collect();
-        0
     }
 
     fn reply(&self, reply: &effect::LocalReply<'_>) -> bool {
@@ -134,12 +122,6 @@ impl Host for Fake {
     }
 
     fn keep_over_redirects(&self, _: &str) {}
-
-    fn response_headers(&self) -> Headers {
-        let status = self.code.get().to_string();
-        let response = self.response.borrow();
-        Headers::collect([(&b":status"[..], status.as_bytes())].into_iter().chain(pairs(&response)))
-    }
 
     fn set_response_header(&self, name: &str, value: &[u8]) {
         self.remove_response_header(name);
@@ -216,33 +198,42 @@ impl Fake {
         (instance, accepted)
     }
 
-    /// A request without a body, up to its upstream or its answer.
-    fn begin(&self, instance: &Instance, path: &str, more: &[(&str, &str)]) -> (Stream, Next) {
+    /// A request without a body, up to its upstream or its answer, and whether it goes on.
+    fn begin(&self, instance: &Instance, path: &str, more: &[(&str, &str)]) -> (Stream, bool) {
         self.open(instance, path, more, true)
     }
 
     /// A request up to its upstream or its answer; `end` is whether it has nothing but headers.
-    fn open(&self, instance: &Instance, path: &str, more: &[(&str, &str)], end: bool) -> (Stream, Next) {
+    fn open(&self, instance: &Instance, path: &str, more: &[(&str, &str)], end: bool) -> (Stream, bool) {
         let usual = [(":method", "GET"), (":authority", "shop.example"), (":path", path)];
         let all = usual.iter().chain(more).map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
         *self.headers.borrow_mut() = all.collect();
         *self.response.borrow_mut() = Fields::new();
         self.state.borrow_mut().clear();
         let mut stream = instance.stream().unwrap();
-        let next = stream.request_headers(self, end);
-        (stream, next)
+        let headers = Headers::collect(pairs(&self.headers.borrow()));
+        let goes_on = match stream.request_headers(self, headers.iter(), end) {
+            Next::Upstream(effects) => {
+                let all = rewritten(headers.iter(), &effects).into_iter();
+                let owned = |(name, value): (&[u8], &[u8])| (String::from_utf8(name.to_vec()).unwrap(), value.to_vec());
+                *self.headers.borrow_mut() = all.map(owned).collect();
+                true
+            }
+            Next::Answered => false,
+        };
+        (stream, goes_on)
     }
 
     /// Its answer.
     fn end(&self, mut stream: Stream, code: u64) {
-        self.code.set(code);
-        stream.response_headers(self);
+        let response = Headers::collect(pairs(&self.response.borrow()));
+        stream.response_headers(self, || Some(code), |name| response.joined(name.as_bytes())).apply(self);
         stream.done(self);
     }
 
     fn request(&self, instance: &Instance, code: u64) -> Option<String> {
-        let (stream, next) = self.begin(instance, "/", &[]);
-        assert_eq!(next, Next::Upstream);
+        let (stream, goes_on) = self.begin(instance, "/", &[]);
+        assert!(goes_on);
         self.end(stream, code);
         self.header("x-flag-checkout")
     }
@@ -292,8 +283,8 @@ fn a_push_decides_and_a_request_carries_it() {
     let (level, line) = host.last_line();
     assert!(level == Level::Info && line.starts_with("config: revision one is active: 1 flags"), "{line}");
     let forged = [("x-flag-checkout", "forged"), ("x_flag_checkout", "forged"), ("x-user", "ana")];
-    let (mut stream, next) = host.open(&instance, "/", &forged, false);
-    assert_eq!(next, Next::Upstream);
+    let (mut stream, goes_on) = host.open(&instance, "/", &forged, false);
+    assert!(goes_on);
     assert_eq!(host.header("x-flag-checkout").as_deref(), Some("on"));
     assert_eq!(host.header("x_flag_checkout"), None);
     assert_eq!(host.header("x-user").as_deref(), Some("ana"));
@@ -405,13 +396,13 @@ fn gauges_are_those_of_the_config_in_force() {
 fn a_reply_stands_for_the_upstream_and_one_that_fails_lets_the_request_go_on() {
     let (host, filters) = (Fake::default(), Rc::default());
     let (instance, _) = host.push(&filters, REPLY);
-    let (stream, next) = host.begin(&instance, "/", &[]);
-    assert_eq!(next, Next::Answered);
+    let (stream, goes_on) = host.begin(&instance, "/", &[]);
+    assert!(!goes_on);
     assert_eq!(*host.replies.borrow(), [(503, "paused".to_owned())]);
     host.end(stream, 503);
     host.will_not_reply.set(true);
-    let (stream, next) = host.begin(&instance, "/", &[("x-flag-checkout", "forged")]);
-    assert_eq!(next, Next::Upstream, "nobody else would answer it");
+    let (stream, goes_on) = host.begin(&instance, "/", &[("x-flag-checkout", "forged")]);
+    assert!(goes_on, "nobody else would answer it");
     assert_eq!(host.header("x-flag-checkout").as_deref(), Some("off"), "as it was decided");
     host.end(stream, 200);
     assert_eq!(host.replies.borrow().len(), 1);
@@ -422,13 +413,13 @@ fn the_page_is_an_answer_and_one_that_fails_is_an_ordinary_request() {
     let (host, filters) = (Fake::default(), Rc::default());
     let (instance, _) = host.push(&filters, &serves("one", "on"));
     for (path, says) in [("/.tidegate.json", r#""revision":"one""#), ("/.tidegate/explain", r#""variant":"on""#)] {
-        let (_, next) = host.begin(&instance, path, &[]);
-        assert_eq!(next, Next::Answered, "{path}");
+        let (_, goes_on) = host.begin(&instance, path, &[]);
+        assert!(!goes_on, "{path}");
         let (status, body) = host.replies.borrow().last().unwrap().clone();
         assert!(status == 200 && body.contains(says), "{path}: {body}");
     }
     host.will_not_reply.set(true);
-    let (_, next) = host.begin(&instance, "/.tidegate", &[]);
-    assert_eq!(next, Next::Upstream);
+    let (_, goes_on) = host.begin(&instance, "/.tidegate", &[]);
+    assert!(goes_on);
     assert_eq!(host.header("x-flag-checkout").as_deref(), Some("on"));
 }
