@@ -10,3 +10,4 @@ mod probe;
 mod render;
 mod schema;
 mod watch;
+mod wrong;
