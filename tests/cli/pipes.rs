@@ -39,7 +39,7 @@ fn a_closed_pipe_changes_no_verdict() {
         (&["test", "--only", "gold", "tests/cli/cases/shop.yaml"], 0),
         (&["fmt", "--check", "tests/cli/configs/rough.yaml"], 1),
     ] {
-        let mut command = tidegate(&repository(), arguments);
+        let mut command = tidegate(repository(), arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         // The reader is gone before the first line is written.
         drop(child.stdout.take());
@@ -76,7 +76,7 @@ fn the_usual_config_is_found() {
 
 #[test]
 fn json_has_a_version_and_each_place() {
-    let output = tidegate(&repository(), &["validate", "--format", "json", WRONG]).output().unwrap();
+    let output = tidegate(repository(), &["validate", "--format", "json", WRONG]).output().unwrap();
     let told = json(&output);
     assert_eq!((&told["version"], &told["errors"]), (&1.into(), &8.into()));
     for problem in told["problems"].as_array().unwrap() {
@@ -91,7 +91,7 @@ fn json_has_a_version_and_each_place() {
 
 #[test]
 fn sarif_names_the_rule_and_the_region_of_each_problem() {
-    let output = tidegate(&repository(), &["validate", "--format", "sarif", WRONG]).output().unwrap();
+    let output = tidegate(repository(), &["validate", "--format", "sarif", WRONG]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let told = json(&output);
     assert_eq!(told["version"], "2.1.0");
@@ -111,7 +111,7 @@ fn sarif_names_the_rule_and_the_region_of_each_problem() {
 
 #[test]
 fn github_gets_one_command_a_problem() {
-    let output = tidegate(&repository(), &["validate", "--format", "github", WRONG]).output().unwrap();
+    let output = tidegate(repository(), &["validate", "--format", "github", WRONG]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(text.lines().count(), 8);
     assert!(text.starts_with("::error file=tests/cli/configs/wrong.yaml,line=5,endLine=5,col=15,endColumn=17,title=tidegate unknown-name::flags.checkout.baseline: "), "{text}");
@@ -144,7 +144,7 @@ fn junit_has_a_test_for_each_case() {
 
 #[test]
 fn quiet_says_only_what_is_wrong() {
-    let run = |arguments: &[&str]| tidegate(&repository(), arguments).output().unwrap();
+    let run = |arguments: &[&str]| tidegate(repository(), arguments).output().unwrap();
     let fine = run(&["validate", "-q", "envoy/"]);
     assert!(fine.status.success() && fine.stdout.is_empty() && fine.stderr.is_empty(), "{fine:?}");
     let wrong = String::from_utf8(run(&["validate", "-q", WRONG]).stdout).unwrap();
@@ -153,7 +153,7 @@ fn quiet_says_only_what_is_wrong() {
 
 #[test]
 fn a_folder_is_read_and_what_is_not_ours_is_counted() {
-    let output = tidegate(&repository(), &["validate", "envoy/"]).output().unwrap();
+    let output = tidegate(repository(), &["validate", "envoy/"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     let last = text.lines().last().unwrap_or_default();

@@ -1,8 +1,8 @@
 //! Holds what is said of wrong files and of mistyped commands to golden text, and each message to three things: where,
 //! what, and how it is mended.
 //!
-//! `tests/wrong/files` are the files, as people write them who come from Istio, Envoy, flagd, Unleash, LaunchDarkly,
-//! Argo and Kubernetes; what is said of each stands in `tests/wrong/said`. `tests/wrong/commands.txt` has the command
+//! `tests/wrong/files` are the files, as people write them who come from Istio, Envoy, Argo, Kubernetes and from other
+//! tools for flags; what is said of each stands in `tests/wrong/said`. `tests/wrong/commands.txt` has the command
 //! lines, each with what comes back. `TIDEGATE_BLESS=1 cargo test -p tidegate --test cli wrong` writes both anew, for a
 //! person to read the difference. Never looks into the command.
 #![allow(
@@ -43,7 +43,10 @@ fn messages(said: &str) -> Vec<String> {
             .any(|kind| line.strip_prefix(kind).is_some_and(|rest| rest.starts_with(':') || rest.starts_with('[')));
         match found.last_mut() {
             _ if begins => found.push(format!("{line}\n")),
-            Some(last) => *last += &format!("{line}\n"),
+            Some(last) => {
+                last.push_str(line);
+                last.push('\n');
+            }
             None => {}
         }
     }

@@ -49,7 +49,7 @@ pub fn all(config: &Config, now: Timestamp) -> Vec<Finding> {
 fn proven(config: &Config, said: &[Finding], mut finding: Finding) -> Option<Finding> {
     let help = match finding.code {
         // A rule at 0 % waits for its day, and what is never reached is said when the config is read.
-        "never-matches" if finding.path.ends_with(".when") => {
+        "never-matches" if finding.path.strip_suffix(".when").is_some() => {
             if said.iter().any(|one| one.path.starts_with(&finding.path)) {
                 return None;
             }
@@ -57,9 +57,7 @@ fn proven(config: &Config, said: &[Finding], mut finding: Finding) -> Option<Fin
         }
         "shadowed" if !finding.message.starts_with("is never reached") => {
             let rule = finding.flag.as_deref().and_then(|key| config.flag(key))?.rules.get(finding.rule?)?;
-            if only_variant(&rule.serve).is_none() {
-                return None;
-            }
+            only_variant(&rule.serve)?;
             "take the rule away, give it a larger share, or move it in front of the other"
         }
         "unused-segment" => {
@@ -122,6 +120,7 @@ struct Never {
     help: String,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape that its callers return")]
 fn never(why: impl Into<String>, help: impl Into<String>) -> Option<Never> {
     Some(Never { why: why.into(), help: help.into() })
 }

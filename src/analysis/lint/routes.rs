@@ -1,7 +1,7 @@
 //! Holds the variants of routing flags against the routes that are given beside the config: a variant that no route
 //! leads to is answered by the baseline's upstream, and nothing says so.
 //!
-//! Reads VirtualService, HTTPRoute and GRPCRoute, and the routes of Envoy. Says nothing of a header that no route looks
+//! Reads `VirtualService`, `HTTPRoute` and `GRPCRoute`, and the routes of Envoy. Says nothing of a header that no route looks
 //! at: its routes may be elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,7 +63,7 @@ impl Routes {
         });
     }
 
-    /// The headers of a match: a map from names in a VirtualService, a list elsewhere.
+    /// The headers of a match: a map from names in a `VirtualService`, a list elsewhere.
     fn asks(&mut self, headers: &Tree) {
         if let Value::Map(entries) = &headers.value {
             for (name, asked) in entries {

@@ -1,10 +1,10 @@
 //! What people write who come from elsewhere, and what it is called here: `abort` is `rollback`, `variations` are
 //! `variants`.
 //!
-//! From flagd, Unleash, LaunchDarkly, GrowthBook, Argo Rollouts, Flagger, Istio and Envoy. Never says that something is
-//! wrong: it is asked when something is.
+//! From other tools for flags, from Argo Rollouts, Flagger, Istio and Envoy. Never says that something is wrong: it is
+//! asked when something is.
 
-/// A field that a section does not have, the title of the section (nothing: any), and what to write instead.
+/// The title of a section, fields that it does not have, and what to write instead.
 const FIELDS: &[(&str, &[&str], &str)] = &[
     (
         "`reply`",

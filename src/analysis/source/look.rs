@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::diagnostic::nearest;
+use super::remedy::nearest;
 use super::tree::{Tree, Unread, Value};
 use tidegate_engine::config::schema::reference::CONFIG;
 
@@ -180,9 +180,9 @@ fn foreign_flags(tree: &Tree) -> Option<Look> {
             .filter(|_| matches!(flags.value, Value::List(_)) && tree.field("namespace").is_some());
     };
     let has = |names: &[&str]| entries.iter().any(|(_, flag)| names.iter().all(|name| flag.field(name).is_some()));
-    let flagd = has(&["variants", "defaultVariant"]) || has(&["state", "variants"]);
+    let states = has(&["variants", "defaultVariant"]) || has(&["state", "variants"]);
     let schema = tree.field("$schema").and_then(Tree::text).is_some_and(|schema| schema.contains("flagd"));
-    if flagd || schema || tree.field("$evaluators").is_some() {
+    if states || schema || tree.field("$evaluators").is_some() {
         let help = format!(
             "translate it: targeting becomes rules, defaultVariant becomes default, state: DISABLED becomes kill: true; {GUIDE}"
         );

@@ -238,8 +238,8 @@ fn of_key(path: &str, words: &str, last: Option<&str>) -> Option<String> {
 /// What a value shows of what was meant.
 fn special(path: &str, last: &str, words: &str, found: &str) -> Option<String> {
     let element = path.trim_end_matches(|c: char| c == ']' || c.is_ascii_digit()).trim_end_matches('[');
-    let list = last_key(element).unwrap_or_default();
-    match (last, &*list) {
+    let around = last_key(element).unwrap_or_default();
+    match (last, &*around) {
         ("percent" | "max" | "overBaseline" | "percentile", _) if words.contains("0 to 100") || words.contains("percentage") => {
             of_percent(last, found)
         }

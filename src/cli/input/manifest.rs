@@ -125,7 +125,9 @@ impl Finder<'_> {
     /// Looks for configs in a manifest, however deep they stand.
     fn search(&mut self, tree: &Tree) {
         if let Value::List(items) = &tree.value {
-            items.iter().for_each(|item| self.search(item));
+            for item in items {
+                self.search(item);
+            }
         }
         // A list of Kubernetes carries whole manifests, each with a name of its own.
         if tree.field("apiVersion").is_some() && tree.field("kind").is_some() {
@@ -145,7 +147,7 @@ impl Finder<'_> {
             && !is_patch(tree, config)
         {
             match config.text() {
-                Some(inner) => self.embedded(inner, config, self.carrier.clone()),
+                Some(inner) => self.embedded(inner, config, &self.carrier.clone()),
                 None => self.take(self.carrier.clone(), wire(&config.node()), config.places()),
             }
         }
@@ -168,7 +170,7 @@ impl Finder<'_> {
                 let Some(Value::Map(data)) = tree.field(name).map(|data| &data.value) else { continue };
                 for (key, value) in data {
                     if let Some(inner) = value.text() {
-                        self.embedded(inner, value, format!("{}, {}", self.carrier, key.name));
+                        self.embedded(inner, value, &format!("{}, {}", self.carrier, key.name));
                     }
                 }
             }
@@ -184,22 +186,23 @@ impl Finder<'_> {
     }
 
     /// Looks for a config in a text: one that is YAML or JSON, or a config of Envoy that has one.
-    fn embedded(&mut self, inner: &str, value: &Tree, carrier: String) {
+    fn embedded(&mut self, inner: &str, value: &Tree, carrier: &str) {
         let Ok(trees) = Tree::parse(inner, false) else { return };
         for tree in &trees {
             if is_manifest(tree) {
                 let text: Rc<str> = inner.into();
                 let mut found = Vec::new();
-                let mut finder = Finder { file: self.file, text: &text, carrier: carrier.clone(), found: &mut found };
+                let mut finder =
+                    Finder { file: self.file, text: &text, carrier: carrier.to_owned(), found: &mut found };
                 finder.search(tree);
                 for document in found {
                     let places = [(FieldPath::ROOT.to_string(), (value.span.clone(), value.span.clone()))].into();
-                    self.take(carrier.clone(), document.wire, places);
+                    self.take(carrier.to_owned(), document.wire, places);
                 }
             } else if look::is_config(tree, false) {
                 let json = inner.trim_start().starts_with('{');
                 let bytes = if json { inner.as_bytes().to_vec() } else { wire(&tree.node()) };
-                self.take(carrier.clone(), bytes, embedded(self.text, inner, &value.span));
+                self.take(carrier.to_owned(), bytes, embedded(self.text, inner, &value.span));
             }
         }
     }
@@ -216,7 +219,7 @@ impl Finder<'_> {
             let dot = if path.is_empty() { "" } else { "." };
             let path = format!("{path}{dot}{}", key.name);
             match value.text() {
-                Some(text) if look::is_ours(text) => self.embedded(text, value, format!("values {path}")),
+                Some(text) if look::is_ours(text) => self.embedded(text, value, &format!("values {path}")),
                 _ => self.nested(value, &path),
             }
         }

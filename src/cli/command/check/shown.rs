@@ -117,7 +117,11 @@ fn uri(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let mut out = String::new();
     for byte in path.trim_start_matches("./").bytes() {
-        if plain(byte) { out.push(char::from(byte)) } else { out += &format!("%{byte:02X}") }
+        if plain(byte) {
+            out.push(char::from(byte));
+        } else {
+            out.extend(format!("%{byte:02X}").chars());
+        }
     }
     out
 }

@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         list.extend(chosen(&document, &config));
         if ready {
             let futile = futile::all(&config, today).into_iter().chain(routes.check(&config));
-            list.extend(futile.filter(|one| is_meant(&document, one)).map(|one| at_element(&document, one)));
+            list.extend(futile.filter(|one| is_meant(&document, one)).map(|one| at_element(&document, &one)));
         }
         if let Some(policy) = policy.as_ref().filter(|_| ready) {
             let broken = policies::judge(policy, &config, today);
@@ -174,14 +174,14 @@ fn is_meant(document: &Document, finding: &Finding) -> bool {
 }
 
 /// A finding in its file; about one value of a list, where the list stands.
-fn at_element(document: &Document, finding: Finding) -> Diagnostic {
+fn at_element(document: &Document, finding: &Finding) -> Diagnostic {
     let mut told = finding.diagnostic(document);
     // What is not written, because a text alone is enough, is not shown either.
     if let Some(short) = told.path.strip_suffix(".equals")
         && !document.places.contains_key(&told.path)
     {
-        told.span = diagnostic::nearest_place(document, short, false);
-        told.path = short.to_owned();
+        let span = diagnostic::nearest_place(document, short, false);
+        told = Diagnostic { path: short.to_owned(), span, ..told };
     }
     let Some(value) = told.message.rsplit_once("(found \"").and_then(|(_, value)| value.strip_suffix("\")")) else {
         return told;
