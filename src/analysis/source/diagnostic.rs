@@ -63,7 +63,7 @@ pub fn all(document: &Document, problems: &Problems, strict: bool) -> Vec<Diagno
                 code: None,
                 kind: kind(problem.wrong()),
                 path: problem.path().to_owned(),
-                message: problem.message(),
+                message: message(problem, told(document, problem).is_some()),
                 help: remedy::help(problem, written),
                 span,
             }
@@ -71,6 +71,13 @@ pub fn all(document: &Document, problems: &Problems, strict: bool) -> Vec<Diagno
         .collect();
     sort(&mut list);
     list
+}
+
+/// What the engine says; without the place in the text, where that is told of the file.
+fn message(problem: &Problem, placed: bool) -> String {
+    let message = problem.message();
+    let end = message.rfind(" at line ").filter(|_| placed && matches!(problem.wrong(), Wrong::Syntax { .. }));
+    end.and_then(|end| message.get(..end)).map_or_else(|| message.clone(), str::to_owned)
 }
 
 /// Brings messages into the order of lines; those without a place stand first.
@@ -100,7 +107,14 @@ fn told(document: &Document, problem: &Problem) -> Option<Range<usize>> {
     }
     let before: usize = document.text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let at = before.saturating_add(column.saturating_sub(1)).min(document.text.len());
-    Some(at..at.saturating_add(1).min(document.text.len()))
+    Some(letter(&document.text, at))
+}
+
+/// The letter at a place, or around it.
+fn letter(text: &str, at: usize) -> Range<usize> {
+    let at = text.floor_char_boundary(at);
+    let length = text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+    at..at.saturating_add(length)
 }
 
 /// Where the field of a problem stands, or the nearest one around it.
@@ -122,7 +136,7 @@ pub fn nearest_place(document: &Document, wanted: &str, key: bool) -> Option<Ran
         // `a.b["c d"][2]`: what stands in front of the last step.
         let end = path.rfind(['.', '[']).unwrap_or(0);
         if end == 0 {
-            return document.places.get("config").map(|(key, _)| key.start..key.start + 1);
+            return document.places.get("config").map(|(key, _)| letter(&document.text, key.start));
         }
         path = path.get(..end)?;
     }

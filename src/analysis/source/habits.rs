@@ -410,8 +410,12 @@ pub fn key(written: &str) -> Option<String> {
         }
         lower = c.is_ascii_lowercase() || c.is_ascii_digit();
     }
-    let key = key.trim_start_matches(|c: char| !c.is_ascii_lowercase()).trim_end_matches('-');
-    let key: String = key.chars().take(64).collect();
+    let key = key.trim_matches(['-', '_', '.']);
+    if key.is_empty() || key.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let front = if key.starts_with(|c: char| c.is_ascii_lowercase()) { "" } else { "flag-" };
+    let key: String = front.chars().chain(key.chars()).take(64).collect();
     (!key.is_empty()).then_some(key)
 }
 
@@ -436,7 +440,7 @@ mod tests {
         for (written, ours) in [
             ("newCheckout", "new-checkout"),
             ("New Nav", "new-nav"),
-            ("1st_click", "st_click"),
+            ("1st_click", "flag-1st_click"),
             ("HTTPFlag", "httpflag"),
             ("a/b", "a-b"),
             ("checkoutV2", "checkout-v2"),

@@ -349,12 +349,11 @@ fn unknown(tree: &Tree) -> Look {
         Value::List(_) => "is a list, and a config is a map".to_owned(),
         Value::Scalar(_) => "is a single value, and a config is a map".to_owned(),
     };
-    let end = tree.span.end.min(tree.span.start.saturating_add(1));
     Look {
         what,
         help: "a config has version and flags: version: 1, flags: {checkout: {rules: [{percent: 10, serve: \"on\"}]}}"
             .to_owned(),
-        at: tree.span.start..end,
+        at: tree.span.start..tree.span.start,
     }
 }
 

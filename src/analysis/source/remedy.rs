@@ -7,6 +7,7 @@ use super::example::{self, Step};
 use super::habits;
 use tidegate_engine::config::schema::reference::SECTIONS;
 use tidegate_engine::problem::{Found, Problem, Wrong};
+use tidegate_engine::value::decimal::Decimal;
 
 /// How to mend a problem; the text of the file around it may tell more than the problem does.
 pub fn help(problem: &Problem, written: Option<&str>) -> Option<String> {
@@ -307,20 +308,25 @@ fn special(path: &str, last: &str, words: &str, found: &str) -> Option<String> {
 
 /// What a percentage may have been.
 fn of_percent(last: &str, found: &str) -> Option<String> {
-    let digits: String = found.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
-    let number = digits.parse::<f64>().ok()?;
-    let big = found.bytes().filter(u8::is_ascii_digit).count() >= 4 && found.ends_with("000");
-    if big && number > 100.0 && number <= 100_000.0 {
-        let thousands = found.trim_end_matches("000");
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let from = found.find(is_number)?;
+    let rest = found.get(from..)?;
+    let (digits, behind) = rest.split_at(rest.find(|c| !is_number(c)).unwrap_or(rest.len()));
+    let number = Decimal::parse(digits.as_bytes()).filter(|_| !behind.contains(is_number))?;
+    let hundred = Decimal::parse(b"100")?;
+    if let Some(thousands) = digits.strip_suffix("000")
+        && Decimal::parse(thousands.as_bytes()).is_some_and(|share| share <= hundred)
+        && number > hundred
+    {
         return Some(format!(
             "{last} is from 0 to 100: {found} in thousandths of a percent, as LaunchDarkly counts, is {last}: {thousands}"
         ));
     }
-    if number > 100.0 || found.starts_with('-') {
+    if number > hundred || found.starts_with('-') {
         return Some(format!("{last} is a share of all users: from 0, nobody, to 100, everybody: {last}: 10"));
     }
-    let rest = found.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-    (!rest.is_empty() && rest != "%").then(|| format!("write the number, with or without %: {last}: {digits}"))
+    let is_plain = from == 0 && matches!(behind, "" | "%");
+    (!is_plain).then(|| format!("write the number, with or without %: {last}: {digits}"))
 }
 
 /// What the rule that is broken tells by itself.
@@ -429,5 +435,7 @@ mod tests {
         assert!(of_percent("percent", "150").is_some_and(|help| help.contains("from 0, nobody")));
         assert!(of_percent("percent", "10 percent").is_some_and(|help| help.ends_with("percent: 10")));
         assert_eq!(of_percent("percent", "ten"), None);
+        assert_eq!(of_percent("percent", "1/3"), None);
+        assert!(of_percent("percentile", "p99").is_some_and(|help| help.ends_with("percentile: 99")));
     }
 }

@@ -38,7 +38,12 @@ pub(crate) fn render(document: &Document, diagnostic: &Diagnostic, colored: bool
     };
     let mut group = title.elements(Vec::<Snippet<'_, annotate_snippets::Annotation<'_>>>::new());
     let name = document.name();
-    if let Some(span) = &diagnostic.span {
+    // What is drawn begins and ends between letters.
+    let span = diagnostic.span.as_ref().map(|span| {
+        let start = document.text.floor_char_boundary(span.start);
+        start..document.text.ceil_char_boundary(span.end.max(start))
+    });
+    if let Some(span) = &span {
         // Of a large file only what is shown is handed on: the rest would be looked through for each message.
         let (from, to, line) = window(&document.text, span);
         let source = document.text.get(from..to).unwrap_or_default();
