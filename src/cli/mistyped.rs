@@ -22,6 +22,10 @@ pub(crate) struct Mistyped {
 /// Commands of other tools, and what they are called here.
 const COMMANDS: &[(&[&str], &str)] = &[
     (
+        &["init", "new"],
+        "begin tidegate.yaml so: version: 1, flags: {checkout: {rules: [{serve: \"on\"}]}}; then tidegate validate",
+    ),
+    (
         &["check", "lint", "verify", "vet", "analyze", "analyse", "apply", "create", "validat", "val", "kubeconform"],
         "tidegate validate FILE checks configs and manifests",
     ),
@@ -46,7 +50,7 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "there is no server: the filter runs in Envoy; make up starts the demo, tidegate render writes manifests",
     ),
     (
-        &["init", "new", "generate", "scaffold", "template", "manifest", "export", "build", "compile", "install"],
+        &["generate", "scaffold", "template", "manifest", "export", "build", "compile", "install"],
         "tidegate render writes the manifest that brings a config to proxies",
     ),
     (&["version", "ver"], "tidegate --version"),
@@ -111,7 +115,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
         "a user is in the request, where identity looks: -H 'x-user-id: ana' or --cookie uid=ana",
     ),
     (&["--time", "--date", "--now", "--when"], "the time to decide at: --at 2026-12-01T09:00:00Z"),
-    (&["-v", "--verbose", "--debug", "-vv"], "messages are whole already; -q says less"),
+    (&["-v", "--verbose", "--debug", "-vv"], "take it away: messages are whole already, and -q says less"),
     (&["--silent", "-s", "--no-output"], "to hear only what is wrong: --quiet"),
     (
         &["--no-color", "--no-colour", "--colour", "--nocolor"],
@@ -215,6 +219,9 @@ impl Mistyped {
                     (Some(instead), _) => instead.to_owned(),
                     (None, Some(near)) => format!("did you mean {near}?"),
                     (None, None) if typed.starts_with('-') => "--help lists the options of the command".to_owned(),
+                    (None, None) if matches!(line.get(1).map(String::as_str), Some("explain" | "simulate")) => {
+                        format!("one flag of a config is --flag {typed}; the command takes one file")
+                    }
                     (None, None) => format!("take {typed} away: the command takes no more of them"),
                 });
                 words.push(typed);
@@ -436,6 +443,9 @@ fn of_said(said: &str, word: Option<&str>) -> Option<String> {
         () if has("twice") => "name each once",
         () if has("cannot be used with") || has("one file at a time") => "take one of the two away",
         () if has("has no ramp") || has("no decided flag") => "name a config whose rules have steps",
+        () if has("git knows no commit") => {
+            "name a file that is in git, by its path from here: tidegate log flags/shop.yaml"
+        }
         () if has("does not exist in")
             || has("revision")
             || has("git knows")

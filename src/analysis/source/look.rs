@@ -268,6 +268,16 @@ fn kind(tree: &Tree) -> Option<Look> {
         "Kustomization" | "Component" => "check what it makes: kubectl kustomize . | tidegate validate -".to_owned(),
         _ => "name a file with a config, or a manifest that carries one: WasmPlugin, TrafficExtension, EnvoyFilter, EnvoyExtensionPolicy or ConfigMap".to_owned(),
     };
+    let spec = tree.field("spec");
+    let part = [spec, spec.and_then(|spec| spec.field("wasm"))]
+        .into_iter()
+        .flatten()
+        .any(|spec| spec.field("pluginConfig").is_some());
+    if part && matches!(kind, "WasmPlugin" | "TrafficExtension") {
+        let what = format!("is a patch of {article} {kind}{named}: without url and version it is a part of one");
+        let help = "check what it makes: kubectl kustomize . | tidegate validate -".to_owned();
+        return Some(Look { what, help, at });
+    }
     Some(Look { what: format!("is {article} {kind}{named}, and carries no config"), help, at })
 }
 
