@@ -161,11 +161,13 @@ pub fn is_config(tree: &Tree, named: bool) -> bool {
         entries.iter().any(|(key, _)| nearest(&key.name, ["flags", "segments", "identity"].into_iter()).is_some());
     let version = tree.field("version").is_some();
     // Without a version of ours, flags of another shape are another tool's.
-    if !version && foreign_flags(tree).is_some() {
+    if (!version || tree.field("namespace").is_some()) && foreign_flags(tree).is_some() {
         return false;
     }
     let flags = tree.field("flags").is_some();
-    flags || own >= 2 || named && (near || version && entries.len() == 1)
+    // Flags alone may be a compiler's, where nobody says that they are ours.
+    let sure = flags && (version || own >= 2);
+    sure || named && (flags || own >= 2 || near || version && entries.len() == 1)
 }
 
 /// Something else that has `flags`.
@@ -389,6 +391,8 @@ mod tests {
             ("{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}}", "a Deployment (web)"),
             ("{caps: {experimental: 10%}}", "policy"),
             ("[1]", "list"),
+            ("{flags: {verbose: true}, image: web}", "values of Helm"),
+            ("{version: '1.2', namespace: shop, flags: [{key: a}]}", "Flipt"),
         ] {
             assert!(what(text).contains(name), "{text}: {}", what(text));
         }
@@ -399,7 +403,8 @@ mod tests {
         for (text, named) in [
             ("{version: 1, flags: {}}", false),
             ("{version: 1, flags: {a: {state: ENABLED, variants: {x: 1}, defaultVariant: x}}}", false),
-            ("{flags: {a: {rules: []}}}", false),
+            ("{flags: {a: {rules: []}}}", true),
+            ("{flags: {a: {rules: []}}, identity: []}", false),
             ("{flag: {a: {}}}", true),
             ("{version: 1, identty: []}", true),
         ] {

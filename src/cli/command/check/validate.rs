@@ -17,7 +17,7 @@ use tidegate_engine::value::time::Timestamp;
 use super::policy;
 use super::shown::{self, Format};
 use crate::error::{CliError, Found};
-use crate::input::files::{self, VARIABLE};
+use crate::input::files::{self, Listed, VARIABLE};
 use crate::input::time;
 use crate::terminal::style::{FAINT, GOOD, paint};
 use crate::terminal::{Screen, diagnostic as drawn};
@@ -134,7 +134,8 @@ fn read(paths: &[String], lenient: bool) -> Result<Read, CliError> {
     let mut read = Read::default();
     for listed in files::list(paths)? {
         read.files += 1;
-        match files::contents(&listed) {
+        // What a hook hands on was named by nobody.
+        match files::contents(&Listed { named: listed.named && !lenient, ..listed.clone() }) {
             Ok(contents) => {
                 read.ours += usize::from(!contents.configs.is_empty());
                 contents.trees.iter().for_each(|tree| read.routes.read(tree));
