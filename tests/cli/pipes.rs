@@ -90,6 +90,25 @@ fn json_has_a_version_and_each_place() {
 }
 
 #[test]
+fn each_code_is_in_the_page() {
+    let page = fs::read_to_string(repository().join("envoy/ci/README.md")).unwrap();
+    let folder = repository().join("tests/wrong/files");
+    let mut files: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path().display().to_string()).collect();
+    files.sort();
+    let mut arguments = vec!["validate", "--format", "json"];
+    arguments.extend(files.iter().map(String::as_str));
+    let told = json(&tidegate(repository(), &arguments).output().unwrap());
+    assert_eq!(told["files"], files.len());
+    let problems = told["problems"].as_array().unwrap();
+    assert!(problems.len() > 100 && told["skipped"].as_u64() > Some(8), "{told}");
+    for problem in problems {
+        let code = problem["code"].as_str().unwrap();
+        assert!(page.contains(&format!("`{code}`")), "{code} is not in the page");
+    }
+}
+
+#[test]
 fn sarif_names_the_rule_and_the_region_of_each_problem() {
     let output = tidegate(repository(), &["validate", "--format", "sarif", WRONG]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
