@@ -28,6 +28,7 @@ pub fn all(config: &Config, now: Timestamp) -> Vec<Finding> {
     for (key, flag) in &config.flags {
         let at = flags.key(key.as_str());
         matches(flag, &at, &mut found);
+        found.extend(small_limits(flag, &at));
         let rules = at.key("rules");
         for (place, rule) in flag.rules.iter().enumerate() {
             let at = rules.index(place);
@@ -98,17 +99,40 @@ fn anonymous(config: &Config, flag: &Flag, rule: &Rule, at: &FieldPath<'_>) -> O
 
 /// A percentage below one may have been meant as a fraction.
 fn small(rule: &Rule, at: &FieldPath<'_>) -> Option<Finding> {
-    let Exposure::Fixed(share) = rule.exposure else { return None };
-    let parts = share.parts();
-    if parts == 0 || parts >= 10_000 {
+    match &rule.exposure {
+        Exposure::Fixed(share) => fraction(*share, Ppm::of(9_999), "takes", &at.key("percent")),
+        // Many ramps begin below one; few end there.
+        Exposure::Steps(steps) => {
+            let (place, last) = steps.iter().enumerate().max_by_key(|(_, step)| step.share)?;
+            fraction(last.share, Ppm::TRIAL, "takes at most", &at.key("steps").index(place).key("percent"))
+        }
+    }
+}
+
+/// The same of what may fail.
+fn small_limits(flag: &Flag, at: &FieldPath<'_>) -> Vec<Finding> {
+    let Some(errors) = flag.guard.as_ref().and_then(|guard| guard.errors.as_ref()) else { return Vec::new() };
+    let guard = at.key("guard");
+    let at = guard.key("errors");
+    let limits = [("max", errors.max), ("overBaseline", errors.over_baseline)];
+    let told =
+        limits.into_iter().filter_map(|(name, share)| fraction(share?, Ppm::of(9_999), "is a limit of", &at.key(name)));
+    told.collect()
+}
+
+/// A share that is small, unless its sign says that it is meant: that is looked at where the file is known.
+fn fraction(share: Ppm, most: Ppm, does: &str, at: &FieldPath<'_>) -> Option<Finding> {
+    if share == Ppm::NONE || share > most {
         return None;
     }
-    let one_in = 1_000_000_u32.checked_div(parts).unwrap_or_default();
-    let meant = Ppm::of(parts.saturating_mul(100)).to_string();
-    let message = format!("takes {share} of the users, one in {one_in}");
-    let finding = Finding::of_path(Severity::Warning, "small-percent", at.key("percent").to_string(), false, message);
+    let one_in = 1_000_000_u32.checked_div(share.parts()).unwrap_or_default();
+    let meant = Ppm::of(share.parts().saturating_mul(100)).to_string();
+    let what = if does.starts_with("takes") { "users" } else { "requests" };
+    let message = format!("{does} {share} of the {what}, one in {one_in}");
+    let finding = Finding::of_path(Severity::Warning, "small-percent", at.to_string(), false, message);
+    let name = at.to_string().rsplit('.').next().unwrap_or_default().to_owned();
     let help = format!(
-        "did you mean {}? If {share} is meant, say so by its sign: percent: \"{share}\"",
+        "did you mean {}? If {share} is meant, say so by its sign: {name}: \"{share}\"",
         meant.trim_end_matches('%')
     );
     Some(finding.with_help(Some(help)))
@@ -505,5 +529,16 @@ mod tests {
     fn a_small_share_is_asked_about() {
         let said = found(&json!({"rules": [{"percent": 0.05, "serve": "on"}]}), &json!([{"header": "x-user"}]));
         assert!(matches!(&*said, [(_, Severity::Warning, help)] if help.starts_with("did you mean 5?")), "{said:?}");
+        let step = |day: &str, percent: f64| json!({"at": format!("2026-12-{day}T09:00:00Z"), "percent": percent});
+        for (steps, asked) in
+            [(vec![step("01", 0.1), step("02", 1.0)], 1), (vec![step("01", 0.1), step("02", 10.0)], 0)]
+        {
+            let flag = json!({"rules": [{"steps": steps, "serve": "on"}]});
+            assert_eq!(found(&flag, &json!([{"header": "x-user"}])).len(), asked, "{flag}");
+        }
+        let guard =
+            json!({"guard": {"errors": {"max": 0.05, "overBaseline": 2}}, "rules": [{"percent": 5, "serve": "on"}]});
+        let said = found(&guard, &json!([{"claim": "sub"}]));
+        assert!(matches!(&*said, [(path, ..)] if path == "flags.f.guard.errors.max"), "{said:?}");
     }
 }
