@@ -110,7 +110,7 @@ fn of_unknown_name(problem: &Problem, found: Option<&str>, known: &mut dyn Itera
     let known: Vec<&str> = known.collect();
     let found = found?;
     if let Some(name) = nearest(found, known.iter().copied()) {
-        let is_own = problem.path().ends_with(".serve") || problem.path().ends_with(".variant");
+        let is_own = last_key(problem.path()).is_some_and(|name| matches!(&*name, "serve" | "variant"));
         let more =
             if is_own { format!(" If not, add it: variants: [{}, {found}]", known.join(", ")) } else { String::new() };
         return Some(format!("did you mean {name}?{more}"));
