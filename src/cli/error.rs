@@ -1,6 +1,6 @@
 //! How a command ends: with a finding, without one, or early.
 
-use tidegate_analysis::source::ReadError;
+use tidegate_analysis::source::{Marked, ReadError};
 
 /// Whether a command that did its work has found something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) enum CliError {
     Problems,
     /// A file cannot be read as YAML or JSON.
     Broken(String),
+    /// A file cannot be read, or is something else, and a place in it shows that.
+    Marked(Box<Marked>),
     /// The output cannot be written: its reader is gone, or the disk is full.
     Output(std::io::Error),
 }
@@ -45,6 +47,7 @@ impl From<ReadError> for CliError {
         match error {
             ReadError::Broken(text) => Self::Broken(text),
             ReadError::Unfit(text) => Self::Usage(text),
+            ReadError::Marked(marked) => Self::Marked(marked),
         }
     }
 }

@@ -268,6 +268,7 @@ pub struct Problem {
     path: String,
     wrong: Wrong,
     found: Option<Found>,
+    about_key: bool,
 }
 
 impl Problem {
@@ -286,6 +287,12 @@ impl Problem {
     #[must_use]
     pub fn found(&self) -> Option<&Found> {
         self.found.as_ref()
+    }
+
+    /// Whether the key at the end of the path is what is wrong, and not its value.
+    #[must_use]
+    pub fn is_about_key(&self) -> bool {
+        self.about_key
     }
 
     /// What is wrong, in words that follow the path.
@@ -337,8 +344,8 @@ impl Kind {
     }
 
     #[inline(never)]
-    fn keep(&mut self, at: &FieldPath<'_>, wrong: Wrong, found: Option<Found>) {
-        self.first.push(Problem { path: at.to_string(), wrong, found });
+    fn keep(&mut self, at: &FieldPath<'_>, wrong: Wrong, found: Option<Found>, about_key: bool) {
+        self.first.push(Problem { path: at.to_string(), wrong, found, about_key });
     }
 }
 
@@ -346,28 +353,35 @@ impl Problems {
     /// Notes an error: this config will not run.
     pub fn error(&mut self, at: &FieldPath<'_>, wrong: impl Into<Wrong>) {
         if self.errors.count() {
-            self.errors.keep(at, wrong.into(), None);
+            self.errors.keep(at, wrong.into(), None, false);
+        }
+    }
+
+    /// Notes an error of a key: its name, or that it stands where it does.
+    pub fn error_of_key(&mut self, at: &FieldPath<'_>, wrong: impl Into<Wrong>) {
+        if self.errors.count() {
+            self.errors.keep(at, wrong.into(), None, true);
         }
     }
 
     /// Notes an error, with what was found instead.
     pub fn error_found(&mut self, at: &FieldPath<'_>, wrong: impl Into<Wrong>, found: impl FnOnce() -> Found) {
         if self.errors.count() {
-            self.errors.keep(at, wrong.into(), Some(found()));
+            self.errors.keep(at, wrong.into(), Some(found()), false);
         }
     }
 
     /// Notes a field that this version does not know.
     pub fn unknown(&mut self, at: &FieldPath<'_>, key: &str, wrong: impl FnOnce() -> Wrong) {
         if self.unknown.count() {
-            self.unknown.keep(&at.key(key), wrong(), Some(Found::text(key)));
+            self.unknown.keep(&at.key(key), wrong(), Some(Found::text(key)), true);
         }
     }
 
     /// Notes what will run but may not be meant.
     pub fn warning(&mut self, at: &FieldPath<'_>, wrong: impl Into<Wrong>) {
         if self.warnings.count() {
-            self.warnings.keep(at, wrong.into(), None);
+            self.warnings.keep(at, wrong.into(), None, false);
         }
     }
 

@@ -181,6 +181,47 @@ fn good_flags_pass_every_line_of_the_examples() {
     assert!(!summary.trim().is_empty(), "the report is on the page");
 }
 
+/// Files of a repository of Kubernetes, of which the last carries a config.
+const OTHERS: [(&str, &str); 6] = [
+    ("deployment.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n"),
+    ("chart/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.0.0\nappVersion: '7'\n"),
+    ("chart/templates/web.yaml", "metadata:\n  name: {{ .Release.Name }}-tidegate\n"),
+    ("kustomization.yaml", "resources: [deployment.yaml]\n"),
+    ("package.json", "{\"name\": \"shop\", \"version\": \"1.0.0\"}\n"),
+    (
+        "plugin.yaml",
+        "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: tidegate}\nspec:\n  url: oci://registry.example/tidegate\n  \
+         pluginConfig: {version: 1, flags: {banner: {rules: [{serve: \"on\"}]}}}\n",
+    ),
+];
+
+#[test]
+fn the_hooks_work_in_a_repository_of_kubernetes() {
+    let folder = repository();
+    let names: Vec<&str> = OTHERS.iter().map(|(name, _)| *name).collect();
+    for (name, text) in OTHERS {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    for hook in hooks() {
+        let with = |files: &str| Line { text: hook.text.replace("flags/shop.yaml", files), env: BTreeMap::new() };
+        // A commit may change one of them, or all.
+        for files in names.iter().map(|name| (*name).to_owned()).chain([names.join(" ")]) {
+            let output = with(&files).run(folder.path());
+            assert!(output.status.success(), "{} {files}\n{}", hook.text, said(&output));
+        }
+    }
+    let plugin = folder.path().join("plugin.yaml");
+    let text = fs::read_to_string(&plugin).unwrap();
+    fs::write(&plugin, text.replace("serve", "serves")).unwrap();
+    for hook in hooks().into_iter().filter(|hook| hook.command() == "validate") {
+        let line = Line { text: hook.text.replace("flags/shop.yaml", &names.join(" ")), env: BTreeMap::new() };
+        let output = line.run(folder.path());
+        assert_eq!(output.status.code(), Some(1), "{}\n{}", line.text, said(&output));
+    }
+}
+
 #[test]
 fn each_line_finds_what_it_looks_for() {
     for fault in &FAULTS {

@@ -82,7 +82,7 @@ const FORMS: [&[&str]; 6] = [
 
 /// What renders well must be read back: texts that YAML would take for something else, and lines of their own.
 fn hard_config() -> Value {
-    json!({"version": 1, "revision": "on", "flags": {
+    json!({"version": 1, "revision": "on", "identity": [{"header": "x-user-id"}], "flags": {
         "no": {
             "type": "kill-switch", "owner": "null", "description": "a: b # c, \"d\" 'e' \\ {f} - ~ é 日本 &g *h !i %j @k `l",
             "expires": "2027-03-01", "match": {"paths": ["/y", "/~"], "hosts": ["*.shop.example", "1.2.3.4"]},

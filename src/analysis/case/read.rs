@@ -49,7 +49,7 @@ pub type Configs<'c> = &'c dyn Fn(&str) -> Result<Vec<Document>, ReadError>;
 pub fn within(file: &str, text: &str, configs: Configs<'_>) -> Result<Read, ReadError> {
     let text: Rc<str> = text.into();
     let mut read = Read::default();
-    for tree in Tree::read(&text, file).map_err(ReadError::Broken)? {
+    for tree in document::trees(file, &text)? {
         let timelines = tree.field("timelines").map_or(0, |list| match &list.value {
             Value::List(items) => items.len(),
             Value::Scalar(_) | Value::Map(_) => 0,
@@ -99,6 +99,7 @@ impl Reader<'_> {
         self.found.push(Diagnostic {
             severity: Severity::Error,
             code: None,
+            kind: "wrong-case",
             path,
             message: message.into(),
             help,
@@ -199,6 +200,12 @@ impl Reader<'_> {
             Ok(found) => found,
             Err(ReadError::Unfit(text)) => {
                 self.wrong(at, &tree.span, text);
+                return None;
+            }
+            Err(ReadError::Marked(marked)) => {
+                let place = crate::source::diagnostic::position(&marked.text, marked.span.start);
+                let (line, column) = place;
+                self.wrong(at, &tree.span, format!("{} in {}:{line}:{column}", marked.message, marked.file));
                 return None;
             }
             Err(ReadError::Broken(text)) => {

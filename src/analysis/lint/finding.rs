@@ -86,6 +86,11 @@ impl Finding {
         }
     }
 
+    /// Something about what stands at this path, or about its key.
+    pub fn of_path(severity: Severity, code: &'static str, path: String, about_key: bool, message: String) -> Self {
+        Self { severity, code, flag: None, rule: None, part: None, path, message, help: None, about_key }
+    }
+
     /// The same, with what may have been meant.
     #[must_use]
     pub fn with_help(self, help: Option<String>) -> Self {
@@ -97,6 +102,7 @@ impl Finding {
         Diagnostic {
             severity: self.severity,
             code: Some(self.code),
+            kind: self.code,
             path: self.path.clone(),
             message: self.message.clone(),
             help: self.help.clone(),

@@ -14,7 +14,7 @@ use tidegate_engine::decide::condition::test;
 const MOST: usize = 512;
 
 /// The classes that a device may have.
-const DEVICES: [&str; 4] = ["bot", "desktop", "mobile", "tablet"];
+pub(super) const DEVICES: [&str; 4] = ["bot", "desktop", "mobile", "tablet"];
 
 /// A test, and whether it must hold.
 #[derive(Clone, Copy)]

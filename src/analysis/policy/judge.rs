@@ -31,7 +31,23 @@ pub fn judge(policy: &Policy, config: &Config, now: Timestamp) -> Vec<Finding> {
         found.extend(review.stage());
         found.extend(review.steps());
     }
-    found
+    found.into_iter().map(mended).collect()
+}
+
+/// A finding with what to do about it.
+fn mended(finding: Finding) -> Finding {
+    let help = match finding.code {
+        "policy/freeze" => "move it in front of the freeze or behind it; a kill and lower shares are allowed meanwhile",
+        "policy/name" => "give the flag a name of this form: salt: and its old name keep the draws as they are",
+        "policy/required" => "add what is missing to the flag",
+        "policy/owner" => "name one of the owners of the policy, or add this one to them",
+        "policy/life" => "write a date within that time: expires: \"2027-03-01\"",
+        "policy/stage" => "lower the share, or raise the stage once the flag has proven itself",
+        "policy/step" => "put a step in between: steps: [{at: \"2026-12-01T09:00:00Z\", percent: 10}]",
+        _ => return finding,
+    };
+    let help = finding.help.clone().or_else(|| Some(help.to_owned()));
+    finding.with_help(help)
 }
 
 /// What in a change from one config to another breaks a policy, if it is made now: shares that rise by more than the
@@ -62,7 +78,7 @@ pub fn judge_change(policy: &Policy, old: &Config, new: &Config, now: Timestamp)
             found.push(review.whole("policy/freeze", format!("is removed in a freeze: {freeze}")));
         }
     }
-    found
+    found.into_iter().map(mended).collect()
 }
 
 /// A share as a number of percent points.

@@ -7,8 +7,10 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
-use super::Document;
-use tidegate_engine::problem::{Found, Problem, Problems, Wrong};
+use super::document::Marked;
+pub use super::remedy::nearest;
+use super::{Document, remedy};
+use tidegate_engine::problem::{Problem, Problems, Wrong};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -32,8 +34,10 @@ impl Severity {
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     pub severity: Severity,
-    /// The word for what is wrong, where it has one.
+    /// The word for what is wrong, where it has one that people see.
     pub code: Option<&'static str>,
+    /// The word for what is wrong, for programs.
+    pub kind: &'static str,
     pub path: String,
     pub message: String,
     pub help: Option<String>,
@@ -41,7 +45,7 @@ pub struct Diagnostic {
     pub span: Option<Range<usize>>,
 }
 
-/// What the engine found, errors first; a field that is not known is an error where the check is strict.
+/// What the engine found, in the order of lines; a field that is not known is an error where the check is strict.
 pub fn all(document: &Document, problems: &Problems, strict: bool) -> Vec<Diagnostic> {
     let stranger = if strict { Severity::Error } else { Severity::Warning };
     let kinds = [
@@ -50,15 +54,48 @@ pub fn all(document: &Document, problems: &Problems, strict: bool) -> Vec<Diagno
         (Severity::Warning, problems.warnings()),
     ];
     let each = kinds.into_iter().flat_map(|(severity, list)| list.iter().map(move |problem| (severity, problem)));
-    each.map(|(severity, problem)| Diagnostic {
-        severity,
-        code: None,
-        path: problem.path().to_owned(),
-        message: problem.message(),
-        help: help(problem),
-        span: place(document, problem),
-    })
-    .collect()
+    let mut list: Vec<Diagnostic> = each
+        .map(|(severity, problem)| {
+            let span = place(document, problem);
+            let written = span.clone().and_then(|span| document.text.get(span));
+            Diagnostic {
+                severity,
+                code: None,
+                kind: kind(problem.wrong()),
+                path: problem.path().to_owned(),
+                message: message(problem, told(document, problem).is_some()),
+                help: remedy::help(problem, written),
+                span,
+            }
+        })
+        .collect();
+    sort(&mut list);
+    list
+}
+
+/// What the engine says; without the place in the text, where that is told of the file.
+fn message(problem: &Problem, placed: bool) -> String {
+    let message = problem.message();
+    let end = message.rfind(" at line ").filter(|_| placed && matches!(problem.wrong(), Wrong::Syntax { .. }));
+    end.and_then(|end| message.get(..end)).map_or_else(|| message.clone(), str::to_owned)
+}
+
+/// Brings messages into the order of lines; those without a place stand first.
+pub fn sort(list: &mut [Diagnostic]) {
+    list.sort_by_key(|one| one.span.as_ref().map(|span| (span.start, span.end)));
+}
+
+/// The word for a rule that is broken. Stable: programs look for it.
+fn kind(wrong: &Wrong) -> &'static str {
+    match wrong {
+        Wrong::Syntax { .. } => "syntax",
+        Wrong::UnknownField { .. } => "unknown-field",
+        Wrong::UnknownName { .. } => "unknown-name",
+        Wrong::UnknownWord { .. } => "unknown-word",
+        Wrong::Repeated => "repeated-key",
+        Wrong::Other(words) if words.starts_with("is required") => "required",
+        Wrong::Other(_) => "wrong-value",
+    }
 }
 
 /// The place at which a reader of JSON gave up.
@@ -70,12 +107,19 @@ fn told(document: &Document, problem: &Problem) -> Option<Range<usize>> {
     }
     let before: usize = document.text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let at = before.saturating_add(column.saturating_sub(1)).min(document.text.len());
-    Some(at..at.saturating_add(1).min(document.text.len()))
+    Some(letter(&document.text, at))
+}
+
+/// The letter at a place, or around it.
+fn letter(text: &str, at: usize) -> Range<usize> {
+    let at = text.floor_char_boundary(at);
+    let length = text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+    at..at.saturating_add(length)
 }
 
 /// Where the field of a problem stands, or the nearest one around it.
 fn place(document: &Document, problem: &Problem) -> Option<Range<usize>> {
-    told(document, problem).or_else(|| nearest_place(document, problem.path(), is_about_key(problem)))
+    told(document, problem).or_else(|| nearest_place(document, problem.path(), problem.is_about_key()))
 }
 
 /// Where a field stands, or the nearest one around it: its key, or its value where that fits a line.
@@ -84,34 +128,18 @@ pub fn nearest_place(document: &Document, wanted: &str, key: bool) -> Option<Ran
     loop {
         if let Some((key_at, value)) = document.places.get(path) {
             let about_key = path != wanted || key;
-            let many_lines = document.text.get(value.clone()).is_none_or(|text| text.contains('\n'));
+            // A value of many lines, or one that begins below its key, is shown by the key.
+            let whole = document.text.get(key_at.start.min(value.start)..value.end);
+            let many_lines = whole.is_none_or(|text| text.contains('\n'));
             return Some(if about_key || many_lines { key_at.clone() } else { value.clone() });
         }
         // `a.b["c d"][2]`: what stands in front of the last step.
         let end = path.rfind(['.', '[']).unwrap_or(0);
         if end == 0 {
-            return document.places.get("config").map(|(key, _)| key.start..key.start + 1);
+            return document.places.get("config").map(|(key, _)| letter(&document.text, key.start));
         }
         path = path.get(..end)?;
     }
-}
-
-fn is_about_key(problem: &Problem) -> bool {
-    matches!(problem.wrong(), Wrong::UnknownField { .. } | Wrong::Repeated)
-}
-
-/// What may have been meant.
-fn help(problem: &Problem) -> Option<String> {
-    let Some(Found::Text(found)) = problem.found() else { return None };
-    let name = nearest(found, problem.wrong().known().iter().map(|name| &**name))?;
-    Some(format!("did you mean {name}?"))
-}
-
-/// The name that is nearest to what was written, if one is near.
-pub fn nearest<'k>(written: &str, names: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let steps = |name: &str| strsim::damerau_levenshtein(&written.to_lowercase(), &name.to_lowercase());
-    let most = written.chars().count().div_ceil(3).min(3);
-    names.map(|name| (steps(name), name)).filter(|(steps, _)| *steps <= most).min().map(|(_, name)| name)
 }
 
 /// The line and column of a place, both counted from 1.
@@ -122,7 +150,27 @@ pub fn position(text: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
+impl From<&Marked> for Diagnostic {
+    fn from(marked: &Marked) -> Self {
+        let Marked { message, help, span, foreign, .. } = marked;
+        Self {
+            severity: Severity::Error,
+            code: None,
+            kind: if *foreign { "foreign" } else { "syntax" },
+            path: "config".to_owned(),
+            message: message.clone(),
+            help: Some(help.clone()),
+            span: Some(span.clone()),
+        }
+    }
+}
+
 impl Diagnostic {
+    /// The line of a place in a file.
+    pub fn line_of(document: &Document, span: &Range<usize>) -> usize {
+        position(&document.text, span.start).0
+    }
+
     /// One line, as compilers write it: `shop.yaml:5:15: flags.checkout.rules[0].percent: must be ...`.
     pub fn line(&self, document: &Document) -> impl fmt::Display {
         let Self { path, message, .. } = self;
@@ -138,18 +186,22 @@ impl Diagnostic {
 
 /// A message for a program.
 pub fn json(document: &Document, diagnostic: &Diagnostic) -> Value {
-    let place = diagnostic.span.as_ref().map(|span| position(&document.text, span.start));
-    let told = json!({
+    let at =
+        |place: fn(&Range<usize>) -> usize| diagnostic.span.as_ref().map(|span| position(&document.text, place(span)));
+    let (start, end) = (at(|span| span.start), at(|span| span.end));
+    json!({
         "file": document.file,
         "in": document.carrier,
-        "line": place.map(|(line, _)| line),
-        "column": place.map(|(_, column)| column),
+        "line": start.map(|(line, _)| line),
+        "column": start.map(|(_, column)| column),
+        "endLine": end.map(|(line, _)| line),
+        "endColumn": end.map(|(_, column)| column),
         "path": diagnostic.path,
         "severity": diagnostic.severity.name(),
         "message": diagnostic.message,
         "help": diagnostic.help,
-    });
-    with(told, diagnostic.code.map(|code| ("code", code.into())))
+        "code": diagnostic.code.unwrap_or(diagnostic.kind),
+    })
 }
 
 /// A message for a program, with further fields.

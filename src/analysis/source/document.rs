@@ -3,7 +3,9 @@
 use std::fmt;
 use std::rc::Rc;
 
+use super::look::{self, Look};
 use super::tree::{Places, Tree};
+use std::ops::Range;
 use tidegate_engine::config::Node;
 
 /// A config, in the bytes in which a proxy would get it.
@@ -36,7 +38,7 @@ impl Document {
     /// The only document in the text of a file, such as a policy.
     pub fn only(file: &str, text: &str) -> Result<Self, ReadError> {
         let text: Rc<str> = text.into();
-        let trees = Tree::read(&text, file).map_err(ReadError::Broken)?;
+        let trees = trees(file, &text)?;
         match trees.as_slice() {
             [tree] => Ok(Self::new(file, &text, wire(&tree.node()), tree.places())),
             several => Err(ReadError::Unfit(format!("{file} contains {} documents instead of one", several.len()))),
@@ -56,14 +58,55 @@ pub enum ReadError {
     Broken(String),
     /// The text can be read, and holds something else than what was asked for.
     Unfit(String),
+    /// Either of the two, with the place that shows it.
+    Marked(Box<Marked>),
+}
+
+/// A text that no config can be read from, and the place that shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// The file, as it was named.
+    pub file: String,
+    pub text: Rc<str>,
+    /// What is wrong, or what it is instead.
+    pub message: String,
+    pub help: String,
+    pub span: Range<usize>,
+    /// Whether it is something else than a config of Tidegate, and nothing is wrong with it.
+    pub foreign: bool,
+}
+
+impl Marked {
+    /// A document that holds the text alone.
+    pub fn document(&self) -> Document {
+        Document::new(&self.file, &self.text, Vec::new(), Places::new())
+    }
 }
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Broken(text) | Self::Unfit(text) => f.write_str(text),
+            Self::Marked(marked) => write!(f, "{}: {}", marked.file, marked.message),
         }
     }
+}
+
+/// The documents of a text.
+pub fn trees(file: &str, text: &Rc<str>) -> Result<Vec<Tree>, ReadError> {
+    let marked = |look: Look| Marked {
+        file: file.to_owned(),
+        text: Rc::clone(text),
+        message: look.what,
+        help: look.help,
+        span: look.at,
+        foreign: false,
+    };
+    let read = match look::broken(text) {
+        Some(look) => Err(look),
+        None => Tree::parse(text, false).map_err(|unread| look::unread(text, &unread)),
+    };
+    read.map_err(|look| ReadError::Marked(Box::new(marked(look))))
 }
 
 /// A tree as the JSON that reaches a proxy.

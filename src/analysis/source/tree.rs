@@ -35,6 +35,13 @@ pub struct Key {
     pub span: Range<usize>,
 }
 
+/// What cannot be read, and the bytes at which that shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    pub message: String,
+    pub at: Range<usize>,
+}
+
 /// Where each field of a config stands: its key, and its value.
 pub type Places = BTreeMap<String, (Range<usize>, Range<usize>)>;
 
@@ -47,6 +54,26 @@ impl Tree {
     pub fn read(text: &str, file: &str) -> Result<Vec<Self>, String> {
         let options = serde_saphyr::options! { with_snippet: true };
         serde_saphyr::from_multiple_with_options(text, options).map_err(|error| worded(&error.to_string(), file))
+    }
+
+    /// Reads all documents of a file; with keys that stand twice, where these are told of elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be read, and the place.
+    pub fn parse(text: &str, twice: bool) -> Result<Vec<Self>, Unread> {
+        let keys =
+            if twice { serde_saphyr::DuplicateKeyPolicy::PassThrough } else { serde_saphyr::DuplicateKeyPolicy::Error };
+        let options = serde_saphyr::options! { with_snippet: false, duplicate_keys: keys };
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
+            let at = error.location().map_or(0, |place| offset(text, place.line(), place.column()));
+            let at = at..text.get(at..).and_then(|rest| rest.chars().next()).map_or(at, |c| at + c.len_utf8());
+            let message = worded(&error.to_string(), "");
+            let message = message.trim_start_matches([':', ' ']);
+            // The place is told by its own words.
+            let bare = message.split_once(" at line ").map_or(message, |(message, _)| message);
+            Unread { message: bare.to_owned(), at }
+        })
     }
 
     /// The value without its places.
@@ -115,6 +142,14 @@ fn worded(error: &str, file: &str) -> String {
     let what = bare.split_once(": ").filter(|(place, _)| place.starts_with("line ") && !lines.is_empty());
     let what = what.map_or(bare, |(_, what)| what);
     if lines.is_empty() { format!("{file}: {what}") } else { format!("{what}\n{lines}") }
+}
+
+/// The byte at a line and column, both counted from 1.
+fn offset(text: &str, line: u64, column: u64) -> usize {
+    let place = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or_default();
+    let begin: usize = text.split_inclusive('\n').take(place(line)).map(str::len).sum();
+    let rest = text.get(begin..).unwrap_or_default();
+    begin + rest.chars().take(place(column)).take_while(|c| *c != '\n').map(char::len_utf8).sum::<usize>()
 }
 
 fn span(location: serde_saphyr::Location) -> Range<usize> {

@@ -88,6 +88,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     let against = against.unwrap_or_default();
     let findings = findings(args, &difference, &against);
     let found = Found::when(!findings.is_empty());
+    screen.decide(found);
     if screen.is_json() {
         let mut document = difference.json();
         if let Value::Object(map) = &mut document {

@@ -4,6 +4,7 @@
 
 use crate::error::{CliError, Found};
 use crate::input::RequestArgs;
+use crate::input::files::{VARIABLE, one_or_usual};
 use crate::input::load::load;
 use crate::input::time::When;
 use crate::terminal::Screen;
@@ -14,9 +15,9 @@ use tidegate_engine::output::effect::INSPECTION;
 /// Explain the decisions for one request: each flag, each rule, the headers that are set
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The config, or a manifest that contains it
-    #[arg(value_name = "FILE")]
-    file: String,
+    /// The config, or a manifest that contains it [default: tidegate.yaml]
+    #[arg(value_name = "FILE", env = VARIABLE, hide_env_values = true)]
+    file: Option<String>,
     /// Only these flags
     #[arg(long, value_name = "KEY")]
     flag: Vec<String>,
@@ -27,9 +28,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
-    let loaded = load(&args.file, screen)?;
+    let file = one_or_usual(args.file.as_ref())?;
+    let loaded = load(&file, screen)?;
     let specs = args.request.specs()?;
-    loaded.knows(&args.file, &args.flag)?;
+    loaded.knows(&file, &args.flag)?;
     let now = args.when.time();
     let shown = |key: &str| args.flag.is_empty() || args.flag.iter().any(|wanted| wanted == key);
     if let [spec] = &*specs {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::error::{CliError, Found};
+use crate::input::files::{VARIABLE, one_or_usual};
 use crate::input::git::{History, Revision};
 use crate::input::past::KeyHistory;
 use crate::input::{RequestArgs, files, load, manifest};
@@ -19,6 +20,7 @@ use tidegate_analysis::diff::change::Fate;
 use tidegate_analysis::diff::moves::{Side, Survey};
 use tidegate_analysis::request::Identities;
 use tidegate_analysis::source::Loaded;
+use tidegate_analysis::source::diagnostic::position;
 use tidegate_analysis::words::time;
 use tidegate_engine::config::Config;
 use tidegate_engine::plan::Plan;
@@ -26,9 +28,9 @@ use tidegate_engine::plan::Plan;
 /// Show who changed which flag when, and which users it moved, from git
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The config, or a manifest that contains it, in a git repository
-    #[arg(value_name = "FILE")]
-    file: String,
+    /// The config, or a manifest that contains it, in a git repository [default: tidegate.yaml]
+    #[arg(value_name = "FILE", env = VARIABLE, hide_env_values = true)]
+    file: Option<String>,
     /// Only commits after this revision: a tag, a branch or a commit
     #[arg(long, value_name = "REV")]
     since: Option<String>,
@@ -40,7 +42,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
-    let (file, wanted) = files::split(&args.file);
+    let named = one_or_usual(args.file.as_ref())?;
+    let (file, wanted) = files::split(&named);
     let history = History::of(file)?;
     if history.revisions.is_empty() {
         return Err(CliError::Usage(format!("git knows no commit that touched {file}")));
@@ -67,7 +70,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         }
     }
     if screen.is_json() {
-        screen.json(&json!({"file": args.file, "users": args.users, "commits": list}))?;
+        screen.json(&json!({"file": named, "users": args.users, "commits": list}))?;
     } else if let (Some(since), false) = (&args.since, history.revisions.iter().any(shown)) {
         screen.line(format!("no commit since {since} touched {file}"))?;
     }
@@ -95,6 +98,10 @@ impl<'h> Configs<'h> {
         let said = |stop: CliError| match stop {
             // The reader's own words go on with the lines that it could not read.
             CliError::Usage(why) | CliError::Broken(why) => why.lines().next().unwrap_or_default().to_owned(),
+            CliError::Marked(marked) => {
+                let (line, column) = position(&marked.text, marked.span.start);
+                format!("{}:{line}:{column}: {}", marked.file, marked.message)
+            }
             CliError::Problems | CliError::Output(_) => "cannot be read".to_owned(),
         };
         let found = manifest::within(self.file, text).map_err(CliError::from);

@@ -20,9 +20,18 @@ use crate::terminal::screen::{Options, Screen};
 use check::{policy, report, validate};
 use reference::{completions, man, schema};
 
+/// What a command ends with, for scripts.
+const CODES: &str = "\
+Exit codes:
+  0  fine
+  1  something was found: an error in a config, a failed case, a finding of report or diff
+  2  it cannot be done: a wrong option, a file that is not there or holds no config
+
+Where no file is named, TIDEGATE_CONFIG in the environment names it, or it is tidegate.yaml.";
+
 /// Checks, explains, simulates and compares what the Tidegate filter decides in Envoy.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "tidegate", version, max_term_width = 100, after_help = CODES)]
 pub(crate) struct Typed {
     #[command(flatten)]
     pub(crate) options: Options,

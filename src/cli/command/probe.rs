@@ -106,6 +106,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         bar.advance(1);
     }
     bar.finish();
+    screen.decide(Found::when(!seen.differences.is_empty() || !seen.failures.is_empty()));
     if screen.is_json() {
         screen.json(&seen.json())?;
     } else {

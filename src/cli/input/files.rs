@@ -1,14 +1,72 @@
 //! Reads files: as bytes, as text, as the configs that are in them.
 //!
-//! `-` is the standard input, `FILE#2` the second config of a file, and `REV:PATH` a file as git has it.
+//! `-` is the standard input, `FILE#2` the second config of a file, and `REV:PATH` a file as git has it. A folder is all
+//! files below it that may be YAML or JSON. Where none is named, it is `tidegate.yaml`.
 
 use std::fs;
 use std::io::{self, Read};
+use std::path::Path;
+
+use walkdir::{DirEntry, WalkDir};
 
 use super::git::FileAtRevision;
-use super::manifest::within;
+use super::manifest::{self, Contents, within};
 use crate::error::CliError;
-use tidegate_analysis::source::{Document, ReadError};
+use tidegate_analysis::source::{Document, ReadError, look};
+
+/// The environment's name for the config that is meant where none is named.
+pub(crate) const VARIABLE: &str = "TIDEGATE_CONFIG";
+
+/// The file that is meant where none is named.
+pub(crate) fn usual() -> Result<String, CliError> {
+    const NAMES: [&str; 3] = ["tidegate.yaml", "tidegate.yml", "tidegate.json"];
+    let found = NAMES.into_iter().find(|name| Path::new(name).is_file());
+    found.map(str::to_owned).ok_or_else(|| {
+        CliError::Usage("no file is named, TIDEGATE_CONFIG is not set, and there is no tidegate.yaml here".to_owned())
+    })
+}
+
+/// The files that were named, or the usual one.
+pub(crate) fn or_usual(named: &[String]) -> Result<Vec<String>, CliError> {
+    if named.is_empty() { Ok(vec![usual()?]) } else { Ok(named.to_vec()) }
+}
+
+/// The file that was named, or the usual one.
+pub(crate) fn one_or_usual(named: Option<&String>) -> Result<String, CliError> {
+    named.map_or_else(usual, |file| Ok(file.clone()))
+}
+
+/// A file that is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) path: String,
+    /// Whether somebody named it, and not a folder around it.
+    pub(crate) named: bool,
+}
+
+/// The files that are meant: each that was named, and all below each folder that was.
+pub(crate) fn list(paths: &[String]) -> Result<Vec<Listed>, CliError> {
+    const OTHERS: [&str; 3] = ["target", "node_modules", "vendor"];
+    let mut found = Vec::new();
+    for path in paths {
+        if path == "-" || !Path::new(path).is_dir() {
+            found.push(Listed { path: path.clone(), named: true });
+            continue;
+        }
+        let wanted = |entry: &DirEntry| {
+            let name = entry.file_name().to_string_lossy();
+            entry.depth() == 0 || !name.starts_with('.') && !OTHERS.contains(&&*name)
+        };
+        for entry in WalkDir::new(path).sort_by_file_name().into_iter().filter_entry(wanted) {
+            let entry = entry.map_err(|error| format!("cannot read {path}: {error}"))?;
+            let end = entry.path().extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+            if entry.file_type().is_file() && matches!(&*end, "yaml" | "yml" | "json") {
+                found.push(Listed { path: entry.path().to_string_lossy().into_owned(), named: false });
+            }
+        }
+    }
+    Ok(found)
+}
 
 /// Reads a file as it is; `-` is the standard input.
 pub(crate) fn bytes(path: &str) -> Result<Vec<u8>, CliError> {
@@ -24,7 +82,11 @@ pub(crate) fn bytes(path: &str) -> Result<Vec<u8>, CliError> {
 
 /// Reads a file of text; `-` is the standard input.
 pub(crate) fn text(path: &str) -> Result<String, CliError> {
-    String::from_utf8(bytes(path)?).map_err(|error| {
+    let bytes = bytes(path)?;
+    if let Some((what, help)) = look::binary(&bytes) {
+        return Err(CliError::Usage(format!("{path} {what}, and no config: {help}")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         CliError::Usage(format!("cannot read {path}: byte {at} is not UTF-8"))
     })
@@ -44,18 +106,36 @@ pub(crate) fn split(path: &str) -> (&str, Option<usize>) {
 /// All configs in a file. `FILE#2` is the second of several.
 pub(crate) fn read(path: &str) -> Result<Vec<Document>, CliError> {
     let (path, wanted) = split(path);
+    let (file, text) = of(path)?;
+    nth(file, wanted, within(file, &text)?)
+}
+
+/// The text of a file, or of one as git has it, and its name.
+fn of(path: &str) -> Result<(&str, String), CliError> {
     let file = if path == "-" { "<stdin>" } else { path };
     let text = match FileAtRevision::parse(path) {
         Some(past) => past.text()?,
         None => text(path)?,
     };
-    nth(file, wanted, within(file, &text)?)
+    Ok((file, text))
+}
+
+/// What is in a file, be it a config or not.
+pub(crate) fn contents(listed: &Listed) -> Result<Contents, CliError> {
+    let (path, wanted) = split(&listed.path);
+    let (file, text) = of(path)?;
+    let mut contents = manifest::contents(file, &text, listed.named)?;
+    if wanted.is_some() {
+        contents.configs = nth(file, wanted, contents.configs)?;
+    }
+    Ok(contents)
 }
 
 /// The configs of a file that a case file names.
 pub(crate) fn configs(path: &str) -> Result<Vec<Document>, ReadError> {
     read(path).map_err(|error| match error {
         CliError::Broken(text) => ReadError::Broken(text),
+        CliError::Marked(marked) => ReadError::Marked(marked),
         CliError::Usage(text) => ReadError::Unfit(text),
         CliError::Problems => ReadError::Unfit("has problems".to_owned()),
         CliError::Output(error) => ReadError::Unfit(error.to_string()),

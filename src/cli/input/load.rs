@@ -3,7 +3,7 @@
 //! Never lets a config with errors pass: what a proxy would refuse can be checked, and decides nothing.
 
 use super::files;
-use crate::error::CliError;
+use crate::error::{CliError, Found};
 use crate::terminal::{Screen, diagnostic};
 use tidegate_analysis::source::{Document, Loaded, Refused};
 
@@ -32,8 +32,14 @@ pub(crate) fn only(path: &str, mut documents: Vec<Document>) -> Result<Document,
 pub(crate) fn load_all(paths: &[String], screen: &mut Screen) -> Result<Vec<Loaded>, CliError> {
     let mut loaded = Vec::new();
     let mut problems = false;
-    for path in paths {
-        for document in files::read(path)? {
+    for listed in files::list(paths)? {
+        // In a folder, what is no config is somebody else's.
+        let documents = if listed.named {
+            files::read(&listed.path)?
+        } else {
+            files::contents(&listed).map(|contents| contents.configs).unwrap_or_default()
+        };
+        for document in documents {
             match compile(document, screen) {
                 Ok(one) => loaded.push(one),
                 // The problems of the next ones are to be seen, too.
@@ -48,6 +54,7 @@ pub(crate) fn load_all(paths: &[String], screen: &mut Screen) -> Result<Vec<Load
 /// A config from what was found in a file.
 pub(crate) fn compile(document: Document, screen: &mut Screen) -> Result<Loaded, CliError> {
     Loaded::new(document, false).map_err(|refused| {
+        screen.decide(Found::Something);
         let Refused { document, errors } = *refused;
         let texts = errors.iter().map(|one| diagnostic::render(&document, one, screen.is_colored()));
         let texts: Vec<_> = texts.collect();

@@ -6,8 +6,8 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use super::Screen;
-use tidegate_analysis::source::Document;
 use tidegate_analysis::source::diagnostic::{Diagnostic, Severity};
+use tidegate_analysis::source::{Document, Marked};
 
 /// How many lines are shown before and behind the one that is meant.
 const AROUND: usize = 1;
@@ -16,6 +16,11 @@ const AROUND: usize = 1;
 pub(crate) fn show(screen: &mut Screen, document: &Document, list: &[Diagnostic]) -> io::Result<()> {
     let text = list.iter().map(|one| render(document, one, screen.is_colored())).collect::<Vec<_>>();
     text.iter().try_for_each(|text| screen.line(text))
+}
+
+/// What a file is that no config can be read from.
+pub(crate) fn marked(marked: &Marked, colored: bool) -> String {
+    render(&marked.document(), &Diagnostic::from(marked), colored)
 }
 
 /// The message and its lines.
@@ -33,7 +38,12 @@ pub(crate) fn render(document: &Document, diagnostic: &Diagnostic, colored: bool
     };
     let mut group = title.elements(Vec::<Snippet<'_, annotate_snippets::Annotation<'_>>>::new());
     let name = document.name();
-    if let Some(span) = &diagnostic.span {
+    // What is drawn begins and ends between letters.
+    let span = diagnostic.span.as_ref().map(|span| {
+        let start = document.text.floor_char_boundary(span.start);
+        start..document.text.ceil_char_boundary(span.end.max(start))
+    });
+    if let Some(span) = &span {
         // Of a large file only what is shown is handed on: the rest would be looked through for each message.
         let (from, to, line) = window(&document.text, span);
         let source = document.text.get(from..to).unwrap_or_default();

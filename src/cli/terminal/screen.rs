@@ -11,6 +11,8 @@ use serde::Serialize;
 use super::progress::Bar;
 use super::style::{BAD, paint};
 use super::table::Rows;
+use crate::error::Found;
+use crate::mistyped::Mistyped;
 
 /// How things are shown, for every command.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -21,6 +23,9 @@ pub(crate) struct Options {
     /// When to use colors; NO_COLOR in the environment turns `auto` off
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     color: Color,
+    /// Say only what is wrong, or what was asked for: no `ok`, no sums
+    #[arg(long, short, global = true)]
+    quiet: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,6 +46,14 @@ pub(crate) struct Screen {
     out: AutoStream<Stdout>,
     err: AutoStream<Stderr>,
     format: Format,
+    quiet: bool,
+    verdict: Found,
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        Self::new(Options { output: Format::Table, color: Color::Auto, quiet: false })
+    }
 }
 
 impl Screen {
@@ -54,7 +67,29 @@ impl Screen {
             out: AutoStream::new(io::stdout(), choice),
             err: AutoStream::new(io::stderr(), choice),
             format: options.output,
+            quiet: options.quiet,
+            verdict: Found::Nothing,
         }
+    }
+
+    /// Keeps what was found, before it is written: a reader that goes away does not change it.
+    pub(crate) fn decide(&mut self, found: Found) {
+        self.verdict = found;
+    }
+
+    /// What was found so far.
+    pub(crate) fn verdict(&self) -> Found {
+        self.verdict
+    }
+
+    /// Whether only what is wrong is wanted.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Writes a line that a reader in a hurry can do without.
+    pub(crate) fn remark(&mut self, text: impl Display) -> io::Result<()> {
+        if self.quiet { Ok(()) } else { self.line(text) }
     }
 
     /// Whether a program reads the output: it gets one JSON document, and nothing else.
@@ -123,6 +158,12 @@ impl Screen {
     /// Writes an error to the standard error.
     pub(crate) fn complain(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.err, "{} {text}", paint(BAD, "error:"))
+    }
+
+    /// Writes what is wrong with a command line.
+    pub(crate) fn mistyped(&mut self, mistyped: &Mistyped, words: &[String]) -> io::Result<()> {
+        let text = mistyped.render(words, self.err.current_choice() != ColorChoice::Never);
+        writeln!(self.err, "{text}")
     }
 
     /// A bar for a long run of so many steps; none is drawn where nobody watches.

@@ -163,7 +163,8 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Conditi
             return None;
         }
         [one, two, ..] => {
-            field.wrong(problems, format_args!("must look at one thing, not {one} and {two}: compose with all or any"));
+            let wrong = format_args!("stands beside {one}: a condition looks at one thing; compose with all or any");
+            problems.error_of_key(&field.at.key(two), wrong);
             return None;
         }
     };
@@ -171,7 +172,10 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Conditi
     match subject {
         "all" | "any" | "not" | "segment" => {
             if let Some(operator) = operators.first() {
-                field.wrong(problems, format_args!("{subject} takes no operator, but has {operator}"));
+                problems.error_of_key(
+                    &field.at.key(operator),
+                    format_args!("stands beside {subject}, which takes no operator"),
+                );
                 return None;
             }
             Some(match subject {
@@ -194,7 +198,9 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Conditi
         }
         _ => {
             if let Some(operator) = operators.first() {
-                field.wrong(problems, format_args!("write {subject}: {{{operator}: ...}}: {subject} has no name"));
+                let wrong =
+                    format_args!("stands beside {subject}, which has no name: write {subject}: {{{operator}: ...}}");
+                problems.error_of_key(&field.at.key(operator), wrong);
                 return None;
             }
             let subject = match subject {
@@ -230,7 +236,7 @@ fn nested_operator(field: &Field<'_>, problems: &mut Problems) -> Option<Operato
     let object = field.object(&CONDITION, problems)?;
     let operators = object.present(OPERATORS.into_iter());
     if let Some(other) = object.present(CONDITION.names().filter(|name| !OPERATORS.contains(name))).first() {
-        field.wrong(problems, format_args!("takes an operator, not {other}"));
+        problems.error_of_key(&field.at.key(other), "stands where an operator is due");
         return None;
     }
     only_operator(field, &object, &operators, problems)
@@ -244,7 +250,8 @@ fn only_operator(field: &Field<'_>, object: &Object<'_>, names: &[&str], problem
             None
         }
         [one, two, ..] => {
-            field.wrong(problems, format_args!("must have one operator, not {one} and {two}"));
+            let wrong = format_args!("stands beside {one}: a test has one operator; compose with all or any");
+            problems.error_of_key(&field.at.key(two), wrong);
             None
         }
     }

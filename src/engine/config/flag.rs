@@ -229,7 +229,7 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
     });
     let rescue = object.field("rescue").and_then(|field| {
         if object.field("route").is_none() {
-            problems.error(&field.at, "needs route: a flag that does not route has nowhere else to go");
+            problems.error_of_key(&field.at, "needs route: a flag that does not route has nowhere else to go");
         }
         field.span(problems, 100..=600_000, "must be from 100ms to 10m")
     });
@@ -308,8 +308,10 @@ fn variants(field: &Field<'_>, baseline: Option<&VariantName>, problems: &mut Pr
     let read = field.each(problems, VARIANTS, |field, problems| {
         let variant = read_variant(field, problems)?;
         if variant.limit.is_some() && Some(&variant.name) == baseline {
-            problems
-                .error(&field.at.key("limit"), "may not stand at the baseline, which takes what the others may not");
+            problems.error_of_key(
+                &field.at.key("limit"),
+                "may not stand at the baseline, which takes what the others may not",
+            );
         }
         Some(variant)
     })?;
@@ -332,7 +334,7 @@ fn read_variant(field: &Field<'_>, problems: &mut Problems) -> Option<Variant> {
     let mut headers = Vec::new();
     if let Some(map) = object.field("headers") {
         for (key, entry) in map.members(HEADERS, problems) {
-            let name = OwnedHeader::parse(key).map_err(|wrong| problems.error(&entry.at, wrong)).ok();
+            let name = OwnedHeader::parse(key).map_err(|wrong| problems.error_of_key(&entry.at, wrong)).ok();
             headers.extend(name.zip(entry.parse(problems, HeaderValue::parse)));
         }
     }
@@ -351,7 +353,7 @@ fn rule(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Rul
     let when = object.field("when").map(|when| condition::read(&when, problems));
     let exposure = match (object.field("percent"), object.field("steps")) {
         (Some(_), Some(steps)) => {
-            steps.wrong(problems, "stands beside percent: a rule has one or the other");
+            problems.error_of_key(&steps.at, "stands beside percent: a rule has one or the other");
             None
         }
         (Some(percent), None) => percent.share(problems).map(Exposure::Fixed),
@@ -375,7 +377,7 @@ fn steps(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Ve
         let share = object.required("percent", problems).and_then(|percent| percent.share(problems));
         let requires = object.field("requires").and_then(|requires| {
             if !guarded {
-                problems.error(&requires.at, "needs a guard: without one, no step waits for anything");
+                problems.error_of_key(&requires.at, "needs a guard: without one, no step waits for anything");
             }
             requires.parse(problems, |text| word(text, &[("healthy", true), ("nothing", false)]))
         });

@@ -133,7 +133,7 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Guard> 
     });
     let retry_after = object.field("retryAfter").and_then(|retry| {
         if let Some(Action::Hold | Action::Alert) = action {
-            problems.error(&retry.at, "needs action: rollback, or there is nothing to try again");
+            problems.error_of_key(&retry.at, "needs action: rollback, or there is nothing to try again");
         }
         retry.span(problems, 10_000..=u64::MAX, "must be at least 10s")
     });
@@ -243,17 +243,17 @@ pub(super) fn reply(field: &Field<'_>, problems: &mut Problems) -> Option<Reply>
     });
     let content_type = object.field("contentType").and_then(|kind| {
         if object.field("body").is_none() {
-            problems.error(&kind.at, "needs a body");
+            problems.error_of_key(&kind.at, "needs a body");
         }
         kind.parse(problems, HeaderValue::parse)
     });
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     if let Some(map) = object.field("headers") {
         for (key, entry) in map.members(HEADERS, problems) {
-            let name = header(key).map_err(|wrong| problems.error(&entry.at, wrong)).ok();
+            let name = header(key).map_err(|wrong| problems.error_of_key(&entry.at, wrong)).ok();
             let Some((name, value)) = name.zip(entry.parse(problems, HeaderValue::parse)) else { continue };
             if headers.iter().any(|(before, _)| *before == name) {
-                problems.error(&entry.at, "is already written by this reply");
+                problems.error_of_key(&entry.at, "is already written by this reply");
             }
             headers.push((name, value));
         }

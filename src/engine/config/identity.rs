@@ -121,7 +121,8 @@ fn source(field: &Field<'_>, problems: &mut Problems) -> Option<Source> {
             None
         }
         [one, two, ..] => {
-            field.wrong(problems, format_args!("must name one source, not {one} and {two}"));
+            let wrong = format_args!("stands beside {one}: a source is one thing, and each is an element of the list");
+            problems.error_of_key(&field.at.key(two), wrong);
             None
         }
     };

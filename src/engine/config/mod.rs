@@ -198,14 +198,14 @@ impl Config {
     }
 
     fn read_segment(&mut self, key: &str, field: &Field<'_>, problems: &mut Problems) {
-        let name = SegmentName::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
+        let name = SegmentName::parse(key).map_err(|wrong| problems.error_of_key(&field.at, wrong)).ok();
         // A segment that could not be read keeps its name, so that rules that use it have no problem of their own.
         let condition = condition::read(field, problems).unwrap_or(Condition::Any(Vec::new()));
         self.segments.extend(name.map(|name| (name, condition)));
     }
 
     fn read_flag(&mut self, key: &str, field: &Field<'_>, problems: &mut Problems) {
-        let name = FlagKey::parse(key).map_err(|wrong| problems.error(&field.at, wrong)).ok();
+        let name = FlagKey::parse(key).map_err(|wrong| problems.error_of_key(&field.at, wrong)).ok();
         let flag = flag::read(field, problems);
         self.flags.extend(name.zip(flag));
     }
@@ -248,14 +248,14 @@ fn inspect(field: &Field<'_>, problems: &mut Problems) -> Option<Inspect> {
     if let Some(equals) = &equals
         && header.is_none()
     {
-        problems.error(&equals.at, "needs header: it is the value of that");
+        problems.error_of_key(&equals.at, "needs header: it is the value of that");
     }
     let equals = equals.map(|equals| equals.secret(problems, HeaderValue::parse));
     let page = object.field("page");
     if let Some(page) = &page
         && header.is_none()
     {
-        problems.error(&page.at, "needs header: it is for who carries the key");
+        problems.error_of_key(&page.at, "needs header: it is for who carries the key");
     }
     let page = page.and_then(|page| page.boolean(problems)).unwrap_or_default();
     if page && header.is_some() && equals.is_none() {

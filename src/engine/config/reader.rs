@@ -181,7 +181,7 @@ impl<'n> Field<'n> {
             if let [_, (_, again), ..] = same
                 && let Some((key, _)) = entries.get(*again)
             {
-                problems.error(&self.at.key(key), Wrong::Repeated);
+                problems.error_of_key(&self.at.key(key), Wrong::Repeated);
             }
         }
         Some(entries)

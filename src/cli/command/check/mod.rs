@@ -2,4 +2,5 @@
 
 pub(crate) mod policy;
 pub(crate) mod report;
+mod shown;
 pub(crate) mod validate;

@@ -108,13 +108,19 @@ fn check(args: &Check, screen: &mut Screen) -> Result<Found, CliError> {
     let (document, policy, list) = read(&args.policy)?;
     let number = |severity: Severity| list.iter().filter(|one| one.severity == severity).count();
     let (errors, warnings) = (number(Severity::Error), number(Severity::Warning));
+    screen.decide(Found::when(errors > 0));
     if screen.is_json() {
         let told: Vec<Value> = list.iter().map(|one| diagnostic::json(&document, one)).collect();
         screen.json(&json!({"errors": errors, "warnings": warnings, "problems": told}))?;
     } else {
         drawn::show(screen, &document, &list)?;
         if errors == 0 {
-            screen.line(format!("{} {}: {}", paint(GOOD, "ok"), document.file, count(policy.rule_count(), "rule")))?;
+            screen.remark(format!(
+                "{} {}: {}",
+                paint(GOOD, "ok"),
+                document.file,
+                count(policy.rule_count(), "rule")
+            ))?;
         } else {
             let (errors, warnings) = (count(errors, "error"), count(warnings, "warning"));
             screen.line(format!("{errors} and {warnings} in {}", document.file))?;
@@ -134,6 +140,7 @@ fn codeowners(args: &Codeowners, screen: &mut Screen) -> Result<Found, CliError>
         lines.push(Line::new(&policy, name, &loaded.iter().collect::<Vec<_>>())?);
     }
     let open = lines.iter().any(|line| !line.open.is_empty());
+    screen.decide(Found::when(open));
     if screen.is_json() {
         let told = lines.iter().map(|line| {
             let open = line.open.iter().map(|(flag, why)| json!({"flag": flag, "because": why}));

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::policy;
 use crate::error::{CliError, Found};
+use crate::input::files::{self, VARIABLE};
 use crate::input::load::load_all;
 use crate::input::time::now;
 use crate::terminal::Screen;
@@ -23,8 +24,8 @@ use tidegate_engine::value::time::{Span, Timestamp};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = CODES)]
 pub(crate) struct Args {
-    /// The configs, or manifests that contain them
-    #[arg(required = true, value_name = "FILE")]
+    /// The configs, or manifests that contain them [default: tidegate.yaml]
+    #[arg(value_name = "FILE", env = VARIABLE, hide_env_values = true)]
     files: Vec<String>,
     /// The day to report for, such as 2027-03-01 [default: today]
     #[arg(long, value_name = "DATE", value_parser = time::parse)]
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     }
     let policy = args.policy.as_ref().map(|path| policy::load(path, screen)).transpose()?;
     let caps = policy.map_or_else(Caps::default, |policy| policy.caps());
-    let loaded = load_all(&args.files, screen)?;
+    let loaded = load_all(&files::or_usual(&args.files)?, screen)?;
     let today = args.today.unwrap_or_else(now);
     let measure = Measure { today, patience: args.finished_after, caps };
     let reported: Vec<Reported<'_>> =
@@ -84,6 +85,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         all.filter(|finding| (finding.severity == Severity::Note) == notes).count()
     };
     let (findings, notes) = (sum(false), sum(true));
+    screen.decide(Found::when(findings > 0));
     let summary =
         format!("{} and {} in {}", count(findings, "finding"), count(notes, "note"), count(reported.len(), "config"));
     if screen.is_json() {
@@ -101,7 +103,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         for reported in &reported {
             reported.show(screen)?;
         }
-        screen.line(format!("{summary}, on {}", time::day(today)))?;
+        screen.remark(format!("{summary}, on {}", time::day(today)))?;
     }
     Ok(Found::when(findings > 0))
 }
@@ -125,7 +127,7 @@ impl Reported<'_> {
     fn show(&self, screen: &mut Screen) -> Result<(), CliError> {
         if self.findings.is_empty() {
             let flags = count(self.loaded.config.flags.len(), "flag");
-            screen.line(format!("{} {}: {flags}, no debt", paint(GOOD, "ok"), self.loaded.document.name()))?;
+            screen.remark(format!("{} {}: {flags}, no debt", paint(GOOD, "ok"), self.loaded.document.name()))?;
             return Ok(());
         }
         let width = self.findings.iter().map(|finding| finding.code.len()).max().unwrap_or_default();

@@ -16,14 +16,15 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use crate::error::{CliError, Found};
+use crate::input::files::VARIABLE;
 use crate::input::{files, load, manifest};
-use crate::terminal::Screen;
 use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, paint};
+use crate::terminal::{Screen, diagnostic as drawn};
 use order::ROOT;
 use read::Sheet;
-use tidegate_analysis::source::Document;
 use tidegate_analysis::source::document;
 use tidegate_analysis::source::tree::Tree;
+use tidegate_analysis::source::{Document, look};
 use tidegate_analysis::words::number::count;
 use tidegate_engine::config::Node;
 use tidegate_engine::config::schema::shape::Shape;
@@ -35,8 +36,8 @@ use tidegate_engine::config::schema::shape::Shape;
 /// cannot be rewritten without loss is reported and left as it is. Configs inside manifests are skipped.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Configs to format, YAML or JSON; `-` reads the standard input and writes to the output
-    #[arg(required = true, value_name = "FILE")]
+    /// Configs to format, YAML or JSON; `-` reads the standard input and writes to the output [default: tidegate.yaml]
+    #[arg(value_name = "FILE", env = VARIABLE, hide_env_values = true)]
     files: Vec<String>,
     /// Only show what would change, and exit with 1 if something would
     #[arg(long)]
@@ -55,13 +56,14 @@ enum Done {
 }
 
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
-    let to_output = args.stdout || args.files.iter().any(|file| file == "-") && !args.check;
-    if to_output && args.files.len() > 1 {
+    let files = files::or_usual(&args.files)?;
+    let to_output = args.stdout || files.iter().any(|file| file == "-") && !args.check;
+    if to_output && files.len() > 1 {
         return Err(CliError::Usage("one file at a time can be written to the output".to_owned()));
     }
     let mut told: Vec<Value> = Vec::new();
     let (mut changed, mut refused) = (0_usize, 0_usize);
-    for file in &args.files {
+    for file in &files {
         let done = match form(file, screen) {
             Err(CliError::Broken(text)) => {
                 if !screen.is_json() {
@@ -69,6 +71,14 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
                 }
                 refused += 1;
                 told.push(json!({"file": file, "state": "refused", "why": text}));
+                continue;
+            }
+            Err(CliError::Marked(marked)) if !marked.foreign => {
+                if !screen.is_json() {
+                    screen.note(drawn::marked(&marked, screen.is_colored()))?;
+                }
+                refused += 1;
+                told.push(json!({"file": file, "state": "refused", "why": marked.message}));
                 continue;
             }
             // What is wrong with the config has been said; the other files are not the worse for it.
@@ -83,7 +93,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         let (old, new) = match done {
             Done::Formed { old, new } => (old, new),
             Done::Passed(why) => {
-                if !screen.is_json() {
+                if !screen.is_json() && !screen.is_quiet() {
                     screen.note(format!("{} {file}: {why}", paint(FAINT, "skipped")))?;
                 }
                 told.push(json!({"file": file, "state": "skipped", "why": why}));
@@ -92,6 +102,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         };
         let is_changed = old != new;
         changed += usize::from(is_changed);
+        screen.decide(Found::when(refused > 0 || args.check && changed > 0));
         let state = if is_changed { "changed" } else { "unchanged" };
         if to_output {
             if screen.is_json() {
@@ -110,9 +121,9 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         } else if is_changed && args.check {
             show(screen, &diff)?;
         } else if is_changed {
-            screen.line(format!("{} {file}", paint(MAIN, "formatted")))?;
+            screen.remark(format!("{} {file}", paint(MAIN, "formatted")))?;
         } else {
-            screen.line(format!("{} {file}", paint(GOOD, "ok")))?;
+            screen.remark(format!("{} {file}", paint(GOOD, "ok")))?;
         }
     }
     if screen.is_json() {
@@ -126,7 +137,12 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
 
 /// A file as it is, and as it should be.
 fn form(file: &str, screen: &mut Screen) -> Result<Done, CliError> {
-    let mut documents = files::read(file)?;
+    let mut documents = match files::read(file) {
+        Err(CliError::Marked(marked)) if marked.foreign || !look::matters(&marked.text, &marked.message) => {
+            return Ok(Done::Passed("it contains no config of Tidegate"));
+        }
+        other => other?,
+    };
     let Some(document) = documents.pop() else { return Ok(Done::Passed("it contains no config")) };
     if !document.carrier.is_empty() {
         return Ok(Done::Passed("the config is inside a manifest: only config files are formatted"));

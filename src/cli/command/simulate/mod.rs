@@ -10,6 +10,7 @@ use std::fs;
 use serde_json::{Map, Value, json};
 
 use crate::error::{CliError, Found};
+use crate::input::files::{VARIABLE, one_or_usual};
 use crate::input::load::load;
 use crate::input::time::When;
 use crate::input::{RequestArgs, SampleArgs};
@@ -36,9 +37,9 @@ const PAIRS: usize = 10;
 /// identity list. Guards are assumed to be satisfied: nothing is rolled back, and no step waits.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The config, or a manifest that contains it
-    #[arg(value_name = "FILE")]
-    file: String,
+    /// The config, or a manifest that contains it [default: tidegate.yaml]
+    #[arg(value_name = "FILE", env = VARIABLE, hide_env_values = true)]
+    file: Option<String>,
     /// Only these flags
     #[arg(long, value_name = "KEY")]
     flag: Vec<String>,
@@ -62,8 +63,9 @@ fn over(text: &str) -> Result<Span, String> {
 }
 
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
-    let loaded = load(&args.file, screen)?;
-    loaded.knows(&args.file, &args.flag)?;
+    let file = one_or_usual(args.file.as_ref())?;
+    let loaded = load(&file, screen)?;
+    loaded.knows(&file, &args.flag)?;
     let spec = args.request.spec()?;
     let ids = args.sample.ids()?;
     let at = args.when.time();

@@ -3,6 +3,7 @@
 //! A failed case shows what was expected and what was found, with what the rules of the flag did. Never asks a proxy:
 //! the engine decides here as it does there.
 
+mod junit;
 mod matrix;
 
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, ODD, paint};
 use crate::terminal::{Screen, diagnostic as drawn};
 use tidegate_analysis::case::{self, Case, Mismatch, Suite};
 use tidegate_analysis::explain::{self, Explanation};
-use tidegate_analysis::source::{ReadError, diagnostic};
+use tidegate_analysis::source::{Diagnostic, Marked, ReadError, diagnostic};
 use tidegate_analysis::words::number::count;
 
 /// Run cases: requests, and what is expected of them. Or list requests that show each pair of variants
@@ -26,8 +27,21 @@ pub(crate) struct Args {
     /// Run only cases whose names contain this text
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// How the results are written: for people, for programs, for build servers
+    #[arg(long, value_name = "FORMAT", value_enum, conflicts_with = "matrix")]
+    format: Option<Format>,
     #[command(flatten)]
     matrix: matrix::Choices,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// With reasons, for people
+    Text,
+    /// One document, as of --output json
+    Json,
+    /// JUnit's XML, for build servers
+    Junit,
 }
 
 const CASES: &str = "\
@@ -49,6 +63,8 @@ flags, decide lists all flags that are decided. Text is bytes: \"\\xFF\" is one.
 struct Ran<'a> {
     file: &'a str,
     run: usize,
+    /// The cases that were run, and their lines.
+    names: Vec<(String, usize)>,
     failed: Vec<Failure>,
     read: case::Read,
 }
@@ -75,14 +91,20 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     let mut all: Vec<Ran<'_>> = Vec::new();
     for file in &args.files {
         let read = match case::within(file, &files::text(file)?, &files::configs) {
+            Err(ReadError::Marked(marked)) => {
+                let marked: &Marked = &marked;
+                let problems = vec![(marked.document(), vec![Diagnostic::from(marked)])];
+                case::Read { problems, ..case::Read::default() }
+            }
             Err(ReadError::Broken(text)) => case::Read { broken: vec![text], ..case::Read::default() },
             other => other?,
         };
-        let mut ran = Ran { file, run: 0, failed: Vec::new(), read };
+        let mut ran = Ran { file, run: 0, names: Vec::new(), failed: Vec::new(), read };
         for suite in &ran.read.suites {
             let wanted = |case: &&Case| args.only.as_ref().is_none_or(|text| case.name.contains(text.as_str()));
             for case in suite.cases.iter().filter(wanted) {
                 ran.run += 1;
+                ran.names.push((case.name.clone(), diagnostic::position(&suite.text, case.span.start).0));
                 ran.failed.extend(check(suite, case));
             }
         }
@@ -92,7 +114,11 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         return Err(CliError::Usage(format!("no case name contains {text:?}")));
     }
     let found = Found::when(all.iter().any(|ran| !ran.failed.is_empty() || ran.is_broken()));
-    if screen.is_json() {
+    screen.decide(found);
+    let format = args.format.unwrap_or(if screen.is_json() { Format::Json } else { Format::Text });
+    if format == Format::Junit {
+        junit::show(&all, screen)?;
+    } else if format == Format::Json {
         let sum = |number: fn(&Ran<'_>) -> usize| all.iter().map(number).sum::<usize>();
         screen.json(&json!({
             "cases": sum(|ran| ran.run),
@@ -107,7 +133,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         let (run, failed) = (sum(|ran| ran.run), sum(|ran| ran.failed.len()));
         if all.len() > 1 || failed > 0 {
             let passed = run.saturating_sub(failed);
-            screen.line(format!("{passed} of {} passed", count(run, "case")))?;
+            screen.remark(format!("{passed} of {} passed", count(run, "case")))?;
         }
     }
     Ok(found)
@@ -182,11 +208,11 @@ impl Ran<'_> {
             let of = count(*run, "case");
             screen.line(format!("{} {file}: {} of {of}", paint(BAD, "failed"), failed.len()))?;
         } else if *run > 0 {
-            screen.line(format!("{} {file}: {}", paint(GOOD, "ok"), count(passed, "case")))?;
+            screen.remark(format!("{} {file}: {}", paint(GOOD, "ok"), count(passed, "case")))?;
         }
         if self.read.timelines > 0 {
             let skipped = count(self.read.timelines, "timeline");
-            screen.line(format!("{} {file}: {skipped}: they need a running filter", paint(ODD, "skipped")))?;
+            screen.remark(format!("{} {file}: {skipped}: they need a running filter", paint(ODD, "skipped")))?;
         }
         failed.iter().try_for_each(|failure| failure.show(file, screen))
     }
