@@ -106,7 +106,7 @@ fn every_config_of_the_package_is_allowed() {
         ["README.md", "docs/config.md", "docs/guards.md", "docs/metrics.md", "docs/recipes.md"].map(text).concat();
     let blocks = pages.split("\n```yaml").skip(1).filter_map(|block| block.split("\n```").next()?.split_once('\n'));
     let mut seen = 0;
-    for (_, block) in blocks {
+    for (_, block) in blocks.filter(|(kind, _)| !kind.contains("wrong")) {
         let config: Value = serde_saphyr::from_str(block).unwrap();
         if config["version"] == 1 {
             allow(&validator, &config, block);

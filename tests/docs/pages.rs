@@ -19,7 +19,7 @@ use std::path::Path;
 /// The pages whose blocks are tried.
 const FOLDERS: [&str; 2] = ["", "docs"];
 /// The pages whose links are followed, too.
-const OTHERS: [&str; 3] = ["envoy", "envoy/istio", "envoy/observability"];
+const OTHERS: [&str; 4] = ["envoy", "envoy/ci", "envoy/istio", "envoy/observability"];
 /// Written by `make bench`, whose own tests it has.
 const MEASURED: &str = "docs/speed.md";
 /// The README is for whoever is new: the rest stands in `docs/`.
