@@ -211,7 +211,7 @@ fn a_real_envoy_takes_the_filter() {
     let module = module();
     let module = module.to_str().unwrap();
     for version in [ENVOY, OLDEST_ENVOY] {
-        for file in [SHOP, "envoy/istio/wasmplugin.yaml", "tests/fuzz/everything.json"] {
+        for file in [SHOP, "envoy/istio/components/wasmplugin/wasmplugin.yaml", "tests/fuzz/everything.json"] {
             let filter = read(&render(&["envoy", file, "--module", module]));
             let mut resource =
                 read(&render(&["envoy", file, "--module", module, "--form", "discovery"]))["resources"][0].take();

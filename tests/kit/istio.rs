@@ -14,6 +14,18 @@ use super::envoy::repository;
 /// Istio's own definitions, unmodified.
 const DEFINITIONS: &str = "../shared/data/istio-crds.yaml";
 
+/// What the package has manifests of.
+const KINDS: [&str; 8] = [
+    "DestinationRule",
+    "EnvoyFilter",
+    "Gateway",
+    "RequestAuthentication",
+    "Telemetry",
+    "TrafficExtension",
+    "VirtualService",
+    "WasmPlugin",
+];
+
 /// A validator for each `apiVersion` and `kind`.
 pub type Schemas = BTreeMap<(String, String), Validator>;
 
@@ -36,11 +48,9 @@ pub fn schemas() -> Option<Schemas> {
     for definition in serde_saphyr::from_multiple::<Value>(&text).expect("the definitions are YAML") {
         let spec = &definition["spec"];
         let kind = &spec["names"]["kind"];
-        if !["DestinationRule", "EnvoyFilter", "Telemetry", "VirtualService", "WasmPlugin"]
-            .map(Value::from)
-            .contains(kind)
-        {
-            continue; // compiling all of them takes as long as the rest of this file
+        // Compiling all of them takes as long as the rest of this file.
+        if !KINDS.contains(&word(kind)) {
+            continue;
         }
         for version in spec["versions"].as_array().expect("a definition has versions") {
             let mut schema = version["schema"]["openAPIV3Schema"].clone();
