@@ -30,13 +30,13 @@ fn tidegate(args: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn render(args: &[&str]) -> String {
+pub(super) fn render(args: &[&str]) -> String {
     let output = tidegate(&[&["render"], args].concat());
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn read(manifest: &str) -> Value {
+pub(super) fn read(manifest: &str) -> Value {
     serde_saphyr::from_str(manifest).unwrap_or_else(|error| panic!("{error}\n{manifest}"))
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use super::envoy::repository;
 
@@ -28,6 +29,41 @@ const KINDS: [&str; 8] = [
 
 /// A validator for each `apiVersion` and `kind`.
 pub type Schemas = BTreeMap<(String, String), Validator>;
+
+/// The forms of the filter, by their kinds.
+pub const FORMS: [&str; 3] = ["EnvoyFilter", "TrafficExtension", "WasmPlugin"];
+
+/// The overlays of `envoy/istio`.
+pub const OVERLAYS: [&str; 5] = ["dev", "gateway", "prod", "sidecar", "waypoint"];
+
+/// An overlay in a copy of `envoy/istio` below this folder, in which the line that names the form names this one.
+pub fn exchanged(scratch: &Path, overlay: &str, form: &str) -> PathBuf {
+    let folder = scratch.join(form);
+    copy(&repository().join("envoy/istio"), &folder);
+    for name in OVERLAYS {
+        let file = folder.join("overlays").join(name).join("kustomization.yaml");
+        let text = fs::read_to_string(&file).expect("an overlay");
+        let lines = text.lines().map(|line| {
+            let names = |form: &&str| line.contains(&format!("components/{} ", form.to_lowercase()));
+            let one = FORMS.iter().any(names);
+            if one { format!("  - ../../components/{}", form.to_lowercase()) } else { line.to_owned() }
+        });
+        fs::write(&file, lines.collect::<Vec<_>>().join("\n")).expect("a file can be written");
+    }
+    folder.join("overlays").join(overlay)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder can be made");
+    for entry in fs::read_dir(from).expect("a folder can be listed").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a file can be copied");
+        }
+    }
+}
 
 /// What the schema of its kind says against a manifest.
 pub fn errors(schemas: &Schemas, document: &Value) -> Vec<String> {
