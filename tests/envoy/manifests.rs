@@ -27,7 +27,8 @@ const WASM_PLUGIN: &str = "components/wasmplugin/wasmplugin.yaml";
 const ROUTES: &str = "base/routes.yaml";
 const TELEMETRY: &str = "components/telemetry/telemetry.yaml";
 const AUTHENTICATION: &str = "components/authentication/authentication.yaml";
-const MANIFESTS: [&str; 6] = [ENVOY_FILTER, TRAFFIC_EXTENSION, WASM_PLUGIN, ROUTES, TELEMETRY, AUTHENTICATION];
+const STRIP: &str = "components/strip/strip.yaml";
+const MANIFESTS: [&str; 7] = [ENVOY_FILTER, TRAFFIC_EXTENSION, WASM_PLUGIN, STRIP, ROUTES, TELEMETRY, AUTHENTICATION];
 
 /// Where the routes of a host lead, and what the flag says there.
 const HOST: &str = "www.shop.example";
@@ -124,6 +125,17 @@ fn all_forms_of_the_filter_carry_one_configuration() {
     let in_filter: Value = serde_json::from_str(&envoy_filter_config()).expect("the value is JSON");
     assert_eq!(in_filter, document(WASM_PLUGIN, "WasmPlugin")["spec"]["pluginConfig"]);
     assert_eq!(in_filter, document(TRAFFIC_EXTENSION, "TrafficExtension")["spec"]["wasm"]["pluginConfig"]);
+}
+
+#[test]
+fn what_strips_headers_by_itself_is_what_stands_in_for_the_filter() {
+    let alone = document(STRIP, "TrafficExtension");
+    let mut place = patch("HTTP_FILTER", "INSERT_BEFORE");
+    let script = at(&mut place, "/config_discovery/default_config/default_source_code/inline_string");
+    assert_eq!(alone["spec"]["lua"]["inlineCode"], *script);
+    let filter = document(TRAFFIC_EXTENSION, "TrafficExtension");
+    assert_eq!(alone["spec"]["phase"], filter["spec"]["phase"]);
+    assert!(alone["spec"]["priority"].as_u64() > filter["spec"]["priority"].as_u64(), "it comes first");
 }
 
 #[test]

@@ -43,12 +43,9 @@ pub fn exchanged(scratch: &Path, overlay: &str, form: &str) -> PathBuf {
     for name in OVERLAYS {
         let file = folder.join("overlays").join(name).join("kustomization.yaml");
         let text = fs::read_to_string(&file).expect("an overlay");
-        let lines = text.lines().map(|line| {
-            let names = |form: &&str| line.contains(&format!("components/{} ", form.to_lowercase()));
-            let one = FORMS.iter().any(names);
-            if one { format!("  - ../../components/{}", form.to_lowercase()) } else { line.to_owned() }
-        });
-        fs::write(&file, lines.collect::<Vec<_>>().join("\n")).expect("a file can be written");
+        let place = |form: &str| format!("components/{} ", form.to_lowercase());
+        let text = FORMS.iter().fold(text, |text, other| text.replace(&place(other), &place(form)));
+        fs::write(&file, text).expect("a file can be written");
     }
     folder.join("overlays").join(overlay)
 }

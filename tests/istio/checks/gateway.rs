@@ -8,7 +8,7 @@ use kit::http::Client;
 use serde_json::{Value, json};
 
 use super::Course;
-use super::crowd::{HOST, Load, Seen, ask, baseline, decides, expected, user};
+use super::crowd::{HOST, Load, Seen, ask, baseline, decides, expected, forged, user};
 use super::forms::{ENVOY_FILTER, TRAFFIC_EXTENSION, WASM_PLUGIN, config, everybody, overlay, push, rendered};
 use crate::cluster::Cluster;
 use crate::keys::Key;
@@ -252,6 +252,24 @@ pub(super) fn image(course: &mut Course, cluster: &mut Cluster) {
             let told = baseline(&mut gateway.client(80), true);
             assert!(metrics(&gateway, "tidegate_config_state").is_empty(), "its gauges have gone with it");
             assert_eq!(metrics(&gateway, "envoy_wasm_wasm_vm_count{} 0").len(), 1);
+            told
+        });
+        course.claim("the same, with components/strip", form, || {
+            let strip = repository().join("envoy/istio/components/strip/strip.yaml");
+            cluster.kube.apply(&fs::read_to_string(strip).expect("a file"));
+            let stripped = || ask(&mut gateway.client(80), &forged(user(1))).version == "v1";
+            poll("forged headers to be removed", 60, || stripped().then_some(()));
+            let told = baseline(&mut gateway.client(80), false);
+            // The filter's own headers come after it, and stay.
+            cluster.registry.back();
+            push(cluster, form, &config(), &[]);
+            poll("the filter", 60, || {
+                let seen = gateway.client(80).send(&user(1)).upstream();
+                seen.header("x-flag-new-nav").map(drop)
+            });
+            decides(&mut gateway.client(80), HOST, &due);
+            cluster.registry.away();
+            cluster.kube.run(&["delete", "trafficextension", "tidegate-strip", "-n", "istio-ingress"]);
             told
         });
         drop(gateway);
