@@ -410,7 +410,7 @@ fn config() -> Value {
 
 /// A config of so many flags that its series come to their limit.
 fn huge() -> Value {
-    let flag = |n: u32| (format!("flag-{n:03}"), json!({"rules": [{"percent": 50, "serve": "on"}]}));
+    let flag = |n: u32| (format!("flag-{n:03}"), json!({"metrics": "all", "rules": [{"percent": 50, "serve": "on"}]}));
     let flags: serde_json::Map<String, Value> = (0..400).map(flag).collect();
     json!({"version": 1, "revision": "huge", "identity": [{"header": "x-user-id"}], "flags": flags})
 }
