@@ -12,7 +12,7 @@ use super::crowd::{HOST, Load, Seen, ask, baseline, decides, expected, forged, u
 use super::forms::{ENVOY_FILTER, TRAFFIC_EXTENSION, WASM_PLUGIN, config, everybody, overlay, push, rendered};
 use crate::cluster::Cluster;
 use crate::keys::Key;
-use crate::land::poll;
+use crate::land::{open, poll};
 use crate::pod::{Pod, Proxy};
 
 /// Waits until each of many users is at this version.
@@ -169,6 +169,18 @@ pub(super) fn envoy_filter(course: &mut Course, cluster: &mut Cluster) {
         assert!((14..30).contains(&after.as_secs()), "{after:?}");
         baseline(&mut gateway.client(80), false) + &format!(", after {after:.0?}")
     });
+    cluster.kube.apply_overlay("dev");
+    course.claim("istiod is away while a proxy starts", ENVOY_FILTER, || {
+        cluster.stop_istiod();
+        let gateway = Proxy::start(cluster, Pod::gateway(Some(module())));
+        thread::sleep(Duration::from_secs(20));
+        let address = gateway.address(80).to_string();
+        assert!(!open(&address), "the port is open");
+        cluster.start_istiod();
+        poll("the port", 60, || open(&address).then_some(()));
+        decides(&mut gateway.client(80), HOST, &due);
+        "no port is open, for 20 s; with istiod it is, and all is decided".to_owned()
+    });
 }
 
 /// For whom a token speaks decides, and what a client says of itself does not.
@@ -280,8 +292,15 @@ pub(super) fn image(course: &mut Course, cluster: &mut Cluster) {
         course.claim("the registry comes back", form, || {
             thread::sleep(Duration::from_secs(10));
             baseline(&mut cold.client(80), true);
-            push(cluster, form, &everybody("back"), &[]);
-            await_all(&mut cold.client(80), "v2");
+            // An annotation alone is no push, except of a WasmPlugin.
+            let mut config = config();
+            config["revision"] = "again".into();
+            push(cluster, form, &config, &[]);
+            poll("the filter", 60, || {
+                let seen = cold.client(80).send(&user(1)).upstream();
+                seen.header("x-flag-new-nav").map(drop)
+            });
+            decides(&mut cold.client(80), HOST, &due);
             "nothing for 10 s, in force with the next push".to_owned()
         });
         drop(cold);
