@@ -44,12 +44,15 @@ RELEASE ?=
 RUNS ?= 1000000
 FUZZ ?=
 
+# Which parts make test-istio runs: all, if none is named (ONLY=waypoint)
+ONLY ?=
+
 # How many days of each row make simulate goes through
 DAYS ?= 1000
 
 export CARGO PYTHON TARGET
 
-.PHONY: help setup toolchain envoy envoy-oldest wasm module demo up down test fuzz detect storm soak release image reproduce audit lint miri bench budget simulate clean
+.PHONY: help setup toolchain envoy envoy-oldest wasm module demo up down test test-istio fuzz detect storm soak release image reproduce audit lint miri bench budget simulate clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -85,6 +88,12 @@ bench: wasm module envoy ## Measure what the filter costs, beside other ways, an
 
 budget: ## Count the instructions of a request's work, and fail at 3 % over the budget (BUDGET=write makes it anew)
 	BUDGET='$(BUDGET)' $(CARGO) bench --locked --package tidegate-tests --bench budget
+
+test-istio: wasm envoy ## Run the manifests in a real Istio: API server, istiod, agent, Envoy (Go; ten minutes at first)
+	@sh tests/istio/build.sh $(OUT)/istio
+	$(CARGO) build --locked --package tidegate --package tidegate-release
+	@$(OUT)/debug/image $(OUT)/tidegate.wasm $(OUT)/oci
+	$(CARGO) test --locked --package tidegate-tests --test istio -- $(ONLY)
 
 detect: wasm envoy ## Measure in a real Envoy how fast bad versions are taken back, and that equal ones stay
 	$(CARGO) test --locked --package tidegate-tests --test envoy rollback -- --ignored --nocapture --test-threads 1

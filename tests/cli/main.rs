@@ -5,6 +5,7 @@ mod compare;
 mod explain;
 mod fmt;
 mod golden;
+mod overlays;
 mod pipes;
 mod probe;
 mod render;

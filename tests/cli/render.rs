@@ -30,13 +30,13 @@ fn tidegate(args: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn render(args: &[&str]) -> String {
+pub(super) fn render(args: &[&str]) -> String {
     let output = tidegate(&[&["render"], args].concat());
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn read(manifest: &str) -> Value {
+pub(super) fn read(manifest: &str) -> Value {
     serde_saphyr::from_str(manifest).unwrap_or_else(|error| panic!("{error}\n{manifest}"))
 }
 
@@ -211,7 +211,7 @@ fn a_real_envoy_takes_the_filter() {
     let module = module();
     let module = module.to_str().unwrap();
     for version in [ENVOY, OLDEST_ENVOY] {
-        for file in [SHOP, "envoy/istio/wasmplugin.yaml", "tests/fuzz/everything.json"] {
+        for file in [SHOP, "envoy/istio/components/wasmplugin/wasmplugin.yaml", "tests/fuzz/everything.json"] {
             let filter = read(&render(&["envoy", file, "--module", module]));
             let mut resource =
                 read(&render(&["envoy", file, "--module", module, "--form", "discovery"]))["resources"][0].take();

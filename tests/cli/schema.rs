@@ -92,7 +92,8 @@ fn every_config_of_the_package_is_allowed() {
     let validator = validator();
     let yaml = |file: &str| -> Vec<Value> { serde_saphyr::from_multiple(&text(file)).expect("the file is YAML") };
     allow(&validator, &yaml("tests/cli/configs/shop.yaml")[0], "shop.yaml");
-    allow(&validator, &yaml("envoy/istio/wasmplugin.yaml")[0]["spec"]["pluginConfig"], "wasmplugin.yaml");
+    let plugin = "envoy/istio/components/wasmplugin/wasmplugin.yaml";
+    allow(&validator, &yaml(plugin)[0]["spec"]["pluginConfig"], plugin);
     let embedded = |file: &str, pointer: &str| {
         let document = &yaml(file)[0];
         let value = document.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{file}: {pointer}"));
@@ -100,7 +101,7 @@ fn every_config_of_the_package_is_allowed() {
     };
     embedded("envoy/configs/filter.yaml", "/resources/0/typed_config/config/configuration/value");
     let second = "/spec/configPatches/1/patch/value/typed_config/config/configuration/value";
-    embedded("envoy/istio/envoyfilter.yaml", second);
+    embedded("envoy/istio/components/envoyfilter/envoyfilter.yaml", second);
     allow(&validator, &serde_json::from_str(&text("tests/fuzz/everything.json")).unwrap(), "everything.json");
     let pages =
         ["README.md", "docs/config.md", "docs/guards.md", "docs/metrics.md", "docs/recipes.md"].map(text).concat();

@@ -16,15 +16,19 @@ use kit::http::{Client, Request, Response};
 use kit::istio;
 use kit::scene::Scene;
 use serde_json::{Number, Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-const ENVOY_FILTER: &str = "envoyfilter.yaml";
-const WASM_PLUGIN: &str = "wasmplugin.yaml";
-const ROUTES: &str = "routes.yaml";
-const TELEMETRY: &str = "telemetry.yaml";
-const MANIFESTS: [&str; 4] = [ENVOY_FILTER, WASM_PLUGIN, ROUTES, TELEMETRY];
+const ENVOY_FILTER: &str = "components/envoyfilter/envoyfilter.yaml";
+const TRAFFIC_EXTENSION: &str = "components/trafficextension/trafficextension.yaml";
+const WASM_PLUGIN: &str = "components/wasmplugin/wasmplugin.yaml";
+const ROUTES: &str = "base/routes.yaml";
+const TELEMETRY: &str = "components/telemetry/telemetry.yaml";
+const AUTHENTICATION: &str = "components/authentication/authentication.yaml";
+const STRIP: &str = "components/strip/strip.yaml";
+const MANIFESTS: [&str; 7] = [ENVOY_FILTER, TRAFFIC_EXTENSION, WASM_PLUGIN, STRIP, ROUTES, TELEMETRY, AUTHENTICATION];
 
 /// Where the routes of a host lead, and what the flag says there.
 const HOST: &str = "www.shop.example";
@@ -117,9 +121,21 @@ fn bare_words(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn both_forms_of_the_filter_carry_one_configuration() {
+fn all_forms_of_the_filter_carry_one_configuration() {
     let in_filter: Value = serde_json::from_str(&envoy_filter_config()).expect("the value is JSON");
     assert_eq!(in_filter, document(WASM_PLUGIN, "WasmPlugin")["spec"]["pluginConfig"]);
+    assert_eq!(in_filter, document(TRAFFIC_EXTENSION, "TrafficExtension")["spec"]["wasm"]["pluginConfig"]);
+}
+
+#[test]
+fn what_strips_headers_by_itself_is_what_stands_in_for_the_filter() {
+    let alone = document(STRIP, "TrafficExtension");
+    let mut place = patch("HTTP_FILTER", "INSERT_BEFORE");
+    let script = at(&mut place, "/config_discovery/default_config/default_source_code/inline_string");
+    assert_eq!(alone["spec"]["lua"]["inlineCode"], *script);
+    let filter = document(TRAFFIC_EXTENSION, "TrafficExtension");
+    assert_eq!(alone["spec"]["phase"], filter["spec"]["phase"]);
+    assert!(alone["spec"]["priority"].as_u64() > filter["spec"]["priority"].as_u64(), "it comes first");
 }
 
 #[test]
@@ -130,7 +146,12 @@ fn the_routes_know_the_hosts_the_header_and_the_variants_of_the_flag() {
     let rule = document(ROUTES, "DestinationRule");
     let service = &service["spec"];
 
-    assert_eq!(service["hosts"], flag["match"]["hosts"]);
+    // In a VirtualService the full name of a service stands for its short ones; a flag compares what callers write.
+    let full = text_of(&rule["spec"]["host"]);
+    let short: Vec<&str> = full.match_indices('.').map(|(dot, _)| &full[..dot]).collect();
+    let known = list(&service["hosts"]).iter().map(text_of);
+    let known: BTreeSet<&str> = known.chain(short.into_iter().filter(|name| !name.ends_with("cluster"))).collect();
+    assert_eq!(known, list(&flag["match"]["hosts"]).iter().map(text_of).collect());
     let subsets: Vec<_> = list(&rule["spec"]["subsets"]).iter().map(|subset| subset["name"].clone()).collect();
     assert_eq!(Value::from(subsets), flag["variants"]);
 

@@ -254,7 +254,7 @@ fn tags(example: &Value) -> Vec<Value> {
 
 /// The tags of `telemetry.yaml`, as Istio makes tags of Envoy of them.
 fn tags_of_istio() -> Vec<Value> {
-    let telemetry = example("envoy/istio/telemetry.yaml");
+    let telemetry = example("envoy/istio/components/telemetry/telemetry.yaml");
     let tags = telemetry["spec"]["tracing"][0]["customTags"].as_object().expect("a map of tags");
     let kinds = [("formatter", "value"), ("literal", "literal"), ("header", "request_header")];
     let one = |(tag, how): (&String, &Value)| {

@@ -190,7 +190,12 @@ pub struct Client {
 impl Client {
     /// A client for `127.0.0.1:port`. Nothing is sent before the first request.
     pub fn new(port: u16) -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), stream: None, input: Vec::new(), output: Vec::new() }
+        Self::at(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    /// A client for any address.
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, stream: None, input: Vec::new(), output: Vec::new() }
     }
 
     /// Sends a request and waits for its response; panics if there is none.

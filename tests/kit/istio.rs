@@ -8,14 +8,59 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use super::envoy::repository;
 
 /// Istio's own definitions, unmodified.
 const DEFINITIONS: &str = "../shared/data/istio-crds.yaml";
 
+/// What the package has manifests of.
+const KINDS: [&str; 8] = [
+    "DestinationRule",
+    "EnvoyFilter",
+    "Gateway",
+    "RequestAuthentication",
+    "Telemetry",
+    "TrafficExtension",
+    "VirtualService",
+    "WasmPlugin",
+];
+
 /// A validator for each `apiVersion` and `kind`.
 pub type Schemas = BTreeMap<(String, String), Validator>;
+
+/// The forms of the filter, by their kinds.
+pub const FORMS: [&str; 3] = ["EnvoyFilter", "TrafficExtension", "WasmPlugin"];
+
+/// The overlays of `envoy/istio`.
+pub const OVERLAYS: [&str; 5] = ["dev", "gateway", "prod", "sidecar", "waypoint"];
+
+/// An overlay in a copy of `envoy/istio` below this folder, in which the line that names the form names this one.
+pub fn exchanged(scratch: &Path, overlay: &str, form: &str) -> PathBuf {
+    let folder = scratch.join(form);
+    copy(&repository().join("envoy/istio"), &folder);
+    for name in OVERLAYS {
+        let file = folder.join("overlays").join(name).join("kustomization.yaml");
+        let text = fs::read_to_string(&file).expect("an overlay");
+        let place = |form: &str| format!("components/{} ", form.to_lowercase());
+        let text = FORMS.iter().fold(text, |text, other| text.replace(&place(other), &place(form)));
+        fs::write(&file, text).expect("a file can be written");
+    }
+    folder.join("overlays").join(overlay)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder can be made");
+    for entry in fs::read_dir(from).expect("a folder can be listed").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a file can be copied");
+        }
+    }
+}
 
 /// What the schema of its kind says against a manifest.
 pub fn errors(schemas: &Schemas, document: &Value) -> Vec<String> {
@@ -36,11 +81,9 @@ pub fn schemas() -> Option<Schemas> {
     for definition in serde_saphyr::from_multiple::<Value>(&text).expect("the definitions are YAML") {
         let spec = &definition["spec"];
         let kind = &spec["names"]["kind"];
-        if !["DestinationRule", "EnvoyFilter", "Telemetry", "VirtualService", "WasmPlugin"]
-            .map(Value::from)
-            .contains(kind)
-        {
-            continue; // compiling all of them takes as long as the rest of this file
+        // Compiling all of them takes as long as the rest of this file.
+        if !KINDS.contains(&word(kind)) {
+            continue;
         }
         for version in spec["versions"].as_array().expect("a definition has versions") {
             let mut schema = version["schema"]["openAPIV3Schema"].clone();
