@@ -55,7 +55,6 @@ impl Pod {
 pub(crate) struct Proxy {
     job: Job,
     pod: Pod,
-    agent: PathBuf,
     /// The folder that its volume shows: files in it change as those of a ConfigMap do.
     pub(crate) volume: PathBuf,
 }
@@ -154,7 +153,7 @@ impl Proxy {
         ));
         let mut stdin = job.child().stdin.take().expect("a pipe");
         stdin.write_all(b"go\n").expect("the Pod waits");
-        Self { job, pod, agent: cluster.tool("pilot-agent"), volume }
+        Self { job, pod, volume }
     }
 
     /// Waits until the agent says that it is ready.
@@ -169,10 +168,6 @@ impl Proxy {
         let address = self.address(port).to_string();
         self.job.wait("listener", || open(&address).then_some(()));
         self
-    }
-
-    pub(crate) fn is_ready(&self) -> bool {
-        ready(&format!("http://{}:15021/healthz/ready", self.pod.address())).is_some()
     }
 
     pub(crate) fn address(&self, port: u16) -> SocketAddr {
@@ -194,15 +189,6 @@ impl Proxy {
     /// What Prometheus would scrape.
     pub(crate) fn metrics(&self) -> String {
         get(&format!("http://{}:15090/stats/prometheus", self.pod.address())).unwrap_or_default()
-    }
-
-    /// Asks Envoy's own interface, which listens at the Pod's loopback.
-    pub(crate) fn admin(&self, path: &str) -> String {
-        let id = self.job.id().to_string();
-        let mut command = Command::new("nsenter");
-        let output = command.args(["-t", &id, "-n"]).arg(&self.agent).args(["request", "GET", path]).output();
-        let output = output.expect("nsenter runs");
-        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }
 
