@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::encoding;
 use tidegate_engine::output::baggage::BAGGAGE;
+use tidegate_engine::output::chain::STATE;
 use tidegate_engine::output::effect::{self, Effect};
 use tidegate_engine::plan::Property;
 use tidegate_engine::request::headers::Headers;
@@ -130,7 +131,8 @@ impl Host for Envoy {
     }
 
     fn state(&self, name: &str) -> Option<Vec<u8>> {
-        wasm::property(name.as_bytes())
+        // The way by which also a value is found that another door has set.
+        if name == STATE { wasm::property(b"filter_state\0wasm.tidegate.chain") } else { None }
     }
 
     /// Under `wasm.` and the name, which is one segment: Envoy joins several by a NUL, which nothing that reads filter

@@ -1,7 +1,7 @@
 //! Envoy's calls, each handed on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tidegate_engine::request::headers::joined;
 use tidegate_hostcalls::native::config::ConfigHandle;
@@ -23,6 +23,8 @@ pub(crate) struct Door;
 pub(crate) struct Config {
     judged: Arc<Judged>,
     number: u64,
+    /// How many series of the process Envoy keeps for it.
+    shared: AtomicUsize,
 }
 
 impl Drop for Config {
@@ -59,6 +61,7 @@ impl Module for Door {
     fn configure(mut handle: ConfigHandle<'_>, name: &[u8], bytes: &[u8]) -> Option<Config> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let families = Families::define(&mut handle, &String::from_utf8_lossy(name));
+        let shared = families.share(&mut handle, 0).into();
         let scheduler = handle.scheduler();
         let judged = match Judged::known(name, bytes) {
             Some(judged) => judged,
@@ -75,10 +78,13 @@ impl Module for Door {
         if let Some(scheduler) = scheduler {
             timer::add(number, scheduler);
         }
-        Some(Config { judged, number })
+        Some(Config { judged, number, shared })
     }
 
-    fn scheduled(config: &Config, handle: ConfigHandle<'_>) {
+    fn scheduled(config: &Config, mut handle: ConfigHandle<'_>) {
+        let known = config.shared.load(Ordering::Relaxed);
+        let shared = config.judged.pushed.families.share(&mut handle, known);
+        config.shared.store(shared, Ordering::Relaxed);
         config.judged.tick(&Envoy::of_config(handle, &config.judged.pushed));
     }
 

@@ -254,7 +254,8 @@ impl Host for Envoy<'_> {
 
     fn state(&self, name: &str) -> Option<Vec<u8>> {
         self.read_request(|handle| match name {
-            STATE => handle.state(CHAIN),
+            // So that also a value is found that the other door has set.
+            STATE => handle.typed_state(CHAIN),
             _ => handle.state(&kept(name)),
         })
     }

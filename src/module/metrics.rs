@@ -85,14 +85,19 @@ const DEFAULT: &str = "tidegate";
 
 /// The catalogue, as Envoy knows it.
 #[derive(Debug)]
-pub(crate) struct Families(Box<[Option<MetricId>]>);
+pub(crate) struct Families {
+    ids: Box<[Option<MetricId>]>,
+    /// The filter's name, where its metrics have a label for it.
+    plugin: Option<String>,
+}
 
 impl Families {
     /// Defines the whole catalogue for a filter of this name.
     pub(crate) fn define(handle: &mut ConfigHandle<'_>, filter: &str) -> Self {
-        let plugin = (!matches!(filter, "" | DEFAULT)).then_some(Tag::Plugin.name());
+        let plugin = (!matches!(filter, "" | DEFAULT)).then(|| catalogue::plain(filter));
         let define = |metric: &&'static catalogue::Metric| {
-            let labels: Vec<&str> = plugin.into_iter().chain(metric.tags.iter().map(|tag| tag.name())).collect();
+            let label = plugin.as_ref().map(|_| Tag::Plugin.name());
+            let labels: Vec<&str> = label.into_iter().chain(metric.tags.iter().map(|tag| tag.name())).collect();
             let kind = match metric.kind {
                 Kind::Counter => Told::Counter,
                 Kind::Gauge => Told::Gauge,
@@ -100,11 +105,32 @@ impl Families {
             };
             handle.define(kind, &metric.plain_name(), &labels)
         };
-        Self(catalogue::ALL.iter().map(define).collect())
+        Self { ids: catalogue::ALL.iter().map(define).collect(), plugin }
+    }
+
+    /// Makes the filter's series also those of the config that is called for, as far as there are more than this many.
+    /// Returns how many there are.
+    ///
+    /// Envoy drops a series with the last config that has told it: a push would begin each count anew.
+    pub(crate) fn share(&self, handle: &mut ConfigHandle<'_>, known: usize) -> usize {
+        let more: Vec<Arc<Series>> = {
+            let all = ALL.read().unwrap_or_else(PoisonError::into_inner);
+            all.series.iter().skip(known).map(Arc::clone).collect()
+        };
+        for series in &more {
+            let tags = catalogue::ALL.get(series.metric).map_or(0, |metric| metric.tags.len());
+            let named = if series.labels.len() > tags { series.labels.first() } else { None };
+            if named.map(|name| &**name) == self.plugin.as_deref()
+                && let Some(metric) = self.of(series)
+            {
+                handle.share(metric, series.labels());
+            }
+        }
+        known.saturating_add(more.len())
     }
 
     /// Envoy's number for the metric of a series.
     pub(crate) fn of(&self, series: &Series) -> Option<MetricId> {
-        self.0.get(series.metric).copied().flatten()
+        self.ids.get(series.metric).copied().flatten()
     }
 }

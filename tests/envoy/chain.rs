@@ -27,8 +27,13 @@ fn config(key: &str) -> String {
 
 /// An instance in front of the one that is delivered.
 fn instance(name: &str, config: &str) -> Value {
+    instance_by(Door::default(), name, config)
+}
+
+/// The same, through this door.
+fn instance_by(door: Door, name: &str, config: &str) -> Value {
     let configuration = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config});
-    if Door::default() == Door::Native {
+    if door == Door::Native {
         return json!({"name": name, "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
             "dynamic_module_config": {"module": {"local": {"filename": library()}}, "metrics_namespace": "wasmcustom"},
@@ -117,6 +122,26 @@ fn what_an_instance_before_wrote_stays() {
         let both: Vec<_> = only.headers.iter().filter(|(name, _)| name.ends_with("-only")).collect();
         assert_eq!(both.len(), flags.len(), "{name}: {both:?}");
     }
+}
+
+#[test]
+fn what_an_instance_of_another_door_wrote_stays() {
+    let other = if Door::default() == Door::Native { Door::Wasm } else { Door::Native };
+    let [a, b] = ["a", "b"].map(config);
+    let two = Scene::new(b.as_str()).filter(instance_by(other, "first", &a)).start();
+    let first = instance_by(Door::default(), "first", &a);
+    let three = Scene::new(config("d")).filter(first).filter(instance_by(other, "second", &b)).start();
+    for (envoy, flags) in [(two, "a=?1, b=?1"), (three, "a=?1, b=?1, d=?1")] {
+        let plain = envoy.client().send(&Request::get("/")).upstream();
+        for upstream in [plain, forged(&envoy, &["x-flag-a", "x_flag_a", "x-flag-b", "x-flags"])] {
+            assert_eq!([upstream.header("x-flag-a"), upstream.header("x-flag-b")], [Some("on"); 2], "{flags}");
+            assert_eq!(upstream.header("x-flags"), Some(flags));
+        }
+        assert!(!envoy.log().contains("envoy bug"), "{}", envoy.log());
+    }
+    let envoy = Scene::new(INERT).filter(instance_by(other, "first", &a)).start();
+    let upstream = forged(&envoy, &["x-flag-a", "x_flag_a", "x-flag-b", "x-flags"]);
+    assert_eq!([upstream.header("x-flag-a"), upstream.header("x-flags")], [Some("on"), Some("a=?1")]);
 }
 
 #[test]

@@ -498,3 +498,31 @@ fn more_headers_than_a_host_takes_at_once_are_kept() {
         assert_eq!(upstream.header("x-flag-a"), Some("on"), "{count} headers of {length}");
     }
 }
+
+#[test]
+fn no_forgery_comes_through_among_more_headers_than_a_host_gives_at_once() {
+    let flags = json!({
+        "a": {"rules": [{"serve": "on"}]},
+        "a-b": {"match": {"paths": ["/elsewhere"]}, "rules": [{"serve": "on"}]},
+        "c": {"route": {"header": "x-upstream-version"}, "variants": ["v1", "v2"], "baseline": "v1", "match": {"paths": ["/elsewhere"]}},
+    });
+    let configs = [json!({"version": 1, "flags": flags, "dictionary": true}).to_string(), "broken".to_owned()];
+    let forged = ["x-flag-a", "x_flag_a", "x-flag_a", "x-flag-a-b", "X_FLAG_A_B", "x-flags", "x-upstream-version"];
+    for config in configs {
+        let envoy = open(Scene::inline(&config));
+        for (count, length) in [(10, 1), (1_030, 1), (3_000, 1), (16, 60_000)] {
+            let request = (0..count)
+                .fold(HttpRequest::get("/"), |request, n| request.header(format!("x-h-{n}"), vec![b'h'; length]));
+            let request = forged.iter().fold(request, |request, name| request.header(name, "forged"));
+            let response = envoy.client().send(&request);
+            assert_eq!(response.status, 200, "{count} headers of {length}: {}", response.text());
+            let upstream = response.upstream();
+            let left: Vec<_> = upstream.headers.iter().filter(|(_, value)| value == b"forged").collect();
+            let due = if config == "broken" { vec!["x-upstream-version"] } else { vec![] };
+            assert!(
+                left.iter().all(|(name, _)| due.contains(&name.as_str())),
+                "{config}: {count} headers of {length}: {left:?}"
+            );
+        }
+    }
+}

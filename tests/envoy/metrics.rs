@@ -280,3 +280,25 @@ fn no_identity_and_no_token_is_seen_anywhere() {
     );
     assert!(!ours.contains("the-word") && !envoy.admin_get("/stats").contains("the-word"));
 }
+
+#[test]
+fn a_push_begins_no_count_anew() {
+    let config = |revision: u64| {
+        let mut config = config();
+        config["revision"] = revision.to_string().into();
+        config.to_string()
+    };
+    let envoy = Scene::new(config(0)).concurrency(2).start();
+    let request = |n: u64| Request::get("/").header("x-user-id", n.to_string()).header("x-flag-plain", "forged");
+    for n in 1..=4 {
+        envoy.client().pipeline((0..10).map(request), |_, _| {});
+        // The counts of a replaced config, too, were seen before Envoy drops it.
+        let scrape = seen(&envoy, "tidegate_responses_total", "checkout.v2_new-1", 10 * n);
+        for (family, due) in
+            [("decisions_total", 40 * n), ("responses_total", 30 * n), ("forged_headers_total", 10 * n)]
+        {
+            assert_eq!(scrape.sum(&format!("tidegate_{family}"), &[]), due, "{family}");
+        }
+        assert_eq!(envoy.push(&config(n)), Pushed::Accepted);
+    }
+}

@@ -27,6 +27,7 @@ use kit::scene::Scene;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+mod burst;
 mod large;
 
 /// A config of this name with this flag.

@@ -174,6 +174,8 @@ functions! {
         config: ConfigPtr, id: usize, labels: *const Given, count: usize, value: u64) -> u32;
     config_set = envoy_dynamic_module_callback_http_filter_config_set_gauge(
         config: ConfigPtr, id: usize, labels: *const Given, count: usize, value: u64) -> u32;
+    config_add = envoy_dynamic_module_callback_http_filter_config_increment_gauge(
+        config: ConfigPtr, id: usize, labels: *const Given, count: usize, value: u64) -> u32;
     config_record = envoy_dynamic_module_callback_http_filter_config_record_histogram_value(
         config: ConfigPtr, id: usize, labels: *const Given, count: usize, value: u64) -> u32;
 

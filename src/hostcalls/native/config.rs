@@ -69,6 +69,19 @@ impl ConfigHandle<'_> {
         unsafe { change(self.ptr, metric.number, given.as_ptr(), count, value) == abi::DONE }
     }
 
+    /// Makes the series of a counter or a gauge with these labels this config's, too, and changes no value: Envoy drops a
+    /// series with the last config that has told it. There is no such way for a histogram.
+    pub fn share(&mut self, metric: MetricId, labels: &[Box<str>]) {
+        let change = match metric.kind {
+            Kind::Counter => abi::config_increment,
+            Kind::Gauge => abi::config_add,
+            Kind::Histogram => return,
+        };
+        let (given, count) = values(labels);
+        // SAFETY: as in `tell`.
+        unsafe { change(self.ptr, metric.number, given.as_ptr(), count, 0) };
+    }
+
     /// What brings an event to the main thread, from any thread.
     pub fn scheduler(&mut self) -> Option<Scheduler> {
         // SAFETY: the handle's pointer is good. What is returned belongs to us, and keeps no config alive.

@@ -198,6 +198,20 @@ metrics! {
     envoy_dynamic_module_callback_http_filter_config_record_histogram_value
 }
 
+/// Adds nothing to any gauge: a series is only made the config's.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_config_increment_gauge(
+    _: *mut c_void,
+    id: usize,
+    labels: *const Given,
+    count: usize,
+    value: u64,
+) -> u32 {
+    assert_eq!(value, 0);
+    let fits = world(|world| world.metrics.get(id).is_some_and(|(_, names)| names.len() == list(labels, count).len()));
+    u32::from(!fits)
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_callback_http_filter_config_scheduler_new(_: *mut c_void) -> *mut c_void {
     world(|world| world.schedulers += 1);

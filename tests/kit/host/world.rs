@@ -203,7 +203,8 @@ impl World {
         let now = self.now;
         let of_stream = self.stream().and_then(|stream| {
             let seen = stream.property(&segments, now);
-            seen.or_else(|| stream.filter_state.get(path).cloned())
+            let kept = path.strip_prefix("filter_state\0wasm.").unwrap_or(path);
+            seen.or_else(|| stream.filter_state.get(kept).cloned())
         });
         let owned: Vec<String> = segments.iter().map(|&segment| segment.to_owned()).collect();
         of_stream.or_else(|| self.properties.get(&owned).cloned())
