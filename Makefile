@@ -52,7 +52,7 @@ DAYS ?= 1000
 
 export CARGO PYTHON TARGET
 
-.PHONY: help setup toolchain envoy envoy-oldest wasm module demo up down test test-istio fuzz detect storm soak release image reproduce audit lint miri bench budget simulate clean
+.PHONY: help setup toolchain envoy envoy-oldest wasm module demo up down test test-istio fuzz detect pictures storm soak release image reproduce audit lint miri bench budget simulate clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -100,6 +100,9 @@ detect: wasm envoy ## Measure in a real Envoy how fast bad versions are taken ba
 
 simulate: ## Print how often a guard errs, and how fast it finds a bad version, DAYS=1000
 	@DAYS=$(DAYS) $(CARGO) bench --locked --package tidegate-tests --bench guards
+
+pictures: wasm envoy ## Draw the pictures of the page in docs/pictures anew (needs a Chromium)
+	$(CARGO) test --locked --package tidegate-tests --test envoy page::looks::pictures -- --ignored --nocapture
 
 storm: wasm envoy ## Push 200 KB ten times a second under load, SECONDS_LONG=60
 	$(CARGO) test --locked --package tidegate-tests --test envoy endurance::storm -- --ignored --nocapture

@@ -171,6 +171,16 @@ impl Active {
         }
     }
 
+    /// Remembers what was counted so far, where a page will tell what was counted lately.
+    pub(crate) fn remember(&self, host: &dyn Host, now: Timestamp) {
+        if self.plan.has_page()
+            && let (Ok(mut worker), Ok(mut meters)) = (self.worker.try_borrow_mut(), self.meters.try_borrow_mut())
+            && meters.remember(self.scope(host), now)
+        {
+            worker.fade(&self.plan);
+        }
+    }
+
     pub(crate) fn report(&self, host: &dyn Host) {
         let parts = (self.worker.try_borrow_mut(), self.counts.try_borrow_mut(), self.meters.try_borrow_mut());
         if let (Ok(mut worker), Ok(mut counts), Ok(mut meters)) = parts {

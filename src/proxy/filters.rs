@@ -212,6 +212,9 @@ impl Filter {
                 active.show(host, now);
             }
             active.report(host);
+            if is_speaker {
+                active.remember(host, now);
+            }
         }
         self.show_revision(host);
         self.keep.tick(now, &mut Shared { host, key: &self.key });

@@ -268,6 +268,60 @@ fn a_rollback_is_seen_at_once() {
     envoy.poll("a finding less", || (watch(&urls, &["--once", "--total"]).code == 0).then_some(()));
 }
 
+/// What people see of flags that are killed, rolled back and expired, at some widths.
+#[test]
+fn flags_are_shown_with_what_is_known_of_them_in_60_columns_and_in_120() {
+    let mut config = config("one");
+    config["flags"]["checkout"]["owner"] = "payments".into();
+    config["flags"]["checkout"]["stage"] = "trusted".into();
+    config["flags"]["new-nav"]["owner"] = "web".into();
+    config["flags"]["new-nav"]["type"] = "experiment".into();
+    config["flags"]["new-nav"]["expires"] = "2024-03-01".into();
+    config["flags"]["banner"] =
+        json!({"type": "kill-switch", "owner": "growth", "kill": true, "rules": [{"serve": "on"}]});
+    let envoy = Scene::new(config.to_string()).concurrency(2).faults().start();
+    let urls = [url(&envoy)];
+    let mut going = Going::on(&urls, &["--interval", "200ms"]);
+    assert_eq!(flag(&going.next(), "banner")["killed"], true, "also before anybody came");
+    envoy.set_runtime("fail.v2", 60);
+    let line = under_load(&envoy, || going.until("a rollback", |line| event(line, "standing").is_some()));
+    let failed = &event(&line, "standing").unwrap()["evidence"][1];
+    assert_eq!((&failed["variant"], failed["errors"].as_u64() > Some(0)), (&json!("v2"), true), "{line:#}");
+    // What is told at one look stays with the flag.
+    let line = going.next();
+    assert_eq!((&line["events"], &flag(&line, "checkout")["lastEvent"]["evidence"][1]), (&json!([]), failed));
+    let checkout = flag(&line, "checkout");
+    assert_eq!(
+        [&checkout["baseline"], &checkout["type"], &checkout["stage"], &checkout["owner"], &checkout["killed"]],
+        [&json!("v1"), &json!("release"), &json!("trusted"), &json!("payments"), &json!(false)]
+    );
+    assert_eq!(flag(&line, "new-nav")["expires"], "2024-03-01T00:00:00Z");
+    envoy.poll("times of answers", || {
+        let look = once(&urls, &["--total"]);
+        (variant(&look, "checkout", "v2")["p99Millis"].is_u64()).then_some(())
+    });
+    for (columns, base) in [(60, "(base)"), (120, "(baseline)")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.arg("watch").args(&urls).args(["--once", "--total"]).env("COLUMNS", columns.to_string());
+        let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}:\n{text}");
+        let text = text.replace(",\n    ", ", ");
+        for due in [
+            "since the start of Envoy",
+            "\nbanner  killed, everybody gets off\n  kill-switch, owner growth\n  off ",
+            "\ncheckout  rolled back, rule 2 at 0%, 1 rollback\n  release, owner payments, stage trusted\n  v1 ",
+            "\nnew-nav  rule 1 at 25% (step 2)\n  experiment, owner web, expired ",
+            " days ago (2024-03-01)\n  off ",
+            " p50",
+            " p99",
+            &format!("v1 {base}"),
+            &format!("off {base}"),
+        ] {
+            assert!(text.contains(due), "{due:?} in {columns}:\n{text}");
+        }
+    }
+}
+
 #[test]
 fn several_proxies_are_added_up_and_may_go_away() {
     let one = Scene::new(config("one").to_string()).start();
@@ -288,7 +342,7 @@ fn several_proxies_are_added_up_and_may_go_away() {
         line["flags"].as_array().unwrap().iter().map(|flag| flag["plugin"].as_str().unwrap()).collect();
     assert_eq!(plugins, ["edge", "edge", "tidegate", "tidegate"]);
     let text = watch(&urls, &["--once", "--total"]).out;
-    assert!(text.starts_with("2 Envoys, revisions edge/two on 1 and one on 1, since the start of Envoy, "), "{text}");
+    assert!(text.starts_with("2 Envoys, revisions edge/two on 1 and one on 1, since the start of Envoy,"), "{text}");
     assert!(text.contains("\nedge/new-nav  rule 1 at 25% (step 2)\n"), "{text}");
 
     // Who is gone takes nothing away from the other.

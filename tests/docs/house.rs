@@ -23,7 +23,7 @@ const LINES: usize = 600;
 const ENTRIES: usize = 12;
 
 /// The largest module: what a proxy fetches, and each of its threads compiles.
-const MODULE_BYTES: usize = 330 * 1024;
+const MODULE_BYTES: usize = 332 * 1024;
 
 /// The crates that go into the module, each worth its KiB.
 const CRATES: [&str; 9] =

@@ -1,14 +1,19 @@
 //! The page that a proxy serves of itself, in a real Envoy: who may see it, and that it says what is so.
 //!
-//! Never looks at how the page is drawn: that is for eyes. What it is drawn from is held to what was sent.
+//! What it is drawn from is held to what was sent, and what a browser makes of it to that.
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "what is not as it should be stops its test, with a message"
+    reason = "what is not as it should be stops its test, with a message; a day is counted from today"
 )]
+
+mod browser;
+mod looks;
 
 use kit::envoy::{Envoy, Pushed};
 use kit::http::{Client, Request, Response};

@@ -187,12 +187,7 @@ pub fn throttle(limit: &TrafficLimit) -> String {
 
 /// The word of a type.
 pub fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Release => "release",
-        Kind::Experiment => "experiment",
-        Kind::Operational => "operational",
-        Kind::KillSwitch => "kill-switch",
-    }
+    kind.name()
 }
 
 /// What is counted of a flag, in a word.
@@ -224,9 +219,5 @@ pub fn inspect(inspect: &Inspect) -> String {
 }
 
 pub fn stage(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Experimental => "experimental",
-        Stage::Trusted => "trusted",
-        Stage::Stable => "stable",
-    }
+    stage.name()
 }

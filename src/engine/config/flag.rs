@@ -92,12 +92,37 @@ pub enum Kind {
     KillSwitch,
 }
 
+impl Kind {
+    /// The word for it in a config.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Experiment => "experiment",
+            Self::Operational => "operational",
+            Self::KillSwitch => "kill-switch",
+        }
+    }
+}
+
 /// How far along a flag is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     Experimental,
     Trusted,
     Stable,
+}
+
+impl Stage {
+    /// The word for it in a config.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Experimental => "experimental",
+            Self::Trusted => "trusted",
+            Self::Stable => "stable",
+        }
+    }
 }
 
 /// The requests that a flag decides; an empty list takes all.
@@ -201,16 +226,12 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Flag> {
     let mut variant = |name| object.field(name).and_then(|field| variant_name(&field, problems));
     let (baseline, default) = (variant("baseline"), variant("default"));
     let kind = object.field("type").and_then(|field| {
-        let words = [
-            ("release", Kind::Release),
-            ("experiment", Kind::Experiment),
-            ("operational", Kind::Operational),
-            ("kill-switch", Kind::KillSwitch),
-        ];
+        let words =
+            [Kind::Release, Kind::Experiment, Kind::Operational, Kind::KillSwitch].map(|kind| (kind.name(), kind));
         field.parse(problems, |text| word(text, &words))
     });
     let stage = object.field("stage").and_then(|field| {
-        let words = [("experimental", Stage::Experimental), ("trusted", Stage::Trusted), ("stable", Stage::Stable)];
+        let words = [Stage::Experimental, Stage::Trusted, Stage::Stable].map(|stage| (stage.name(), stage));
         field.parse(problems, |text| word(text, &words))
     });
     let metrics = object.field("metrics").and_then(|field| {

@@ -49,6 +49,14 @@ pub struct Config {
     pub telemetry: Telemetry,
 }
 
+impl Config {
+    /// Whether anybody can see the page.
+    #[must_use]
+    pub fn has_page(&self) -> bool {
+        self.inspect.as_ref().is_some_and(Inspect::has_page)
+    }
+}
+
 /// By which headers a request tells of its decisions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Headers {
@@ -102,6 +110,12 @@ pub struct Inspect {
 }
 
 impl Inspect {
+    /// Whether anybody can see the page.
+    #[must_use]
+    pub fn has_page(&self) -> bool {
+        self.page || self.listener.is_some()
+    }
+
     /// The header that asks, with a value that it may have.
     #[must_use]
     pub fn key(&self) -> Option<(&str, &str)> {

@@ -9,7 +9,8 @@ use super::inputs::{Input, Interner};
 use super::reply::Reply;
 use super::watch::{GUARDS, Watch};
 use super::{
-    Condition, Flag, Index, Mark, Match, Plan, Property, Rule, Serve, Source, Subject, Variant, VariantId, Varies,
+    About, Condition, Flag, Index, Mark, Match, Plan, Property, Rule, Serve, Source, Subject, Variant, VariantId,
+    Varies,
 };
 use super::{varies, work};
 use crate::config::{self, Cache, Config, Exposure, Flag as FlagConfig, Headers, Metrics, SourceKind};
@@ -294,6 +295,7 @@ impl Compiler<'_> {
             watch: None,
             plain: None,
             names: Box::default(),
+            about: self.config.has_page().then(|| Box::new(About::of(flag))),
         }
     }
 

@@ -22,7 +22,9 @@ pub use reply::Reply;
 pub use varies::Varies;
 pub use watch::{Judged, Watch};
 
-use crate::config::{Cache, Config, Exposure, Inspect, Metrics, Operator, SourceKind, Step, Telemetry};
+use crate::config::{
+    self, Cache, Config, Exposure, Inspect, Kind, Metrics, Operator, SourceKind, Stage, Step, Telemetry,
+};
 use crate::decide::standing::{FlagStanding, Phase};
 use crate::problem::Problems;
 use crate::value::hash::Salt;
@@ -158,6 +160,12 @@ impl Plan {
         &self.owned
     }
 
+    /// Whether anybody can see the page.
+    #[must_use]
+    pub fn has_page(&self) -> bool {
+        self.inspect.as_ref().is_some_and(Inspect::has_page)
+    }
+
     /// Whether a decision depends on the time.
     #[inline]
     #[must_use]
@@ -194,6 +202,18 @@ pub struct Flag {
     pub plain: Option<Plain>,
     /// The names of all headers that it writes, as the chain has them.
     pub names: Box<str>,
+    /// What the page says of it: kept only where there is a page.
+    pub about: Option<Box<About>>,
+}
+
+/// What a flag is to people. Decides nothing.
+#[derive(Clone, Debug)]
+pub struct About {
+    pub kind: Kind,
+    pub stage: Option<Stage>,
+    pub owner: Option<Prose>,
+    /// When it should be gone.
+    pub expires: Option<Timestamp>,
 }
 
 /// The only rule of a flag that is not watched: a draw without a condition, at a share that never changes.
@@ -201,6 +221,13 @@ pub struct Flag {
 pub struct Plain {
     pub share: Ppm,
     pub serve: VariantId,
+}
+
+impl About {
+    fn of(flag: &config::Flag) -> Self {
+        let config::Flag { kind, stage, ref owner, expires, .. } = *flag;
+        Self { kind, stage, owner: owner.clone(), expires }
+    }
 }
 
 impl Flag {

@@ -35,8 +35,11 @@ fn data(active: &Active, host: &dyn Host) -> String {
     let ledgers = plan.watches().iter().map(&mut ledger).collect();
     let events = shared.read("events").0.unwrap_or_default();
     let now = host.now();
-    let mut worker = worker.try_borrow_mut().ok();
     let none = Standing::NONE;
+    let worker = worker.try_borrow_mut().ok().map(|mut worker| {
+        worker.standing(now);
+        worker
+    });
     let scope = active.scope(host);
     let snapshot = Snapshot {
         plan,
@@ -44,10 +47,12 @@ fn data(active: &Active, host: &dyn Host) -> String {
         state: *state,
         since: Some(*since),
         now,
-        standing: worker.as_mut().map_or(&none, |worker| worker.standing(now)),
+        standing: worker.as_ref().map_or(&none, |worker| worker.stands()),
         ledgers,
         events: &String::from_utf8_lossy(&events),
-        number: &|place| meters.try_borrow_mut().map_or(0, |mut meters| meters.value(scope, place)),
+        times: &|watch, comparison| worker.as_ref()?.times(watch, comparison),
+        recent: meters.try_borrow().ok().and_then(|meters| meters.since()),
+        number: &|place| meters.try_borrow_mut().map_or((0, 0), |mut meters| meters.value(scope, place)),
     };
     snapshot.data()
 }

@@ -2,7 +2,7 @@
 //!
 //! Small on purpose: it goes into the module. Never writes what is not finite, because it takes whole numbers alone.
 
-use core::fmt::{Display, Write};
+use core::fmt::Write;
 
 use tidegate_engine::value::json;
 
@@ -18,46 +18,71 @@ impl Json {
     pub(super) fn map(&mut self, inside: impl FnOnce(&mut Self)) {
         self.open('{');
         inside(self);
-        self.0.push('}');
+        self.close('}');
     }
 
     /// A list with what `inside` writes.
     pub(super) fn list(&mut self, inside: impl FnOnce(&mut Self)) {
         self.open('[');
         inside(self);
-        self.0.push(']');
+        self.close(']');
     }
 
     /// A key of a map; its value comes next.
+    #[inline(never)]
     pub(super) fn key(&mut self, name: &str) -> &mut Self {
         self.text(name);
         self.0.push(':');
         self
     }
 
+    #[inline(never)]
     pub(super) fn text(&mut self, text: &str) {
         self.border();
         json::write(text, &mut self.0);
     }
 
-    /// A number or a boolean; `null` if there is none.
-    pub(super) fn plain(&mut self, value: Option<impl Display>) {
-        match value {
-            Some(value) => self.raw(&value),
-            None => self.raw(&"null"),
-        }
+    /// A whole number; `null` if there is none.
+    fn number(&mut self, number: Option<i64>) {
+        self.border();
+        let _ = match number {
+            Some(number) => write!(self.0, "{number}"),
+            None => self.0.write_str("null"),
+        };
     }
 
-    /// Not generic, so that the module has it once.
+    /// A key with a whole number; `null` if there is none.
     #[inline(never)]
-    fn raw(&mut self, value: &dyn Display) {
+    pub(super) fn field(&mut self, name: &str, number: Option<i64>) {
+        self.key(name).number(number);
+    }
+
+    /// A key with a count; one beyond what a number can be is the largest one.
+    #[inline(never)]
+    pub(super) fn count(&mut self, name: &str, count: Option<u64>) {
+        self.field(name, count.map(|count| i64::try_from(count).unwrap_or(i64::MAX)));
+    }
+
+    /// A number that is text already.
+    pub(super) fn digits(&mut self, digits: &str) {
         self.border();
-        let _ = write!(self.0, "{value}");
+        self.0.push_str(if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits } else { "null" });
+    }
+
+    #[inline(never)]
+    pub(super) fn truth(&mut self, truth: bool) {
+        self.border();
+        self.0.push_str(if truth { "true" } else { "false" });
     }
 
     #[inline(never)]
     fn open(&mut self, bracket: char) {
         self.border();
+        self.0.push(bracket);
+    }
+
+    #[inline(never)]
+    fn close(&mut self, bracket: char) {
         self.0.push(bracket);
     }
 
@@ -79,10 +104,10 @@ mod tests {
         json.map(|json| {
             json.key("a\"b").text("<\u{1}\\:{");
             json.key("list").list(|json| {
-                json.plain(Some(1));
-                json.plain(None::<u64>);
+                json.number(Some(1));
+                json.number(None);
                 json.list(|_| ());
-                json.map(|json| json.key("x").plain(Some(true)));
+                json.map(|json| json.key("x").truth(true));
             });
             json.key("end").text("");
         });

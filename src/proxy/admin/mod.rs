@@ -17,7 +17,7 @@ use crate::metrics::catalogue::CLASSES;
 use crate::metrics::series::Series;
 use json::Json;
 use tidegate_engine::config::Inspect;
-use tidegate_engine::decide::standing::{Phase, Standing};
+use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::decide::{Decisions, Reason, RuleOutcome, Witness};
 use tidegate_engine::output::effect::{Effect, LocalReply, asks};
 use tidegate_engine::plan::{Flag, Plan, Serve, Variant, VariantId};
@@ -106,8 +106,13 @@ pub struct Snapshot<'k> {
     pub ledgers: Vec<Option<Ledger>>,
     /// The last events, a line each.
     pub events: &'k str,
-    /// What all workers have counted at a place of the plan's series.
-    pub number: &'k dyn Fn(usize) -> u64,
+    /// Within how many microseconds a half, and 99 of 100, of those were answered whom a draw exposed: of a watched flag
+    /// and its comparison, as far as this worker knows.
+    pub times: &'k dyn Fn(u16, usize) -> Option<[u32; 2]>,
+    /// Since when it is known what was counted lately.
+    pub recent: Option<Timestamp>,
+    /// What all workers have counted at a place of the plan's series, since Envoy has started and lately.
+    pub number: &'k dyn Fn(usize) -> (u64, u32),
 }
 
 impl fmt::Debug for Snapshot<'_> {
@@ -129,21 +134,22 @@ impl Snapshot<'_> {
             let plan = self.plan;
             match plan.revision() {
                 Some(revision) => json.key("revision").text(revision.as_str()),
-                None => json.key("revision").plain(None::<u64>),
+                None => json.field("revision", None),
             }
             json.key("state").text(self.state.name());
             json.key("fingerprint").text(&format!("{:012x}", plan.fingerprint() & 0xffff_ffff_ffff));
             json.key("version").text(env!("CARGO_PKG_VERSION"));
-            json.key("since").plain(self.since.map(Timestamp::millis));
-            json.key("now").plain(Some(self.now.millis()));
+            json.field("since", self.since.map(Timestamp::millis));
+            json.field("now", Some(self.now.millis()));
+            json.field("recent", self.recent.map(Timestamp::millis));
             json.key("flags")
                 .list(|json| plan.flags().iter().enumerate().for_each(|(place, flag)| self.flag(json, place, flag)));
             json.key("events").list(|json| {
                 for line in self.events.lines() {
                     let (at, text) =
-                        line.strip_prefix("at=").and_then(|line| line.split_once(' ')).unwrap_or(("", line));
+                        line.strip_prefix("at=").and_then(|line| line.split_once(' ')).unwrap_or(("0", line));
                     json.map(|json| {
-                        json.key("at").plain(at.parse::<i64>().ok());
+                        json.key("at").digits(at);
                         json.key("text").text(text);
                     });
                 }
@@ -156,23 +162,31 @@ impl Snapshot<'_> {
         let standing = self.standing.of(flag.watch);
         let ledger = flag.watch.and_then(|watch| self.ledgers.get(usize::from(watch))).and_then(Option::as_ref);
         let key = flag.key().as_str();
-        let shares = || flag.rules.iter().map(|rule| rule.share(self.now, standing, flag.baseline));
+        let shares = || flag.rules.iter().map(|rule| flag.exposure(rule, self.now, standing));
         json.map(|json| {
             json.key("key").text(key);
-            json.key("killed").plain(Some(flag.kill));
+            if let Some(about) = &flag.about {
+                json.key("type").text(about.kind.name());
+                if let Some(owner) = &about.owner {
+                    json.key("owner").text(owner.as_str());
+                }
+                if let Some(stage) = about.stage {
+                    json.key("stage").text(stage.name());
+                }
+                json.field("expires", about.expires.map(Timestamp::millis));
+            }
+            json.key("killed").truth(flag.kill);
             json.key("baseline").text(name(flag, flag.baseline));
             json.key("standing").map(|json| {
                 json.key("phase").text(standing.phase.name());
-                json.key("since").plain(ledger.map(|ledger| ledger.since().millis()));
+                json.field("since", ledger.map(|ledger| ledger.since().millis()));
             });
-            let all_back = flag.kill || standing.phase == Phase::RolledBack;
-            let exposed = if all_back { Ppm::NONE } else { exposed(flag, shares()) };
-            json.key("exposure").plain(Some(exposed.parts()));
+            json.field("exposure", Some(exposed(flag, shares()).parts().into()));
             json.key("rules").list(|json| {
                 for (rule, share) in flag.rules.iter().zip(shares()) {
                     json.map(|json| {
-                        json.key("condition").plain(Some(rule.when.is_some()));
-                        json.key("share").plain(Some(share.parts()));
+                        json.key("condition").truth(rule.when.is_some());
+                        json.field("share", Some(share.parts().into()));
                         json.key("serves").list(|json| match &rule.serve {
                             Serve::One(only) => json.text(name(flag, *only)),
                             Serve::Split { bounds, .. } => {
@@ -183,12 +197,12 @@ impl Snapshot<'_> {
                         json.key("steps").list(|json| {
                             for step in steps {
                                 json.map(|json| {
-                                    json.key("at").plain(Some(step.at.millis()));
-                                    json.key("share").plain(Some(step.share.parts()));
+                                    json.field("at", Some(step.at.millis()));
+                                    json.field("share", Some(step.share.parts().into()));
                                 });
                             }
                         });
-                        json.key("taken").plain(Some(rule.taken(self.now, standing)));
+                        json.count("taken", u64::try_from(rule.taken(self.now, standing)).ok());
                     });
                 }
             });
@@ -204,14 +218,28 @@ impl Snapshot<'_> {
         let series = self.series;
         // If the flag is counted together with others, the numbers say nothing about it.
         let number = |place: Option<usize>| place.filter(|_| series.is_own(flag)).map(self.number);
+        let sum =
+            |(all, lately): (u64, u32), (more, now): (u64, u32)| (all.saturating_add(more), lately.saturating_add(now));
         let decided = Reason::ALL.iter().filter_map(|reason| number(series.decision(flag, id, *reason)));
+        let (decided, lately) = decided.fold((0, 0), sum);
+        let own = series.is_own(flag);
+        let mut recent = (0_u32, 0_u32);
         json.map(|json| {
             json.key("name").text(variant.name().as_str());
-            let decided = decided.fold(0, u64::saturating_add);
-            json.key("decided").plain(Some(decided).filter(|_| series.is_own(flag)));
+            json.count("decided", Some(decided).filter(|_| own));
             json.key("answers").map(|json| {
                 for (class, name) in CLASSES.iter().enumerate() {
-                    json.key(name).plain(number(series.response(flag, id, class)));
+                    let answers = number(series.response(flag, id, class));
+                    let lately = answers.map_or(0, |(_, lately)| lately);
+                    let failed = if matches!(*name, "none" | "5xx") { lately } else { 0 };
+                    recent = (recent.0.saturating_add(lately), recent.1.saturating_add(failed));
+                    json.count(name, answers.map(|(all, _)| all));
+                }
+            });
+            json.key("recent").map(|json| {
+                let numbers = [("decided", lately), ("answered", recent.0), ("failed", recent.1)];
+                for (name, number) in numbers {
+                    json.field(name, Some(number.into()).filter(|_| own));
                 }
             });
         });
@@ -220,17 +248,23 @@ impl Snapshot<'_> {
     fn comparisons(&self, json: &mut Json, flag: &Flag, ledger: Option<&Ledger>) {
         let watch = flag.watch.and_then(|watch| self.plan.watches().get(usize::from(watch)));
         let Some((watch, ledger)) = watch.zip(ledger) else { return };
-        for ((rule, variant), (seconds, arm, baseline)) in watch.comparisons.iter().zip(ledger.recent(RECENT_SECONDS)) {
+        let baseline_times = ledger.baseline().percentiles();
+        let comparisons = watch.comparisons.iter().zip(ledger.recent(RECENT_SECONDS)).enumerate();
+        for (place, ((rule, variant), (seconds, arm, baseline))) in comparisons {
+            let arm_times = flag.watch.and_then(|watch| (self.times)(watch, place));
             let number = watch.judged.get(usize::from(*rule)).map(|rule| rule.number());
             json.map(|json| {
-                json.key("rule").plain(number);
+                json.field("rule", number.map(i64::from));
                 json.key("variant").text(name(flag, *variant));
-                json.key("seconds").plain(Some(seconds));
-                for (side, count) in [("arm", arm), ("baseline", baseline)] {
+                json.count("seconds", Some(seconds));
+                for (side, count, times) in [("arm", arm, arm_times), ("baseline", baseline, baseline_times)] {
                     json.key(side).map(|json| {
-                        json.key("requests").plain(Some(count.requests));
-                        json.key("failed").plain(Some(count.failed));
-                        json.key("slow").plain(Some(count.slow));
+                        json.field("requests", Some(count.requests.into()));
+                        json.field("failed", Some(count.failed.into()));
+                        json.field("slow", Some(count.slow.into()));
+                        for (name, place) in [("p50Micros", 0), ("p99Micros", 1)] {
+                            json.field(name, times.and_then(|times| times.get(place).copied()).map(i64::from));
+                        }
                     });
                 }
             });
@@ -278,8 +312,8 @@ pub fn explain(transcript: &Transcript, decisions: &Decisions<'_>, effects: &[Ef
                     json.key("variant").text(decision.variant().name().as_str());
                     json.key("value").text(decision.variant().value().as_str());
                     json.key("reason").text(decision.reason().code());
-                    json.key("exposure").plain(decision.exposure());
-                    json.key("missedDraw").plain(Some(decision.missed_draw()));
+                    json.field("exposure", decision.exposure().map(i64::from));
+                    json.key("missedDraw").truth(decision.missed_draw());
                     json.key("rules")
                         .list(|json| rules.iter().for_each(|(place, outcome)| rule(json, *place, *outcome)));
                 });
@@ -305,9 +339,9 @@ fn rule(json: &mut Json, place: usize, outcome: RuleOutcome) {
         RuleOutcome::Served { share, .. } => ("taken", Some(share)),
     };
     json.map(|json| {
-        json.key("rule").plain(Some(place.saturating_add(1)));
+        json.count("rule", u64::try_from(place.saturating_add(1)).ok());
         json.key("verdict").text(verdict);
-        json.key("share").plain(share.map(Ppm::parts));
+        json.field("share", share.map(|share| share.parts().into()));
     });
 }
 

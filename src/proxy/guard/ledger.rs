@@ -115,6 +115,15 @@ impl Ledger {
         self.windows.iter().map(longest)
     }
 
+    /// The baseline's times of the last minute or two.
+    #[must_use]
+    pub fn baseline(&self) -> Bins {
+        let [now, before] = &self.times;
+        let mut times = before.clone();
+        times.merge(now);
+        times
+    }
+
     /// Adds what a worker has counted.
     pub fn add(&mut self, watch: &Watch, tally: &Tally) {
         for ((windows, cell), (rule, _)) in self.windows.iter_mut().zip(&tally.cells).zip(&watch.comparisons) {
@@ -166,9 +175,7 @@ impl Ledger {
         if max.is_some() && factor.is_none() {
             return (max.unwrap_or(u32::MAX), self.patience);
         }
-        let [now, before] = &self.times;
-        let mut times = before.clone();
-        times.merge(now);
+        let times = self.baseline();
         let count = times.count();
         if count < SAMPLE {
             return (u32::MAX, self.patience);

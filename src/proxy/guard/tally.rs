@@ -23,14 +23,22 @@ impl Tally {
     }
 
     /// Counts a request that was served this variant. Only draws are judged: what a draw exposed, against what the
-    /// same draw left at the baseline; and where a guard says so, only those for verified identities.
+    /// same draw left at the baseline; and where a guard says so, only those for verified identities. Returns the place
+    /// of the comparison for which it was exposed.
     #[inline]
-    pub(super) fn count(&mut self, watch: &Watch, served: VariantId, draws: &Draws, outcome: Outcome, slow: u32) {
+    pub(super) fn count(
+        &mut self,
+        watch: &Watch,
+        served: VariantId,
+        draws: &Draws,
+        outcome: Outcome,
+        slow: u32,
+    ) -> Option<usize> {
         if watch.verified() && !draws.verified {
-            return;
+            return None;
         }
-        let mut left = false;
-        for (cell, (rule, variant)) in self.cells.iter_mut().zip(&watch.comparisons) {
+        let (mut left, mut arm) = (false, None);
+        for (place, (cell, (rule, variant))) in self.cells.iter_mut().zip(&watch.comparisons).enumerate() {
             let (taken, missed) = (draws.taken == Some(*rule), draws.missed >> *rule & 1 == 1);
             let exposed = taken && served == *variant;
             if !exposed && !(served == watch.baseline && (taken || missed)) {
@@ -44,9 +52,11 @@ impl Tally {
                 self.empty = false;
             }
             left |= !exposed;
+            arm = arm.or(exposed.then_some(place));
         }
         if left && let Some(micros) = outcome.micros {
             self.times.add(micros);
         }
+        arm
     }
 }

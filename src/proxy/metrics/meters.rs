@@ -5,6 +5,7 @@
 
 use super::catalogue::{self, Kind, Metric};
 use super::count::Counts;
+use super::recent::Recent;
 use super::series::Series;
 use crate::guard::Worker;
 use crate::guard::worker::Report;
@@ -84,6 +85,7 @@ pub(crate) struct Meters {
     gauges: Vec<Gauge>,
     /// How many places, watched flags and flags have been looked through, in this order.
     defined: usize,
+    recent: Recent,
 }
 
 /// The metrics of one watched flag.
@@ -152,9 +154,11 @@ impl Meters {
 
     fn define_place(&mut self, scope: Scope<'_>, place: usize) {
         let series = scope.series;
-        // Times are given to the host as they come; and what routes or is guarded shows from the beginning.
+        // Times are given to the host as they come; what routes or is guarded shows from the beginning; and the page reads
+        // what other workers have counted.
         let Some(Metric { kind, .. }) = series.metric(place) else { return };
-        if (*kind == Kind::Histogram && series.is_used(place) || series.starts_at_zero(scope.plan, place))
+        let early = *kind == Kind::Histogram || scope.plan.has_page();
+        if (early && series.is_used(place) || series.starts_at_zero(scope.plan, place))
             && let Some(known) = self.ids.get_mut(place)
         {
             *known = scope.place(place);
@@ -229,9 +233,21 @@ impl Meters {
         });
     }
 
-    /// What all workers have counted at a place of the plan's series.
-    pub(crate) fn value(&mut self, scope: Scope<'_>, place: usize) -> u64 {
-        self.id(scope, place).map_or(0, |id| scope.host.value(id))
+    /// What all workers have counted at a place of the plan's series, since Envoy has started and lately.
+    pub(crate) fn value(&mut self, scope: Scope<'_>, place: usize) -> (u64, u32) {
+        let value = self.id(scope, place).map_or(0, |id| scope.host.value(id));
+        (value, self.recent.counted(place, value))
+    }
+
+    /// Since when [`Meters::value`] can tell what was counted lately.
+    pub(crate) fn since(&self) -> Option<Timestamp> {
+        self.recent.since()
+    }
+
+    /// Remembers what all workers have counted, if it is time to. Returns whether it is.
+    pub(crate) fn remember(&mut self, scope: Scope<'_>, now: Timestamp) -> bool {
+        let value = |id: &Option<u32>| id.map_or(0, |id| scope.host.value(id));
+        self.recent.remember(now, self.ids.iter().map(value))
     }
 
     /// Counts that a flag was rolled back.

@@ -4,4 +4,5 @@
 pub mod catalogue;
 pub mod count;
 pub(crate) mod meters;
+pub(crate) mod recent;
 pub mod series;

@@ -167,7 +167,9 @@ impl Host for Fake {
     }
 
     fn record(&self, id: u32, value: u64) {
-        self.metrics.borrow_mut()[id as usize].2 = value;
+        let (_, kind, known) = &mut self.metrics.borrow_mut()[id as usize];
+        // Envoy adds to a counter what is recorded, whichever worker says so.
+        *known = if *kind == Kind::Counter { *known + value } else { value };
     }
 
     fn value(&self, id: u32) -> u64 {
@@ -327,7 +329,9 @@ fn a_bad_push_is_refused_or_decides_nothing() {
 #[test]
 fn counts_are_told_on_the_tick() {
     let (host, filters) = (Fake::default(), Rc::default());
-    let (mut instance, _) = host.push(&filters, &serves("one", "on"));
+    // With a page they would be there from the beginning.
+    let config = serves("one", "on").replace(r#""inspect": {"listener": "admin"},"#, "");
+    let (mut instance, _) = host.push(&filters, &config);
     assert_eq!(host.period.get(), Duration::from_millis(250));
     for code in [200, 200, 404] {
         host.request(&instance, code);

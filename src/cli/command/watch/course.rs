@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::stats::{Config, CountOf, Counts, FlagId, Gauges, Stats, Times};
+use super::about::{About, FlagId};
+use super::stats::{Config, CountOf, Counts, Gauges, Stats, Times};
 use tidegate_engine::value::time::Timestamp;
 
 #[derive(Debug)]
@@ -16,12 +17,22 @@ pub(crate) struct Course {
     flags: Vec<String>,
     proxies: Vec<Proxy>,
     /// When the last look was taken.
-    last: Option<Instant>,
+    looked: Option<Instant>,
     /// What was counted between looks, and how long that took.
-    between: VecDeque<(Duration, Counts)>,
+    between: VecDeque<Between>,
     /// What happened at the last look.
     events: Vec<Event>,
+    /// What happened last to a flag's standing.
+    last: BTreeMap<FlagId, Event>,
     at: Timestamp,
+}
+
+/// What was counted between two looks.
+#[derive(Debug, Default)]
+struct Between {
+    span: Duration,
+    counts: Counts,
+    times: BTreeMap<(FlagId, String), Times>,
 }
 
 #[derive(Debug)]
@@ -41,6 +52,8 @@ pub(crate) struct Event {
     /// Whose config it is about, if it is about one.
     pub(crate) plugin: Option<String>,
     pub(crate) change: Change,
+    /// Of a change of standing: by variant, how many answers there were meanwhile, and how many of them were errors.
+    pub(crate) evidence: BTreeMap<String, (u64, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +97,11 @@ pub(crate) struct Look<'c> {
 /// A flag over all proxies.
 #[derive(Debug, Default)]
 pub(crate) struct Flag<'c> {
+    /// What the config says of it, where that is known, and on how many proxies it is killed.
+    pub(crate) about: Option<&'c About>,
+    pub(crate) killed: usize,
+    /// What happened last to its standing.
+    pub(crate) last: Option<&'c Event>,
     /// On how many proxies it stands so.
     pub(crate) standings: BTreeMap<u64, usize>,
     pub(crate) rules: BTreeMap<u32, Rule>,
@@ -114,17 +132,27 @@ impl Course {
     pub(crate) fn new(urls: impl Iterator<Item = String>, window: Duration, flags: &[String]) -> Self {
         let proxies = urls.map(|url| Proxy { url, stats: None, silent: None }).collect();
         let at = Timestamp::from_millis(0);
-        Self { window, flags: flags.to_vec(), proxies, last: None, between: VecDeque::new(), events: Vec::new(), at }
+        Self {
+            window,
+            flags: flags.to_vec(),
+            proxies,
+            looked: None,
+            between: VecDeque::new(),
+            events: Vec::new(),
+            last: BTreeMap::new(),
+            at,
+        }
     }
 
     /// Takes in what the proxies say, in their order.
     pub(crate) fn take(&mut self, said: Vec<Result<Stats, String>>, clock: Instant, at: Timestamp) {
         self.at = at;
         self.events.clear();
-        let mut counts = Counts::new();
+        let mut between = Between::default();
         for (proxy, said) in self.proxies.iter_mut().zip(said) {
             let mut tell = |plugin: Option<&String>, change| {
-                self.events.push(Event { at, url: proxy.url.clone(), plugin: plugin.cloned(), change });
+                let evidence = BTreeMap::new();
+                self.events.push(Event { at, url: proxy.url.clone(), plugin: plugin.cloned(), change, evidence });
             };
             let mut stats = match said {
                 Ok(stats) => stats,
@@ -142,31 +170,45 @@ impl Course {
             if let Some(before) = &proxy.stats {
                 stats.bridge(before);
                 changes(before, &stats, &mut tell);
-                since(&before.counts, &stats.counts, &mut counts);
+                since(&before.counts, &stats.counts, &mut between.counts);
+                for (place, times) in &stats.all {
+                    let none = Times::new();
+                    let sum = between.times.entry(place.clone()).or_default();
+                    since(before.all.get(place).unwrap_or(&none), times, sum);
+                }
             }
             proxy.stats = Some(stats);
         }
         let flags = &self.flags;
         self.events.retain(|event| event.change.flag().is_none_or(|flag| is_wanted(flags, flag)));
-        if let Some(last) = self.last.replace(clock) {
-            self.between.push_back((clock.saturating_duration_since(last), counts));
+        if let Some(last) = self.looked.replace(clock) {
+            between.span = clock.saturating_duration_since(last);
+            self.between.push_back(between);
         }
         // Looks come a little early or late: a window that is nearly full is full.
         let full = self.window.mul_f32(0.95);
         while self.between.len() > 1 && self.span(1) >= full {
             self.between.pop_front();
         }
+        for event in &mut self.events {
+            let (Some(flag), Some(plugin)) = (event.change.flag(), &event.plugin) else { continue };
+            let id = FlagId { plugin: plugin.clone(), key: flag.to_owned() };
+            event.evidence = answers(&id, &self.between);
+            self.last.insert(id, event.clone());
+        }
     }
 
     /// How long it took to count all but the oldest.
     fn span(&self, without: usize) -> Duration {
-        self.between.iter().skip(without).map(|(span, _)| *span).sum()
+        self.between.iter().skip(without).map(|between| between.span).sum()
     }
 
     /// The keys of all flags.
     pub(crate) fn keys(&self) -> BTreeSet<&str> {
         let stats = self.proxies.iter().filter_map(|proxy| proxy.stats.as_ref());
-        let ids = stats.flat_map(|stats| stats.flags.keys().chain(stats.counts.keys().map(|(id, _)| id)));
+        let ids = stats.flat_map(|stats| {
+            stats.flags.keys().chain(stats.counts.keys().map(|(id, _)| id)).chain(stats.about.keys())
+        });
         ids.map(|id| id.key.as_str()).collect()
     }
 
@@ -179,28 +221,63 @@ impl Course {
             for (id, gauges) in stats.flags.iter().filter(|_| proxy.silent.is_none()) {
                 flags.entry(id).or_default().gauges(gauges);
             }
+            for (id, about) in stats.about.iter().filter(|_| proxy.silent.is_none()) {
+                let flag = flags.entry(id).or_default();
+                flag.killed += usize::from(about.killed);
+                flag.about = Some(about);
+            }
             // Also what was not counted lately is known.
             for ((id, what), count) in &stats.counts {
                 flags.entry(id).or_default().count(what, if total { *count } else { 0 });
             }
         }
-        for ((id, what), count) in self.between.iter().filter(|_| !total).flat_map(|(_, counts)| counts) {
-            flags.entry(id).or_default().count(what, *count);
+        for between in self.between.iter().filter(|_| !total) {
+            for ((id, what), count) in &between.counts {
+                flags.entry(id).or_default().count(what, *count);
+            }
+            flag_times(&mut flags, &between.times);
         }
-        for proxy in self.proxies.iter().filter(|proxy| total || proxy.silent.is_none()) {
-            let Some(stats) = &proxy.stats else { continue };
-            for ((id, variant), times) in if total { &stats.all } else { &stats.recent } {
-                let sum = &mut flags.entry(id).or_default().variants.entry(variant).or_default().times;
-                for (millis, count) in times {
-                    let known = sum.entry(*millis).or_default();
-                    *known += *count;
-                }
+        // Envoy adds up times every five seconds: until then, those of the last five are what is known.
+        let known = self.between.iter().any(|between| between.times.values().any(|times| !times.is_empty()));
+        for stats in self.proxies.iter().filter_map(|proxy| Some((proxy.stats.as_ref()?, proxy.silent.is_none()))) {
+            match stats {
+                (stats, _) if total => flag_times(&mut flags, &stats.all),
+                (stats, true) if !known => flag_times(&mut flags, &stats.recent),
+                _ => {}
+            }
+        }
+        for (id, event) in &self.last {
+            if let Some(flag) = flags.get_mut(id) {
+                flag.last = Some(event);
             }
         }
         flags.retain(|id, _| is_wanted(&self.flags, &id.key));
         let span = (!total).then(|| self.span(0));
         Look { at: self.at, span, proxies: &self.proxies, flags, events: &self.events }
     }
+}
+
+/// Adds up how long answers took.
+fn flag_times<'c>(flags: &mut BTreeMap<&'c FlagId, Flag<'c>>, times: &'c BTreeMap<(FlagId, String), Times>) {
+    for ((id, variant), times) in times {
+        let sum = &mut flags.entry(id).or_default().variants.entry(variant).or_default().times;
+        for (millis, count) in times {
+            let known = sum.entry(*millis).or_default();
+            *known += *count;
+        }
+    }
+}
+
+/// By variant, how many answers there were, and how many of them were errors.
+fn answers(id: &FlagId, between: &VecDeque<Between>) -> BTreeMap<String, (u64, u64)> {
+    let mut flag = Flag::default();
+    for ((of, what), count) in between.iter().flat_map(|between| &between.counts) {
+        if of == id {
+            flag.count(what, *count);
+        }
+    }
+    let answered = flag.variants.iter().filter(|(_, variant)| variant.answers() > 0);
+    answered.map(|(name, variant)| ((*name).to_owned(), (variant.answers(), variant.errors()))).collect()
 }
 
 fn is_wanted(wanted: &[String], flag: &str) -> bool {
@@ -292,7 +369,7 @@ impl Variant<'_> {
 }
 
 /// Adds what was counted since a look before; where all began anew, that is all.
-fn since(before: &Counts, now: &Counts, sum: &mut Counts) {
+fn since<K: Ord + Clone>(before: &BTreeMap<K, u64>, now: &BTreeMap<K, u64>, sum: &mut BTreeMap<K, u64>) {
     for (key, count) in now {
         let known = before.get(key).copied().unwrap_or(0);
         let more = count.checked_sub(known).unwrap_or(*count);
@@ -389,6 +466,39 @@ mod tests {
         let (seen, changes) = shown(10, looks);
         assert_eq!(seen, [(0, 6), (1, 1), (2, 2), (3, 6)]);
         assert_eq!(changes, [Change::Silent("gone".to_owned()), Change::Back]);
+    }
+
+    #[test]
+    fn times_are_those_of_the_window_and_the_evidence_of_an_event_stays() {
+        let answered = |class: &str| CountOf::Answered("on".to_owned(), class.to_owned());
+        let said = |standing: u64, failed: u64, times: &[(u64, u64)]| {
+            let place = (id(), "on".to_owned());
+            let gauges = Gauges { standing: Some(standing), ..Gauges::default() };
+            Ok(Stats {
+                counts: Counts::from([((id(), answered("2xx")), 90), ((id(), answered("5xx")), failed)]),
+                flags: BTreeMap::from([(id(), gauges)]),
+                all: BTreeMap::from([(place.clone(), times.iter().copied().collect())]),
+                recent: BTreeMap::from([(place, Times::from([(1, 1)]))]),
+                ..Stats::default()
+            })
+        };
+        let mut course = Course::new(["a".to_owned()].into_iter(), Duration::from_secs(2), &[]);
+        let (mut now, mut p99) = (clock(), Vec::new());
+        for (second, stats) in (0..).zip([
+            said(0, 0, &[(5, 100)]),
+            said(0, 0, &[(5, 100)]),
+            said(3, 30, &[(5, 100), (70, 9)]),
+            said(3, 30, &[(5, 101), (70, 9)]),
+            said(3, 30, &[(5, 102), (70, 9)]),
+        ]) {
+            course.take(vec![stats], now, Timestamp::from_millis(second));
+            now = now.checked_add(Duration::from_secs(1)).unwrap();
+            p99.push(course.look(false).flags[&id()].variants["on"].percentile(99));
+        }
+        assert_eq!(p99, [Some(5), Some(1), Some(70), Some(70), Some(5)]);
+        let look = course.look(false);
+        let last = look.flags[&id()].last.unwrap();
+        assert_eq!((last.at.millis(), &last.evidence["on"]), (2, &(30, 30)));
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! `tidegate watch`: shows flags in running proxies, from the statistics of their Envoys, now and as they change.
 //!
-//! `stats` reads what one Envoy says, `course` compares looks, `view` shows one. Asks the admin interface for its
-//! statistics and for nothing else: never changes a proxy.
+//! `stats` reads what one Envoy says and `about` what it was told, `course` compares looks, `view` shows one. Asks the
+//! admin interface for its statistics and for the dump of its configs: never changes a proxy.
 
+mod about;
 mod course;
+mod document;
 mod stats;
 mod view;
 
 use std::thread;
 use std::time::Duration;
 
+use terminal_size::{Width, terminal_size};
 use ureq::Agent;
 
 use crate::error::{CliError, Found};
@@ -32,8 +35,9 @@ const EVENTS: usize = 8;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Share: of the decisions for the flag. Errors: 5xx responses, and responses that never came.
-Latency: over the last five seconds, which is how often Envoy updates it; with --total, since the start.
-In a terminal the view is redrawn until Ctrl-C; elsewhere one look is printed after the other.
+Latency: over the same time; Envoy adds to it every five seconds only.
+Owner, type, stage, expiry, baseline and what is killed are read from Envoy's dump of its configs.
+In a terminal the view is redrawn until Ctrl-C; elsewhere one look is printed after the other, 80 columns wide, or as wide as COLUMNS says.
 With --output json each look is one line; with --once there is one document.
 Exit code: 1 if at the last look a flag is rolled back, a config was refused or an Envoy is silent.")]
 pub(crate) struct Args {
@@ -52,8 +56,8 @@ pub(crate) struct Args {
     /// How long to wait between looks
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
     interval: Span,
-    /// The time over which to count shares, rates and errors
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = window)]
+    /// The time over which to count shares, rates, errors and latency
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = window)]
     window: Span,
     /// Exit after this many looks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -165,7 +169,7 @@ impl Shown {
 
     fn show(&mut self, screen: &mut Screen, look: &Look<'_>) -> Result<(), CliError> {
         if screen.is_json() {
-            let document = view::document(look);
+            let document = document::of(look);
             if self.once {
                 screen.json(&document)?;
             } else {
@@ -173,8 +177,9 @@ impl Shown {
             }
             return Ok(());
         }
-        let block = Block::new(look);
-        let new = look.events.iter().map(|event| view::event(event, self.several));
+        let width = width();
+        let block = Block::new(look, width);
+        let new = look.events.iter().flat_map(|event| view::event(event, self.several, width));
         match &mut self.live {
             Some(live) => {
                 self.events.extend(new);
@@ -193,6 +198,12 @@ impl Shown {
         }
         Ok(())
     }
+}
+
+/// The columns of the terminal.
+fn width() -> usize {
+    let told = || std::env::var_os("COLUMNS")?.to_str()?.parse().ok();
+    terminal_size().map(|(Width(width), _)| width.into()).or_else(told).unwrap_or(80)
 }
 
 /// Events, as they stand under the flags.

@@ -1,14 +1,17 @@
-//! Reads Tidegate's metrics from the statistics page of one Envoy's admin interface.
+//! Reads Tidegate's metrics from the statistics page of one Envoy's admin interface, and its configs from their dump
+//! where another one has come into force.
 //!
 //! Labels are read from the full names on the page, whether or not the Envoy extracts tags. Ignores what other filters
 //! count.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde::Deserialize;
 use ureq::Agent;
 
+use super::about::{self, Abouts, DUMPS, FlagId};
 use crate::error::CliError;
 use crate::input::http::{Target, why};
 use tidegate_proxy::metrics::catalogue::{self, Metric, Named};
@@ -26,30 +29,57 @@ const LONGEST: u64 = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) url: String,
-    page: String,
+    base: String,
+    /// The configs that were in force when their dump was read last, and what it said.
+    known: Mutex<(BTreeMap<String, Config>, Abouts)>,
 }
 
 impl Source {
     pub(crate) fn parse(url: &str) -> Result<Self, CliError> {
         let Target { origin, path, .. } = Target::parse(url, "http://localhost:9901")?;
         let path = path.split('?').next().unwrap_or_default().trim_end_matches('/');
-        Ok(Self { url: url.to_owned(), page: format!("{origin}{path}{PAGE}") })
+        Ok(Self { url: url.to_owned(), base: format!("{origin}{path}"), known: Mutex::default() })
     }
 
     /// Its statistics now, or why there are none.
     pub(crate) fn ask(&self, agent: &Agent, wait: Duration) -> Result<Stats, String> {
-        let mut response = agent.get(&self.page).call().map_err(|error| why(&error, wait))?;
-        let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(LONGEST).read_to_vec().map_err(|error| why(&error, wait))?;
+        let (status, body) = self.get(agent, PAGE).map_err(|error| why(&error, wait))?;
         let page: Option<Page> = Some(status).filter(|status| *status == 200).and_then(|_| read(&body));
         let page = page.ok_or_else(|| format!("this is not the admin interface of an Envoy (status {status})"))?;
-        let said = Stats::of(&page);
+        let mut said = Stats::of(&page);
         if said.configs.is_empty() {
             return Err("this Envoy has no metrics of Tidegate: no filter is loaded, or its stats_config leaves out \
                         what begins with wasmcustom"
                 .to_owned());
         }
+        if let Ok(mut known) = self.known.lock() {
+            if known.0 != said.configs {
+                *known = (said.configs.clone(), self.abouts(agent));
+            }
+            // Where an older config stays in force, the dump has another one.
+            let abouts = known.1.iter().filter(|(id, _)| said.configs.get(&id.plugin).is_some_and(Config::is_last));
+            said.about = abouts.map(|(id, about)| (id.clone(), about.clone())).collect();
+        }
         Ok(said)
+    }
+
+    /// What the configs say of their flags; nothing where there is no dump.
+    fn abouts(&self, agent: &Agent) -> Abouts {
+        let mut found = Abouts::new();
+        for dump in DUMPS {
+            let answer = self.get(agent, &format!("/config_dump?resource={dump}")).ok();
+            let body = answer.filter(|(status, _)| *status == 200).map(|(_, body)| body).unwrap_or_default();
+            if let Ok(dump) = serde_json::from_slice(&body) {
+                about::read(&dump, &mut found);
+            }
+        }
+        found
+    }
+
+    fn get(&self, agent: &Agent, page: &str) -> Result<(u16, Vec<u8>), ureq::Error> {
+        let mut response = agent.get(format!("{}{page}", self.base)).call()?;
+        let body = response.body_mut().with_config().limit(LONGEST).read_to_vec()?;
+        Ok((response.status().as_u16(), body))
     }
 }
 
@@ -89,12 +119,6 @@ struct Bin {
     count: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct FlagId {
-    pub(crate) plugin: String,
-    pub(crate) key: String,
-}
-
 /// What is counted of a flag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CountOf {
@@ -117,6 +141,8 @@ pub(crate) type Times = BTreeMap<u64, u64>;
 pub(crate) struct Stats {
     pub(crate) configs: BTreeMap<String, Config>,
     pub(crate) flags: BTreeMap<FlagId, Gauges>,
+    /// What the configs in force say of their flags.
+    pub(crate) about: Abouts,
     pub(crate) counts: Counts,
     /// By flag and variant, since Envoy looked at its counts before the last time: every five seconds.
     pub(crate) recent: BTreeMap<(FlagId, String), Times>,
@@ -132,6 +158,15 @@ pub(crate) struct Config {
     pub(crate) state: u64,
     pub(crate) refused: bool,
     pub(crate) problems: u64,
+    /// When it came, in seconds since 1970.
+    pub(crate) since: u64,
+}
+
+impl Config {
+    /// Whether it is the one that was pushed last.
+    fn is_last(&self) -> bool {
+        self.state == 1
+    }
 }
 
 /// How a flag is now.
@@ -192,6 +227,8 @@ impl Stats {
                     config.refused = value > 0;
                 } else if is(&catalogue::PROBLEMS) {
                     config.problems = value;
+                } else if is(&catalogue::SINCE) {
+                    config.since = value;
                 }
             }
             [revision] if is(&catalogue::REVISION) && value > 0 => {

@@ -1,19 +1,18 @@
-//! Turns a look at proxies into lines for people, which fit into 80 columns, and into JSON for programs.
+//! Turns a look at proxies into lines for people, which fit into the columns that there are, from 60 on.
 //!
 //! What is red or yellow is also said in words. Never adds anything up over time.
-#![allow(clippy::float_arithmetic, reason = "figures for programs: no decision hangs on them")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use anstream::adapter::strip_str;
 
+use super::about::About;
 use super::course::{Change, Event, Flag, Look, Proxy, Rule, Variant};
-use super::stats::FlagId;
 use crate::terminal::Rows;
 use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, ODD, paint};
 use tidegate_analysis::words::number::{count, thousands};
-use tidegate_analysis::words::time::moment;
+use tidegate_analysis::words::time::{day, moment};
 use tidegate_engine::decide::standing::Phase;
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::Timestamp;
@@ -24,10 +23,13 @@ const USUAL: &str = "tidegate";
 /// From how many errors in a thousand responses on they are painted.
 const MANY: u64 = 50;
 
-/// The columns, wide enough to stay where they are while numbers grow.
+/// The columns, wide enough to stay where they are while numbers grow; where there are totals, there is no rate.
 const HEAD: [&str; 6] = ["                ", "> share", ">   req/s", ">errors", ">     p50", ">     p99"];
-/// The columns of totals, which have no rate.
-const ALL: [&str; 6] = ["                ", "> share", ">requests", ">errors", ">     p50", ">     p99"];
+/// The columns where there is little room: milliseconds say so at the head.
+const NARROW: [&str; 6] = ["              ", "> share", ">   req/s", ">errors", ">p50 ms", ">p99 ms"];
+
+/// What is narrow.
+const NARROW_BELOW: usize = 80;
 
 /// A look, as lines.
 #[derive(Debug, Default)]
@@ -39,8 +41,8 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub(crate) fn new(look: &Look<'_>) -> Self {
-        let mut head = vec![title(look)];
+    pub(crate) fn new(look: &Look<'_>, width: usize) -> Self {
+        let mut head = wrap(&title(look), width);
         for proxy in look.proxies {
             if let Some(why) = &proxy.silent {
                 head.push(format!("{} {}: {why}", paint(BAD, "silent"), proxy.url));
@@ -48,12 +50,12 @@ impl Block {
         }
         head.extend(pushes(look.proxies));
         head.push(String::new());
-        Self { head, body: flags(look) }
+        Self { head, body: flags(look, width) }
     }
 }
 
 /// `2 Envoys, revision 4, over the last 10 s, 18:32:40Z`
-fn title(look: &Look<'_>) -> String {
+fn title(look: &Look<'_>) -> Vec<String> {
     let proxies = match look.proxies {
         [only] => only.url.split_once("://").map_or(&*only.url, |(_, rest)| rest).trim_end_matches('/').to_owned(),
         several => count(several.len(), "Envoy"),
@@ -62,7 +64,7 @@ fn title(look: &Look<'_>) -> String {
         Some(span) => format!("over the last {}", seconds(span)),
         None => "since the start of Envoy".to_owned(),
     };
-    format!("{proxies}, {}, {over}, {}", revisions(look.proxies), clock(look.at))
+    vec![proxies, revisions(look.proxies), over, clock(look.at)]
 }
 
 /// `revision 4`, or where there are several, on how many proxies each is in force.
@@ -111,28 +113,85 @@ fn of_plugin(plugin: &str) -> String {
     if plugin == USUAL { String::new() } else { format!("{plugin}/") }
 }
 
+/// Parts with commas between them, in lines of so many columns, colors not counted.
+fn wrap(parts: &[String], width: usize) -> Vec<String> {
+    let columns = |text: &str| strip_str(text).to_string().chars().count();
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if columns(line) + columns(part) + 3 <= width => {
+                line.push_str(", ");
+                line.push_str(part);
+            }
+            Some(line) => {
+                line.push(',');
+                lines.push(format!("    {part}"));
+            }
+            None => lines.push(part.clone()),
+        }
+    }
+    lines
+}
+
 /// The flags, with their variants in one table.
-fn flags(look: &Look<'_>) -> Vec<String> {
+fn flags(look: &Look<'_>, width: usize) -> Vec<String> {
     if look.flags.is_empty() {
         return vec![paint(FAINT, "no flag was decided yet, or has a rule with a share")];
     }
-    let mut rows = Rows::new(if look.span.is_some() { &HEAD } else { &ALL });
+    let narrow = width < NARROW_BELOW;
+    let mut columns = if narrow { NARROW } else { HEAD };
+    if look.span.is_none() {
+        columns[2] = ">requests";
+    }
+    let mut rows = Rows::new(&columns);
     for flag in look.flags.values() {
         for (name, variant) in &flag.variants {
-            rows.add(row(name, variant, flag.decisions(), look.span));
+            rows.add(row(name, variant, flag, look.span, width));
         }
     }
     let table = rows.to_string();
     let mut table = table.lines().map(|line| line.trim_end().to_owned());
     let mut lines: Vec<String> = table.next().into_iter().collect();
     for (id, flag) in &look.flags {
-        lines.push(format!("{}{}  {}", of_plugin(&id.plugin), paint(MAIN, &id.key), state(flag, look)));
+        let mut parts = state(flag, look);
+        let first = format!("{}{}  ", of_plugin(&id.plugin), paint(MAIN, &id.key));
+        match parts.first_mut() {
+            Some(part) => part.insert_str(0, &first),
+            None => parts.push(first.trim_end().to_owned()),
+        }
+        lines.extend(wrap(&parts, width));
+        lines.extend(flag.about.into_iter().flat_map(|about| wrap(&facts(about, look.at), width)));
         lines.extend(table.by_ref().take(flag.variants.len()));
+        if let Some(event) = flag.last {
+            let mut parts = change(event, &clock(event.at));
+            parts.iter_mut().take(1).for_each(|part| part.insert_str(0, "  "));
+            lines.extend(wrap(&parts, width));
+        }
     }
     lines
 }
 
-fn row(name: &str, variant: &Variant<'_>, of: u64, span: Option<Duration>) -> [String; 6] {
+/// `release, owner payments, stage trusted, expires in 12 days (2027-03-01)`; nothing where nothing was written.
+fn facts(about: &About, now: Timestamp) -> Vec<String> {
+    const DAY: i64 = 86_400_000;
+    if matches!(about, About { kind: "release", stage: None, owner: None, expires: None, .. }) {
+        return Vec::new();
+    }
+    let mut parts = vec![format!("  {}", about.kind)];
+    parts.push(about.owner.as_ref().map_or_else(|| "no owner".to_owned(), |owner| format!("owner {owner}")));
+    parts.extend(about.stage.map(|stage| format!("stage {stage}")));
+    if let Some(expires) = about.expires {
+        let left = expires.millis().saturating_sub(now.millis());
+        let days = count(usize::try_from(left.unsigned_abs().div_euclid(DAY.unsigned_abs())).unwrap_or(0), "day");
+        let on = day(expires);
+        let expiry = if left > 0 { format!("expires in {days}") } else { paint(ODD, format!("expired {days} ago")) };
+        parts.push(format!("{expiry} ({on})"));
+    }
+    parts
+}
+
+fn row(name: &str, variant: &Variant<'_>, flag: &Flag<'_>, span: Option<Duration>, width: usize) -> [String; 6] {
+    let narrow = width < NARROW_BELOW;
     let (answers, errors) = (variant.answers(), variant.errors());
     let permille = errors.saturating_mul(1_000).checked_div(answers).unwrap_or(0);
     let share = if answers == 0 { String::new() } else { percent(errors, answers) };
@@ -141,16 +200,33 @@ fn row(name: &str, variant: &Variant<'_>, of: u64, span: Option<Duration>) -> [S
         _ if permille >= MANY => paint(BAD, share),
         _ => paint(ODD, share),
     };
-    let millis = |percent| variant.percentile(percent).map_or_else(String::new, millis);
-    let number = variant.decisions();
+    let millis = |percent| {
+        let time = variant.percentile(percent).map_or_else(String::new, millis);
+        if narrow { time.trim_end_matches(" ms").to_owned() } else { time }
+    };
+    let (number, of) = (variant.decisions(), flag.decisions());
     let rate = span.map_or_else(|| thousands(number), |span| rate(number, span));
     let share = if of == 0 { String::new() } else { percent(number, of) };
-    [format!("  {name}"), share, rate, errors, millis(50), millis(99)]
+    // What the columns of numbers take, and the spaces in front of the name.
+    let (word, taken) = if narrow { (" (base)", 44) } else { (" (baseline)", 48) };
+    let mark = if flag.about.is_some_and(|about| about.baseline == name) { word } else { "" };
+    let room = width.saturating_sub(taken).saturating_sub(mark.len());
+    let name = if name.chars().count() > room {
+        name.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+    } else {
+        name.to_owned()
+    };
+    [format!("  {name}{mark}"), share, rate, errors, millis(50), millis(99)]
 }
 
 /// `running, rule 2 at 5%`
-fn state(flag: &Flag<'_>, look: &Look<'_>) -> String {
+fn state(flag: &Flag<'_>, look: &Look<'_>) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
+    if let Some(about) = flag.about.filter(|_| flag.killed > 0) {
+        let on = if look.proxies.len() > 1 { format!(" on {}", flag.killed) } else { String::new() };
+        parts.push(format!("{}{on}", paint(BAD, "killed")));
+        parts.push(format!("everybody gets {}", about.baseline));
+    }
     let several = flag.standings.len() > 1;
     for (code, proxies) in flag.standings.iter().rev() {
         let name = paint(style(*code), phase(*code));
@@ -168,7 +244,7 @@ fn state(flag: &Flag<'_>, look: &Look<'_>) -> String {
     if look.span.is_none() && flag.rollbacks > 0 {
         parts.push(count(usize::try_from(flag.rollbacks).unwrap_or(usize::MAX), "rollback"));
     }
-    parts.join(", ")
+    parts
 }
 
 fn exposure(rule: Rule) -> String {
@@ -176,7 +252,7 @@ fn exposure(rule: Rule) -> String {
     if rule.least == rule.most { ppm(rule.most) } else { format!("{} to {}", ppm(rule.least), ppm(rule.most)) }
 }
 
-fn known(code: u64) -> Option<Phase> {
+pub(super) fn known(code: u64) -> Option<Phase> {
     Phase::of_code(u8::try_from(code).ok()?)
 }
 
@@ -192,7 +268,16 @@ fn style(code: u64) -> anstyle::Style {
     }
 }
 
-pub(crate) fn event(event: &Event, several: bool) -> String {
+/// An event, as it stands under the flags.
+pub(crate) fn event(event: &Event, several: bool, width: usize) -> Vec<String> {
+    let at = if several { format!("  {}", paint(FAINT, &event.url)) } else { String::new() };
+    let mut parts = change(event, &clock(event.at));
+    parts.iter_mut().take(1).for_each(|part| part.push_str(&at));
+    wrap(&parts, width.saturating_sub(2))
+}
+
+/// What has changed, and by what answers that was known.
+fn change(event: &Event, at: &str) -> Vec<String> {
     let plugin = event.plugin.as_deref().map(of_plugin).unwrap_or_default();
     let what = match &event.change {
         Change::Standing { flag, from, to } => {
@@ -210,8 +295,10 @@ pub(crate) fn event(event: &Event, several: bool) -> String {
         Change::Back => "answers again".to_owned(),
         Change::Restarted => "all counts were reset".to_owned(),
     };
-    let at = if several { format!("  {}", paint(FAINT, &event.url)) } else { String::new() };
-    format!("{}  {what}{at}", clock(event.at))
+    let answers = |(variant, (answers, errors)): (&String, &(u64, u64))| {
+        format!("{variant} failed {} of {}", thousands(*errors), thousands(*answers))
+    };
+    [format!("{at}  {what}")].into_iter().chain(event.evidence.iter().map(answers)).collect()
 }
 
 /// The time of day in UTC.
@@ -244,7 +331,7 @@ fn percent(part: u64, of: u64) -> String {
     format!("{}.{}%", tenths.div_euclid(10), tenths.rem_euclid(10))
 }
 
-fn ppm(part: u64, of: u64) -> u64 {
+pub(super) fn ppm(part: u64, of: u64) -> u64 {
     u128::from(part).saturating_mul(1_000_000).checked_div(u128::from(of)).map_or(0, |ppm| ppm.try_into().unwrap_or(0))
 }
 
@@ -258,7 +345,7 @@ fn rate(number: u64, span: Duration) -> String {
 }
 
 /// Ten times how many a second.
-fn tenths(number: u64, span: Duration) -> u64 {
+pub(super) fn tenths(number: u64, span: Duration) -> u64 {
     let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
     number.saturating_mul(10_000).saturating_add(millis.div_euclid(2)).div_euclid(millis)
 }
@@ -266,94 +353,6 @@ fn tenths(number: u64, span: Duration) -> u64 {
 /// `12 ms`; what is counted as 0 took less than half of one.
 fn millis(number: u64) -> String {
     if number == 0 { "<1 ms".to_owned() } else { format!("{} ms", thousands(number)) }
-}
-
-/// For programs.
-pub(crate) fn document(look: &Look<'_>) -> Value {
-    json!({
-        "time": moment(look.at),
-        "seconds": look.span.map(|span| fraction(u64::try_from(span.as_millis()).unwrap_or(u64::MAX), 1_000.0)),
-        "proxies": look.proxies.iter().map(proxy).collect::<Vec<_>>(),
-        "flags": look.flags.iter().map(|(id, one)| flag(id, one, look.span)).collect::<Vec<_>>(),
-        "events": look.events.iter().map(happened).collect::<Vec<_>>(),
-    })
-}
-
-/// A whole number of parts, as a fraction.
-fn fraction(number: u64, parts: f64) -> f64 {
-    f64::from(u32::try_from(number).unwrap_or(u32::MAX)) / parts
-}
-
-fn proxy(proxy: &Proxy) -> Value {
-    let configs = proxy.configs().map(|(plugin, config)| {
-        json!({
-            "plugin": plugin,
-            "revision": config.revisions.join(", "),
-            "state": match config.state { 0 => "inert", 1 => "active", _ => "last_good" },
-            "refused": config.refused,
-            "problems": config.problems,
-        })
-    });
-    json!({"url": proxy.url, "silent": proxy.silent, "configs": configs.collect::<Vec<_>>()})
-}
-
-fn flag(id: &FlagId, flag: &Flag<'_>, span: Option<Duration>) -> Value {
-    let name = |code: &u64| known(*code).map_or_else(|| code.to_string(), |phase| phase.name().to_owned());
-    let standings: BTreeMap<String, usize> =
-        flag.standings.iter().map(|(code, proxies)| (name(code), *proxies)).collect();
-    let rules = flag.rules.iter().map(|(number, rule)| {
-        json!({"rule": number, "exposurePpm": rule.most, "leastExposurePpm": rule.least, "step": rule.step})
-    });
-    let share = |part: u64, of: u64| (of > 0).then(|| fraction(ppm(part, of), 10_000.0));
-    let variants = flag.variants.iter().map(|(variant, one)| {
-        json!({
-            "variant": variant,
-            "decisions": one.decisions(),
-            "sharePercent": share(one.decisions(), flag.decisions()),
-            "perSecond": span.map(|span| fraction(tenths(one.decisions(), span), 10.0)),
-            "answers": one.answers(),
-            "errors": one.errors(),
-            "errorPercent": share(one.errors(), one.answers()),
-            "p50Millis": one.percentile(50),
-            "p99Millis": one.percentile(99),
-            "reasons": one.reasons,
-            "classes": one.classes,
-        })
-    });
-    json!({
-        "plugin": id.plugin,
-        "flag": id.key,
-        "standing": flag.standings.keys().next_back().map(name),
-        "standings": standings,
-        "rules": rules.collect::<Vec<_>>(),
-        "throttled": flag.throttled,
-        "rescued": flag.rescued,
-        "rollbacks": flag.rollbacks,
-        "variants": variants.collect::<Vec<_>>(),
-    })
-}
-
-fn happened(event: &Event) -> Value {
-    let name = |code: u64| known(code).map_or_else(|| code.to_string(), |phase| phase.name().to_owned());
-    let mut told = match &event.change {
-        Change::Standing { flag, from, to } => {
-            json!({"what": "standing", "flag": flag, "from": name(*from), "to": name(*to)})
-        }
-        Change::RolledBack { flag } => json!({"what": "rollback", "flag": flag}),
-        Change::Revision { from, to } => json!({"what": "revision", "from": from, "to": to}),
-        Change::Refused { problems } => json!({"what": "refused", "problems": problems}),
-        Change::Silent(why) => json!({"what": "silent", "why": why}),
-        Change::Back => json!({"what": "back"}),
-        Change::Restarted => json!({"what": "restarted"}),
-    };
-    if let Some(told) = told.as_object_mut() {
-        told.insert("time".to_owned(), moment(event.at).into());
-        told.insert("url".to_owned(), event.url.as_str().into());
-        if let Some(plugin) = &event.plugin {
-            told.insert("plugin".to_owned(), plugin.as_str().into());
-        }
-    }
-    told
 }
 
 #[cfg(test)]
@@ -374,6 +373,15 @@ mod tests {
         ] {
             assert_eq!(percent(part, of), text, "{part} of {of}");
         }
+    }
+
+    #[test]
+    fn parts_are_wrapped_where_there_is_no_room() {
+        let parts = ["one".to_owned(), paint(BAD, "two"), String::new(), "three".to_owned()];
+        let plain = |width| wrap(&parts, width).iter().map(|line| strip_str(line).to_string()).collect::<Vec<_>>();
+        assert_eq!(plain(16), ["one, two, three"]);
+        assert_eq!(plain(15), ["one, two,", "    three"]);
+        assert_eq!(plain(1), ["one,", "    two,", "    three"]);
     }
 
     #[test]
