@@ -61,7 +61,7 @@ fn the_usual_config_is_found() {
         &["validate", "-o", "json"][..],
         &["explain"],
         &["report"],
-        &["simulate", "--users", "10"],
+        &["simulate", "--users", "10", "--at", "2026-12-01"],
         &["fmt", "--check"],
     ] {
         let (usual, other) = (run(command, None), run(command, Some("other.yaml")));
