@@ -220,16 +220,16 @@ fn the_last_events_are_kept() {
     config["flags"]["checkout"]["guard"]["window"] = json!("1s");
     let mut cluster = Cluster::new("checkout", &config, 2, BEGINS);
     let mut told = Vec::new();
-    for _ in 0..40 {
+    for _ in 0..80 {
         for load in [bad(2_000), Load { manners: [].into(), ..bad(2_000) }] {
             told.extend(cluster.run(&load).events.into_iter().map(|(_, line)| line));
         }
     }
-    assert!(told.len() > 32, "{}", told.len());
+    assert!(told.len() > 64, "{}", told.len());
     let (_, kept) = cluster.store.find("events").unwrap();
     let kept = String::from_utf8(kept.to_vec()).unwrap();
     let kept: Vec<&str> = kept.lines().map(|line| line.split_once(' ').unwrap().1).collect();
-    assert_eq!(kept, told[told.len() - 32..]);
+    assert_eq!(kept, told[told.len() - 64..]);
 }
 
 /// A ledger as it is kept, after some time under a load.

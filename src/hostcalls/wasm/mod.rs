@@ -180,7 +180,7 @@ pub fn increment(id: u32, more: i64) {
     unsafe { sys::proxy_increment_metric(id, more) };
 }
 
-/// Memory for so many bytes that the host returns: those of a boxed slice, which [`returned`] takes over.
+/// Memory for so many bytes that the host returns: those of a boxed slice, which the call takes over.
 #[must_use]
 pub fn room(size: usize) -> *mut u8 {
     Box::into_raw(Box::<[u8]>::new_uninit_slice(size)).cast()
