@@ -363,8 +363,7 @@ fn unknown(tree: &Tree) -> Look {
     };
     Look {
         what,
-        help: "a config has version and flags: version: 1, flags: {checkout: {rules: [{percent: 10, serve: \"on\"}]}}"
-            .to_owned(),
+        help: "a config has version and flags: version: 1, flags: {checkout: {rules: [{serve: \"on\"}]}}".to_owned(),
         at: tree.span.start..tree.span.start,
     }
 }
