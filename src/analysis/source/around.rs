@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Document;
 use super::example::{Step, steps};
+use super::remedy::nearest;
 use tidegate_engine::problem::{Problem, Wrong};
 
 /// A config, as the helps are fitted to it.
@@ -74,7 +75,14 @@ impl Around {
         if let Some(help) = self.condition(problem) {
             return help;
         }
+        if let Some(help) = self.shape(problem) {
+            return help;
+        }
         let mut help = help;
+        if help.contains("variants: [on, off, ") && self.variants(path).is_empty() {
+            help = help.replace("variants: [on, off, ", "variants: [\"on\", \"off\", ");
+            help += ", and a baseline, which variants need: baseline: \"off\"";
+        }
         if unknown && let Some(own) = self.at(path) {
             help = with_own(&help, own);
         }
@@ -99,6 +107,49 @@ impl Around {
             help += "; and at the head of the config: identity: [{header: x-user-id}]";
         }
         help
+    }
+
+    /// What was meant by a value of another shape: a map of weights, a name with a blank, a host of a match.
+    fn shape(&self, problem: &Problem) -> Option<String> {
+        let path = problem.path();
+        let (_, last) = split(path);
+        let own = self.at(path)?;
+        match (problem.wrong(), last, own) {
+            (Wrong::Other(words), "serve" | "baseline" | "default" | "variant", Value::String(name))
+                if words.contains("may not contain") =>
+            {
+                let variants = self.variants(path);
+                let near = nearest(name, variants.iter().map(String::as_str))?;
+                Some(format!("did you mean {near}? {last}: {}", text(near)))
+            }
+            (Wrong::Other(_), "serve", Value::Object(map)) if map.values().all(Value::is_u64) && map.len() > 1 => {
+                let parts = map.iter().map(|(name, weight)| format!("{{variant: {}, weight: {weight}}}", text(name)));
+                Some(format!("write a list with weights: serve: [{}]", parts.collect::<Vec<_>>().join(", ")))
+            }
+            (Wrong::Other(_), "variants", Value::Object(map)) if !map.is_empty() => {
+                let parts = map.iter().map(|(name, one)| match one.get("value").unwrap_or(one) {
+                    Value::String(value) => format!("{{name: {}, value: {}}}", text(name), text(value)),
+                    _ => text(name),
+                });
+                let parts = parts.collect::<Vec<_>>().join(", ");
+                Some(format!("write a list, because it has an order: variants: [{parts}]"))
+            }
+            (Wrong::UnknownField { section: "A flag" | "`match`", .. }, _, own) => {
+                let list = match last {
+                    "host" | "hosts" | "authority" => "hosts",
+                    "path" | "paths" | "prefix" | "uri" => "paths",
+                    "method" | "methods" => "methods",
+                    _ => return None,
+                };
+                let own = match own {
+                    Value::String(one) => format!("[{}]", text(one)),
+                    Value::Array(_) => written(own),
+                    _ => return None,
+                };
+                Some(format!("the requests of a flag are a match, with lists: match: {{{list}: {own}}}"))
+            }
+            _ => None,
+        }
     }
 
     /// How a condition is written that has a subject and an operator, and one of them wrong.

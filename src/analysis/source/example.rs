@@ -198,7 +198,7 @@ fn map(section: &Section) -> &'static str {
         "`inspect`" => "{header: x-tidegate-inspect, equals: a-word-of-your-own}",
         "`telemetry`" => "{accessLog: true}",
         "A flag" => "{rules: [{serve: \"on\"}]}",
-        "`match`" => "{hosts: [shop.example], paths: [/api]}",
+        "`match`" => "{hosts: [shop.example]}",
         "`route`" => "{header: x-upstream-version}",
         "A variant" => "{name: v2, value: v2}",
         "`limit`" => "{requests: 50/s}",

@@ -34,7 +34,7 @@ const FIELDS: &[(&str, &[&str], &str)] = &[
     (
         "`match`",
         &["host", "path", "method", "prefix", "uri", "authority", "headers"],
-        "the lists are hosts, paths and methods; what else is asked of a request is a rule's when: match: {hosts: [shop.example], paths: [/api]}",
+        "the lists are hosts, paths and methods; what else is asked of a request is a rule's when: match: {hosts: [shop.example]}",
     ),
     (
         "`inspect`",
@@ -150,7 +150,7 @@ const FIELDS: &[(&str, &[&str], &str)] = &[
     (
         "A flag",
         &["hosts", "host", "paths", "path", "methods", "prefix", "uri"],
-        "the requests of a flag are a match: match: {hosts: [shop.example], paths: [/api]}",
+        "the requests of a flag are a match: match: {hosts: [shop.example]}",
     ),
     (
         "A flag",
@@ -400,6 +400,10 @@ pub fn word(field: &str, written: &str) -> Option<&'static str> {
 
 /// The nearest key of a flag: `newCheckout` is `new-checkout`.
 pub fn key(written: &str) -> Option<String> {
+    // A name that loses its letters is none.
+    if written.chars().any(|c| c.is_alphabetic() && !c.is_ascii()) {
+        return None;
+    }
     let mut key = String::new();
     let mut lower = false;
     for c in written.trim().chars() {

@@ -65,7 +65,7 @@ fn of_syntax(words: &str) -> &'static str {
             "put the key in double quotes, or write YAML in a file that ends in .yaml",
         ),
         ("is not JSON: EOF", "close what was opened: a brace, a bracket or a quote is missing at the end"),
-        ("is not JSON: expected `,`", "put a comma between two elements"),
+        ("is not JSON: expected `,`", "put a comma between two elements, or take away what stands there by mistake"),
         ("is not JSON: expected `:`", "put a colon between the key and its value"),
         ("is not JSON: trailing characters", "keep one value in the file: take what follows it away"),
         ("is not JSON: begins with a byte order mark", "save the file as UTF-8 without a byte order mark"),
