@@ -29,7 +29,10 @@ const COMMANDS: &[(&[&str], &str)] = &[
         &["check", "lint", "verify", "vet", "analyze", "analyse", "validat", "val", "kubeconform"],
         "tidegate validate FILE checks configs and manifests",
     ),
-    (&["apply", "create"], "nothing is applied from here: tidegate render istio FILE | kubectl apply -f -"),
+    (
+        &["apply", "create"],
+        "nothing is applied from here: tidegate render istio FILE --url oci://registry.example/tidegate:0.1.0 | kubectl apply -f -",
+    ),
     (&["format", "prettier", "fix", "tidy", "gofmt"], "tidegate fmt FILE writes the canonical form"),
     (
         &["eval", "evaluate", "decide", "why", "describe", "trace", "resolve", "get-flag"],
@@ -442,7 +445,7 @@ fn of_value(name: &str, value: &str) -> String {
 /// A path that is there and nearly the one that was named: each of its parts is, or is near.
 fn near_path(path: &Path) -> Option<String> {
     let mut found = std::path::PathBuf::new();
-    for part in path.iter() {
+    for part in path {
         let next = found.join(part);
         if next.exists() {
             found = next;

@@ -36,10 +36,17 @@ impl Around {
         })
     }
 
+    /// The config itself, which stands under `config` in a file of cases.
+    fn root(&self, path: &str) -> &Value {
+        let inside = self.config.get("config").filter(|_| path.starts_with("config."));
+        inside.unwrap_or(&self.config)
+    }
+
     /// The flag that a path leads into.
     fn flag(&self, path: &str) -> Option<&Value> {
-        match steps(path).get(..2)? {
-            [Step::Key(map), Step::Key(key)] if map == "flags" => self.config.get("flags")?.get(key),
+        let bare = path.strip_prefix("config.").unwrap_or(path);
+        match steps(bare).get(..2)? {
+            [Step::Key(map), Step::Key(key)] if map == "flags" => self.root(path).get("flags")?.get(key),
             _ => None,
         }
     }
@@ -79,6 +86,10 @@ impl Around {
             return help;
         }
         let mut help = help;
+        let alone = self.at(split(path).0).and_then(Value::as_object).is_some_and(|map| map.len() == 1);
+        if alone && unknown && path.contains(".steps[") && help.starts_with("delete it: ") {
+            help = help.replacen("delete it: ", "delete this step: ", 1);
+        }
         if help.contains("variants: [on, off, ") && self.variants(path).is_empty() {
             help = help.replace("variants: [on, off, ", "variants: [\"on\", \"off\", ");
             help += ", and a baseline, which variants need: baseline: \"off\"";
@@ -87,7 +98,7 @@ impl Around {
             help = with_own(&help, own);
         }
         let (safe, other) = self.names(path);
-        if path.starts_with("flags") && !self.variants(path).is_empty() || help.contains("serve: v2") {
+        if !self.variants(path).is_empty() || help.contains("serve: v2") {
             for (example, own) in [
                 ("serve: v2", &other),
                 ("serve: \"on\"", &other),
@@ -102,7 +113,7 @@ impl Around {
                 help = help.replace(example, &format!("{name}: {own}{end}"));
             }
         }
-        let draws = help.contains("percent: ") && self.config.get("identity").is_none() && unknown;
+        let draws = help.contains("percent: ") && self.root(path).get("identity").is_none() && unknown;
         if draws {
             help += "; and at the head of the config: identity: [{header: x-user-id}]";
         }
@@ -135,7 +146,7 @@ impl Around {
                 Some(format!("write a list, because it has an order: variants: [{parts}]"))
             }
             (Wrong::UnknownField { section: "A flag" | "`match`", .. }, _, own) => {
-                let list = match last {
+                let field = match last {
                     "host" | "hosts" | "authority" => "hosts",
                     "path" | "paths" | "prefix" | "uri" => "paths",
                     "method" | "methods" => "methods",
@@ -146,7 +157,7 @@ impl Around {
                     Value::Array(_) => written(own),
                     _ => return None,
                 };
-                Some(format!("the requests of a flag are a match, with lists: match: {{{list}: {own}}}"))
+                Some(format!("the requests of a flag are a match, with lists: match: {{{field}: {own}}}"))
             }
             _ => None,
         }

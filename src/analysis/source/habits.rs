@@ -70,7 +70,7 @@ const FIELDS: &[(&str, &[&str], &str)] = &[
     (
         "A step",
         &["pause", "duration", "wait", "after", "hold"],
-        "delete this step, or this field of it: a share stays until the at of the next step, which is later by the pause",
+        "delete it: a share stays until the next step, whose at is later",
     ),
     ("A step", &["time", "date", "start", "from", "when"], "a step begins at a time: at: \"2026-12-01T09:00:00Z\""),
     (
@@ -375,7 +375,7 @@ const WORDS: &[(&str, &[&str], &str)] = &[
     ("stage", &["ga", "prod", "production", "final", "live", "release"], "stable"),
     ("requires", &["guard", "health", "success", "passing", "true"], "healthy"),
     ("requires", &["none", "false", "no", "never"], "nothing"),
-    ("cache", &["no-store", "no-cache", "off", "false", "disabled", "public"], "private"),
+    ("cache", &["no-store", "no-cache", "off", "false", "disabled"], "private"),
     ("identities", &["all", "everybody", "unverified", "anyone"], "any"),
 ];
 
