@@ -146,9 +146,9 @@ impl Around {
                 Some(format!("write a list, because it has an order: variants: [{parts}]"))
             }
             (Wrong::UnknownField { section: "A guard", .. }, "request-success-rate", own) => {
-                let least = own.get("min")?.as_u64().filter(|least| *least <= 100)?;
-                let most = 100_u64.saturating_sub(least);
-                Some(format!("a success rate of {least}% is an error rate of {most}%: errors: {{max: {most}%}}"))
+                let rate = own.get("min")?.as_u64().filter(|rate| *rate <= 100)?;
+                let most = 100_u64.saturating_sub(rate);
+                Some(format!("a success rate of {rate}% is an error rate of {most}%: errors: {{max: {most}%}}"))
             }
             (Wrong::UnknownField { section: "A guard", .. }, "request-duration", own) => {
                 let most = own.get("max")?.as_u64()?;
