@@ -26,8 +26,12 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "begin tidegate.yaml so: version: 1, flags: {checkout: {rules: [{serve: \"on\"}]}}; then tidegate validate",
     ),
     (
-        &["check", "lint", "verify", "vet", "analyze", "analyse", "apply", "create", "validat", "val", "kubeconform"],
+        &["check", "lint", "verify", "vet", "analyze", "analyse", "validat", "val", "kubeconform"],
         "tidegate validate FILE checks configs and manifests",
+    ),
+    (
+        &["apply", "create"],
+        "nothing is applied from here: tidegate render istio FILE --url oci://registry.example/tidegate:0.1.0 | kubectl apply -f -",
     ),
     (&["format", "prettier", "fix", "tidy", "gofmt"], "tidegate fmt FILE writes the canonical form"),
     (
@@ -41,9 +45,13 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (
         &[
             "set", "enable", "disable", "toggle", "promote", "abort", "rollback", "undo", "kill", "pause", "resume",
-            "retry", "delete", "edit", "patch", "scale", "rollout",
+            "retry", "delete", "edit", "patch", "scale",
         ],
         "nothing is changed from here: write it into the config (percent, kill: true), and push that as you push your mesh's other manifests; tidegate diff OLD NEW shows what it does",
+    ),
+    (
+        &["rollout"],
+        "tidegate watch URL shows how far a rollout is, as in tidegate watch http://127.0.0.1:9901; it is moved by percent or steps in the config",
     ),
     (
         &["serve", "start", "run", "up", "server", "daemon", "proxy"],
@@ -208,6 +216,10 @@ impl Mistyped {
                     (None, _) if is_file => in_front(&before, &typed),
                     (None, Some(near)) => format!("did you mean tidegate {near}?"),
                     (None, None) if before.is_empty() => "tidegate help lists the commands".to_owned(),
+                    (None, None) if before == ["render"] => {
+                        "write one of the kinds there are: istio, envoy-gateway, routes or envoy, as in tidegate render istio FILE"
+                            .to_owned()
+                    }
                     (None, None) => format!("tidegate {} --help lists the commands", before.join(" ")),
                 });
                 words.push(typed);
@@ -240,7 +252,10 @@ impl Mistyped {
                     }
                     (Some(near), _) => format!("did you mean {name} {near}? It takes {}", valid.join(", ")),
                     (None, false) if name.starts_with('<') => format!("write one of {}", valid.join(", ")),
-                    (None, false) if value.is_empty() => format!("write one behind it: {name} {}", valid.join(", ")),
+                    (None, false) if value.is_empty() => {
+                        let each: Vec<String> = valid.iter().map(|value| format!("{name} {value}")).collect();
+                        format!("write one behind it: {}", each.join(" or "))
+                    }
                     (None, false) => format!("write {name} with one of {}", valid.join(", ")),
                     (None, true) => of_value(&name, &value),
                 });
@@ -248,9 +263,10 @@ impl Mistyped {
             }
             ErrorKind::MissingRequiredArgument => {
                 let missing = texts(error, ContextKind::InvalidArg).join(" and ");
-                help.push(format!("add {missing}"));
+                let (title, instead) = of_missing(line, &missing);
+                help.push(instead);
                 help.extend(usage);
-                return Some(Self { title: format!("{missing} is missing at the end"), words, help });
+                return Some(Self { title, words, help });
             }
             ErrorKind::ArgumentConflict => {
                 let typed = text(error, ContextKind::InvalidArg).unwrap_or_default();
@@ -338,6 +354,55 @@ fn quoted(word: &str) -> String {
     if !shown.is_empty() && shown.chars().all(plain) { shown } else { format!("'{}'", shown.replace('\'', "'\\''")) }
 }
 
+/// What is missing of a command line, and how it is typed with it.
+fn of_missing(line: &[String], missing: &str) -> (String, String) {
+    let command = line.get(1).map(String::as_str).unwrap_or_default();
+    let rest: Vec<&str> = line.iter().skip(2).map(String::as_str).filter(|word| !word.starts_with('-')).collect();
+    let file = rest.first().copied();
+    let title = format!("{missing} is missing at the end");
+    let has = |option: &str| line.iter().any(|word| word.split('=').next() == Some(option));
+    let instead = match command {
+        "probe" => {
+            let is_url = |word: &&&str| word.contains("://");
+            let url = rest.iter().find(is_url).copied();
+            let named = rest.iter().find(|word| Path::new(word).is_file()).copied();
+            if let (None, Some(named), false) = (url, named, has("--config")) {
+                return (
+                    format!("{named} is a config, and a URL is needed"),
+                    format!("write tidegate probe --config {named} http://127.0.0.1:10000"),
+                );
+            }
+            let config = if has("--config") { "flags.yaml" } else { named.unwrap_or("flags.yaml") };
+            format!("write tidegate probe --config {config} {}", url.unwrap_or("http://127.0.0.1:10000"))
+        }
+        "diff" => {
+            let file = file.unwrap_or("shop.yaml");
+            let bare = file.split_once(':').map_or(file, |(_, bare)| bare);
+            format!("two sides are compared: tidegate diff main:{bare} {bare}")
+        }
+        "test" => "name the file with the cases: tidegate test cases/shop.yaml".to_owned(),
+        "watch" => "name the admin address of an Envoy: tidegate watch http://127.0.0.1:9901".to_owned(),
+        "policy" if file == Some("codeowners") => {
+            "name the policy and the configs: tidegate policy codeowners policy.yaml flags.yaml".to_owned()
+        }
+        "policy" => "name the policy: tidegate policy check policy.yaml".to_owned(),
+        "completions" => "name the shell: tidegate completions bash".to_owned(),
+        _ if missing.starts_with("--policy") && has("--today") => {
+            return (
+                "--today is the day for a policy, and there is no --policy".to_owned(),
+                "add --policy policy.yaml, or take --today away".to_owned(),
+            );
+        }
+        _ if missing.starts_with("--over") && has("--svg") => {
+            return ("--svg draws a span of time, and there is no --over".to_owned(), "add --over 14d".to_owned());
+        }
+        _ if missing.starts_with("--config") => "add --config flags.yaml".to_owned(),
+        _ if missing.starts_with("<FILE>") => "add the file with the config: flags.yaml".to_owned(),
+        _ => format!("add {missing}"),
+    };
+    (title, instead)
+}
+
 /// What to type in front of a file that stands where a command is due.
 fn in_front(before: &[&str], file: &str) -> String {
     match before {
@@ -377,6 +442,25 @@ fn of_value(name: &str, value: &str) -> String {
     }
 }
 
+/// A path that is there and nearly the one that was named: each of its parts is, or is near.
+fn near_path(path: &Path) -> Option<String> {
+    let mut found = std::path::PathBuf::new();
+    for part in path {
+        let next = found.join(part);
+        if next.exists() {
+            found = next;
+            continue;
+        }
+        let folder = if found.as_os_str().is_empty() { Path::new(".") } else { &found };
+        let mut names: Vec<String> =
+            fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        names.sort_unstable();
+        let near = nearest(part.to_str()?, names.iter().map(String::as_str))?.to_owned();
+        found.push(near);
+    }
+    Some(found.display().to_string())
+}
+
 /// What helps where a command could not do what it was asked for.
 fn of_said(said: &str, word: Option<&str>) -> Option<String> {
     let has = |part: &str| said.contains(part);
@@ -385,6 +469,9 @@ fn of_said(said: &str, word: Option<&str>) -> Option<String> {
             let path = Path::new(word.unwrap_or_default());
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             if !folder.is_dir() {
+                if let Some(near) = near_path(path) {
+                    return Some(format!("did you mean {near}?"));
+                }
                 return Some(format!(
                     "there is no folder {}: paths begin in the folder that the command is called in",
                     folder.display()
@@ -427,6 +514,11 @@ fn of_said(said: &str, word: Option<&str>) -> Option<String> {
         () if has("has no flag") => "name a flag of the config as it stands there, without --flag for all of them",
         () if has("no metrics of a flag") => "name a flag that the proxy decides, without --flag for all of them",
         () if has("choose one, such as") => "add # and the number of the config to the name of the file",
+        () if has("contains one config") => {
+            let number = word.and_then(|word| word.rsplit_once('#')).map_or("the number", |(_, number)| number);
+            let sign = if number.starts_with("the") { "" } else { "#" };
+            return Some(format!("leave {sign}{number} out"));
+        }
         () if has("and no config") && has("contains") => "count from 1, in the order of the file",
         () if has("is not 'name: value'") => "write the name, a colon and the value: -H 'x-user-id: ana'",
         () if has("--cookie") => "write the name, an equals sign and the value: --cookie uid=ana",

@@ -160,7 +160,13 @@ fn matches(flag: &Flag, at: &FieldPath<'_>, found: &mut Vec<Finding>) {
     }
     let methods = at.key("methods");
     for (place, method) in flag.matches.methods.iter().enumerate() {
-        if let Some(never) = method_of(method.as_str(), "methods: [", "]") {
+        let all = flag.matches.methods.iter().map(|one| match method_of(one.as_str(), "", "") {
+            Some(_) => one.as_str().to_ascii_uppercase(),
+            None => one.as_str().to_owned(),
+        });
+        let all = all.collect::<Vec<_>>().join(", ");
+        if let Some(mut never) = method_of(method.as_str(), "", "") {
+            never.help = format!("write methods: [{all}]");
             found.push(impossible(&methods.index(place), false, never));
         }
     }
@@ -283,11 +289,13 @@ fn device(text: &str, operator: &str, whole: bool) -> Option<Never> {
         () if has(&["bot", "crawl", "spider"]) => "bot",
         () => "desktop",
     };
+    let brands = [("iphone", "iPhone"), ("ipad", "iPad"), ("ios", "iPhone"), ("android", "Android")];
+    let sent = brands.iter().find(|(name, _)| *name == lower).map_or(text, |(_, sent)| sent);
     let what = if whole { "is no device" } else { "is in no device" };
     never(
         format!("{what}: there are mobile, tablet, desktop and bot (found \"{text}\")"),
         format!(
-            "write device: {class}; for more than that, look at the header: {{header: user-agent, contains: {text}}}"
+            "write device: {class}; for more than that, look at the header: {{header: user-agent, contains: {sent}}}"
         ),
     )
 }

@@ -117,10 +117,9 @@ impl Routes {
                     if flag.variants.is_empty() { format!("{at}.route") } else { format!("{at}.variants[{place}]") };
                 let message = format!("no route in these files leads to it: none takes {header}: {value}");
                 let finding = Finding::of_path(Severity::Warning, "no-route", path, false, message);
-                let known: Vec<&str> = asked.exact.iter().map(String::as_str).collect();
-                let near =
-                    nearest(value, known.iter().copied()).map(|near| format!(", or write {near} as its routes do"));
-                let help = format!("add a route that takes {header}: {value}{}", near.unwrap_or_default());
+                let help = format!(
+                    "add a route for {header}: {value}, or, if {name}'s routes match another value: {{name: {name}, value: THAT}}"
+                );
                 found.push(finding.with_help(Some(help)));
             }
         }

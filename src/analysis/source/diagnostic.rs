@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
+use super::around::{Around, split};
 use super::document::Marked;
 pub use super::remedy::nearest;
 use super::{Document, remedy};
@@ -54,6 +55,7 @@ pub fn all(document: &Document, problems: &Problems, strict: bool) -> Vec<Diagno
         (Severity::Warning, problems.warnings()),
     ];
     let each = kinds.into_iter().flat_map(|(severity, list)| list.iter().map(move |problem| (severity, problem)));
+    let around = Around::of(document);
     let mut list: Vec<Diagnostic> = each
         .map(|(severity, problem)| {
             let span = place(document, problem);
@@ -64,13 +66,42 @@ pub fn all(document: &Document, problems: &Problems, strict: bool) -> Vec<Diagno
                 kind: kind(problem.wrong()),
                 path: problem.path().to_owned(),
                 message: message(problem, told(document, problem).is_some()),
-                help: remedy::help(problem, written),
+                help: remedy::help(problem, written).map(|help| around.fit(problem, help)),
                 span,
             }
         })
         .collect();
+    if strict {
+        once(&mut list);
+    }
     sort(&mut list);
     list
+}
+
+/// Takes away what is missing only because it is called otherwise: one wrong name is one message.
+fn once(list: &mut Vec<Diagnostic>) {
+    let strangers = list.iter().filter(|one| one.kind == "unknown-field");
+    let strangers: Vec<(String, String)> =
+        strangers.map(|one| (split(&one.path).0.to_owned(), one.help.clone().unwrap_or_default())).collect();
+    list.retain(|one| {
+        let beside = |map: &str| strangers.iter().any(|(parent, _)| parent == map);
+        match one.kind {
+            "required" => {
+                let (parent, name) = split(&one.path);
+                let meant = |help: &str| {
+                    help.contains(&format!("{name}: "))
+                        || help.contains(&format!("did you mean {name}?"))
+                        || help.starts_with("delete this step")
+                };
+                !strangers.iter().any(|(map, help)| map == parent && meant(help))
+            }
+            "wrong-value" => {
+                let needs = ["must have ", "must name ", "takes every request"];
+                !(needs.iter().any(|words| one.message.starts_with(words)) && beside(&one.path))
+            }
+            _ => true,
+        }
+    });
 }
 
 /// What the engine says; without the place in the text, where that is told of the file.

@@ -108,7 +108,7 @@ impl Place {
 fn field(section: &Section, entry: &Entry) -> String {
     let own = match (section.title, entry.name) {
         ("The config", "segments") => "{internal: {header: x-employee, equals: \"true\"}}",
-        ("The config", "flags") => "{checkout: {rules: [{percent: 10, serve: \"on\"}]}}",
+        ("The config", "flags") => "{checkout: {rules: [{serve: \"on\"}]}}",
         ("The config", "revision") => "2026-11-23.4",
         ("A flag", "variants") => "[v1, v2]",
         ("A flag", "baseline") => "v1",
@@ -192,18 +192,18 @@ pub fn value(shape: Shape) -> String {
 /// A map with the fields of a section.
 fn map(section: &Section) -> &'static str {
     match section.title {
-        "The config" => "{version: 1, flags: {checkout: {rules: [{percent: 10, serve: \"on\"}]}}}",
+        "The config" => "{version: 1, flags: {checkout: {rules: [{serve: \"on\"}]}}}",
         "A source of identity" => "{header: x-user-id}",
         "`generate`" => "{cookie: tg_id, maxAge: 30d}",
         "`inspect`" => "{header: x-tidegate-inspect, equals: a-word-of-your-own}",
         "`telemetry`" => "{accessLog: true}",
-        "A flag" => "{rules: [{percent: 10, serve: \"on\"}]}",
-        "`match`" => "{hosts: [shop.example], paths: [/api]}",
+        "A flag" => "{rules: [{serve: \"on\"}]}",
+        "`match`" => "{hosts: [shop.example]}",
         "`route`" => "{header: x-upstream-version}",
         "A variant" => "{name: v2, value: v2}",
         "`limit`" => "{requests: 50/s}",
         "`reply`" => "{status: 503, body: The shop is closed.}",
-        "A rule" => "{percent: 10, serve: v2}",
+        "A rule" => "{serve: v2}",
         "A step" => "{at: \"2026-12-01T09:00:00Z\", percent: 10}",
         "A part of a weighted `serve`" => "{variant: v2, weight: 1}",
         "A guard" => "{errors: {overBaseline: 2%}}",

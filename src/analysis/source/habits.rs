@@ -34,7 +34,7 @@ const FIELDS: &[(&str, &[&str], &str)] = &[
     (
         "`match`",
         &["host", "path", "method", "prefix", "uri", "authority", "headers"],
-        "the lists are hosts, paths and methods; what else is asked of a request is a rule's when: match: {hosts: [shop.example], paths: [/api]}",
+        "the lists are hosts, paths and methods; what else is asked of a request is a rule's when: match: {hosts: [shop.example]}",
     ),
     (
         "`inspect`",
@@ -70,7 +70,7 @@ const FIELDS: &[(&str, &[&str], &str)] = &[
     (
         "A step",
         &["pause", "duration", "wait", "after", "hold"],
-        "a step begins at a time: at: \"2026-12-01T09:00:00Z\"",
+        "delete it: a share stays until the next step, whose at is later",
     ),
     ("A step", &["time", "date", "start", "from", "when"], "a step begins at a time: at: \"2026-12-01T09:00:00Z\""),
     (
@@ -94,7 +94,7 @@ const FIELDS: &[(&str, &[&str], &str)] = &[
     (
         "A rule",
         &["variant", "variation", "serves", "then", "value", "result", "to", "version", "subset", "destination"],
-        "what a rule gives is serve: serve: v2",
+        "what a rule gives is serve: write serve: v2",
     ),
     (
         "A rule",
@@ -130,17 +130,17 @@ const FIELDS: &[(&str, &[&str], &str)] = &[
     (
         "A flag",
         &["enabled", "state", "disabled", "active", "on", "isEnabled", "status", "off"],
-        "a flag has no switch: without rules it serves its default; kill: true takes everybody back to the baseline",
+        "delete it: a flag is always on; to stop it, write kill: true",
     ),
     (
         "A flag",
-        &["targeting", "strategies", "rule", "targets", "conditions", "overrides", "constraints", "prerequisites"],
-        "who gets what stands in rules: rules: [{when: {header: x-country, equals: DE}, percent: 10, serve: v2}]",
+        &["targeting", "strategies", "targets", "conditions", "overrides", "constraints", "prerequisites"],
+        "who gets what stands in rules, one map each: rules: [{when: {header: x-country, equals: DE}, serve: v2}]",
     ),
     (
         "A flag",
         &["percent", "percentage", "rollout", "rolloutPercentage", "weight", "steps", "serve", "when", "traffic"],
-        "it belongs into a rule of the flag: rules: [{percent: 10, serve: \"on\"}]",
+        "it belongs into a rule of the flag: rules: [{percent: 10, serve: v2}]",
     ),
     (
         "A flag",
@@ -150,7 +150,7 @@ const FIELDS: &[(&str, &[&str], &str)] = &[
     (
         "A flag",
         &["hosts", "host", "paths", "path", "methods", "prefix", "uri"],
-        "the requests of a flag are a match: match: {hosts: [shop.example], paths: [/api]}",
+        "the requests of a flag are a match: match: {hosts: [shop.example]}",
     ),
     (
         "A flag",
@@ -200,7 +200,12 @@ const FIELDS: &[(&str, &[&str], &str)] = &[
     ("A guard", &["interval", "period", "duration"], "how far it looks back is window: window: 10m"),
     (
         "A guard",
-        &["errorRate", "error_rate", "maxErrors", "failureRate", "request-success-rate", "successRate"],
+        &["request-success-rate", "successRate", "success-rate"],
+        "successes are counted by what fails: a success rate of 99% is errors: {max: 1%}",
+    ),
+    (
+        "A guard",
+        &["errorRate", "error_rate", "maxErrors", "failureRate"],
         "failed answers are errors: errors: {max: 5%, overBaseline: 2%}",
     ),
     (
@@ -318,7 +323,7 @@ const FIELDS: &[(&str, &[&str], &str)] = &[
             "environments",
             "project",
         ],
-        "the flags stand in flags, by their keys: flags: {checkout: {rules: [{percent: 10, serve: \"on\"}]}}",
+        "the flags stand in flags, by their keys: flags: {checkout: {rules: [{serve: \"on\"}]}}",
     ),
     (
         "The config",
@@ -370,7 +375,7 @@ const WORDS: &[(&str, &[&str], &str)] = &[
     ("stage", &["ga", "prod", "production", "final", "live", "release"], "stable"),
     ("requires", &["guard", "health", "success", "passing", "true"], "healthy"),
     ("requires", &["none", "false", "no", "never"], "nothing"),
-    ("cache", &["no-store", "no-cache", "off", "false", "disabled"], "none"),
+    ("cache", &["no-store", "no-cache", "off", "false", "disabled"], "private"),
     ("identities", &["all", "everybody", "unverified", "anyone"], "any"),
 ];
 
@@ -395,6 +400,10 @@ pub fn word(field: &str, written: &str) -> Option<&'static str> {
 
 /// The nearest key of a flag: `newCheckout` is `new-checkout`.
 pub fn key(written: &str) -> Option<String> {
+    // A name that loses its letters is none.
+    if written.chars().any(|c| c.is_alphabetic() && !c.is_ascii()) {
+        return None;
+    }
     let mut key = String::new();
     let mut lower = false;
     for c in written.trim().chars() {

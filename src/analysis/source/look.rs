@@ -178,7 +178,8 @@ fn foreign_flags(tree: &Tree) -> Option<Look> {
     };
     let flags = tree.field("flags")?;
     let Value::Map(entries) = &flags.value else {
-        return shows("flags", "looks like a file of Flipt", GUIDE.to_owned())
+        let help = "translate it: each flag becomes one under its key, below version: 1: flags: {checkout: {rules: [{serve: \"on\"}]}}; segments become segments, a rollout with a threshold becomes a rule with percent";
+        return shows("flags", "is a file of Flipt, not a config of Tidegate", help.to_owned())
             .filter(|_| matches!(flags.value, Value::List(_)) && tree.field("namespace").is_some());
     };
     let has = |names: &[&str]| entries.iter().any(|(_, flag)| names.iter().all(|name| flag.field(name).is_some()));
@@ -186,15 +187,15 @@ fn foreign_flags(tree: &Tree) -> Option<Look> {
     let schema = tree.field("$schema").and_then(Tree::text).is_some_and(|schema| schema.contains("flagd"));
     if states || schema || tree.field("$evaluators").is_some() {
         let help = format!(
-            "translate it: targeting becomes rules, defaultVariant becomes default, state: DISABLED becomes kill: true; {GUIDE}"
+            "translate it: begin with version: 1; variants become a list with a baseline, variants: [v1, v2]; targeting becomes rules, defaultVariant becomes default, state: DISABLED becomes kill: true; {GUIDE}"
         );
-        return shows(if schema { "$schema" } else { "flags" }, "looks like a file of flagd", help);
+        return shows(if schema { "$schema" } else { "flags" }, "is a file of flagd, not a config of Tidegate", help);
     }
     if has(&["variations"]) || has(&["environments"]) || tree.field("flagValues").is_some() {
         let help = format!(
-            "translate it: variations become variants, fallthrough becomes default, a rollout of 50000 is percent: 50; {GUIDE}"
+            "translate it: begin with version: 1; variations become variants with a baseline, fallthrough becomes default, and one with a rollout becomes the last rule: weights of 75000 and 25000 are serve: [{{variant: v1, weight: 75}}, {{variant: v2, weight: 25}}]; on: false becomes kill: true; {GUIDE}"
         );
-        return shows("flags", "looks like an export of LaunchDarkly", help);
+        return shows("flags", "is an export of LaunchDarkly, not a config of Tidegate", help);
     }
     None
 }
@@ -215,7 +216,7 @@ fn flags_of_others(tree: &Tree) -> Option<Look> {
         return Some(look);
     }
     let shows = |name: &str, what: &str, help: &str| {
-        Some(Look { what: what.to_owned(), help: format!("{help}; {GUIDE}"), at: key_of(tree, name)? })
+        Some(Look { what: what.to_owned(), help: help.to_owned(), at: key_of(tree, name)? })
     };
     if let Some(features) = tree.field("features") {
         let one = match &features.value {
@@ -225,22 +226,20 @@ fn flags_of_others(tree: &Tree) -> Option<Look> {
         };
         let has = |name: &str| one.is_some_and(|one| one.field(name).is_some());
         if has("strategies") || has("enabled") && matches!(features.value, Value::List(_)) {
-            let help =
-                "translate it: each strategy becomes a rule, gradualRolloutUserId with rollout: 10 is percent: 10";
-            return shows("features", "looks like a file of Unleash", help);
+            let help = "translate it: begin with version: 1; each feature becomes a flag under its name, each strategy a rule: flexibleRollout with rollout: 25 is {percent: 25, serve: \"on\"}, constraints are its when, stickiness is identity; enabled: false becomes kill: true; docs/compared.md shows how flags of other tools are written here";
+            return shows("features", "is a file of Unleash, not a config of Tidegate", help);
         }
         if has("defaultValue") || matches!(features.value, Value::Map(_)) && has("rules") {
-            let help =
-                "translate it: each feature becomes a flag, coverage: 0.1 is percent: 10, hashAttribute is identity";
-            return shows("features", "looks like a file of GrowthBook", help);
+            let help = "translate it: begin with version: 1; each feature becomes a flag, defaultValue its default; a condition is a rule's when, coverage: 0.25 is percent: 25, hashAttribute is identity";
+            return shows("features", "is a file of GrowthBook, not a config of Tidegate", help);
         }
     }
     let Value::Map(entries) = &tree.value else { return None };
     let one =
         entries.iter().find(|(_, flag)| flag.field("variations").is_some() && flag.field("defaultRule").is_some());
     let (key, _) = one?;
-    let help = "translate it: variations become variants, targeting becomes rules, defaultRule becomes default";
-    shows(&key.name, "looks like a file of GO Feature Flag", help)
+    let help = "translate it: begin with version: 1, and put the flags into flags; variations become a list with a baseline, variants: [v1, v2]; targeting becomes rules, a query is a rule's when, percentage {v1: 75, v2: 25} is serve: [{variant: v1, weight: 75}, {variant: v2, weight: 25}]; defaultRule becomes default";
+    shows(&key.name, "is a file of GO Feature Flag, not a config of Tidegate", help)
 }
 
 /// A manifest of Kubernetes, by its kind.
@@ -253,7 +252,7 @@ fn kind(tree: &Tree) -> Option<Look> {
     let named = name.map_or_else(String::new, |name| format!(" ({name})"));
     let help = match kind {
         "FeatureFlag" | "FeatureFlagConfiguration" | "FeatureFlagSource" if version.contains("openfeature") => {
-            format!("it is the OpenFeature operator's, for flagd: targeting becomes rules, defaultVariant becomes default; {GUIDE}")
+            format!("it is the OpenFeature operator's, for flagd, not a config of Tidegate: begin with version: 1; variants become a list with a baseline, variants: [v1, v2]; targeting becomes rules, defaultVariant becomes default; {GUIDE}")
         }
         "Rollout" | "Canary" | "Experiment" if version.contains("argoproj") || version.contains("flagger") => {
             "steps with setWeight become steps of a rule: steps: [{at: \"2026-12-01T09:00:00Z\", percent: 10}], and its analysis a guard".to_owned()
@@ -363,8 +362,7 @@ fn unknown(tree: &Tree) -> Look {
     };
     Look {
         what,
-        help: "a config has version and flags: version: 1, flags: {checkout: {rules: [{percent: 10, serve: \"on\"}]}}"
-            .to_owned(),
+        help: "a config has version and flags: version: 1, flags: {checkout: {rules: [{serve: \"on\"}]}}".to_owned(),
         at: tree.span.start..tree.span.start,
     }
 }

@@ -2,6 +2,7 @@
 //! [`loaded`] compiles them, and [`diagnostic`] says what is wrong where, with a [`remedy`] from the fields of the
 //! reference ([`example`]) and from the [`habits`] of elsewhere. [`look`] tells what a file is that is no config.
 
+mod around;
 pub mod diagnostic;
 pub mod document;
 pub mod example;

@@ -65,7 +65,7 @@ fn of_syntax(words: &str) -> &'static str {
             "put the key in double quotes, or write YAML in a file that ends in .yaml",
         ),
         ("is not JSON: EOF", "close what was opened: a brace, a bracket or a quote is missing at the end"),
-        ("is not JSON: expected `,`", "put a comma between two elements"),
+        ("is not JSON: expected `,`", "put a comma between two elements, or take away what stands there by mistake"),
         ("is not JSON: expected `:`", "put a colon between the key and its value"),
         ("is not JSON: trailing characters", "keep one value in the file: take what follows it away"),
         ("is not JSON: begins with a byte order mark", "save the file as UTF-8 without a byte order mark"),
@@ -289,10 +289,10 @@ fn special(path: &str, last: &str, words: &str, found: &str) -> Option<String> {
         (_, "variants") if words.contains("must be a name") => Some("write its name: variants: [v1, v2]".to_owned()),
         ("flags" | "segments" | "variants" | "rules", _) if found.starts_with("a list") || found == "a map" => {
             let shape = match last {
-                "flags" => "a map from the key of each flag to the flag: flags: {checkout: {rules: [{percent: 10, serve: \"on\"}]}}",
+                "flags" => "a map from the key of each flag to the flag: flags: {checkout: {rules: [{serve: \"on\"}]}}",
                 "segments" => "a map from the name of each segment to its condition: segments: {internal: {header: x-employee, equals: \"true\"}}",
                 "variants" => "a list, because it has an order: variants: [v1, v2], with values: [{name: v2, value: \"7\"}]",
-                _ => "a list, because order decides: rules: [{percent: 10, serve: v2}]",
+                _ => "a list, because order decides: rules: [{serve: v2}]",
             };
             Some(format!("write {shape}"))
         }

@@ -147,9 +147,10 @@ pub(crate) fn nth(file: &str, wanted: Option<usize>, found: Vec<Document>) -> Re
     let Some(wanted) = wanted else { return Ok(found) };
     let most = found.len();
     let document = found.into_iter().nth(wanted.saturating_sub(1));
-    document
-        .map(|document| vec![document])
-        .ok_or_else(|| format!("{file} contains {most} configs, and no config {wanted}").into())
+    document.map(|document| vec![document]).ok_or_else(|| match most {
+        1 => format!("{file} contains one config, and no config {wanted}").into(),
+        _ => format!("{file} contains {most} configs, and no config {wanted}").into(),
+    })
 }
 
 /// The one document of a file that is no config and carries none, such as a policy.

@@ -217,7 +217,7 @@ impl HostPattern {
         let text = text.trim_end_matches('.');
         let name = text.strip_prefix("*.").unwrap_or(text);
         if name.contains('/') {
-            return Err("is a host, without scheme and path".into());
+            return Err("must be a host alone, without scheme and path".into());
         }
         if name == "*" {
             return Err("would match any host: leave hosts out for that".into());
