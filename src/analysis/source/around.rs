@@ -146,18 +146,18 @@ impl Around {
                 Some(format!("write a list, because it has an order: variants: [{parts}]"))
             }
             (Wrong::UnknownField { section: "A guard", .. }, "request-success-rate", own) => {
-                let least = own.get("min")?.as_u64().filter(|least| *least <= 100)?;
-                let most = 100_u64.saturating_sub(least);
-                Some(format!("a success rate of {least}% is an error rate of {most}%: errors: {{max: {most}%}}"))
+                let rate = own.get("min")?.as_u64().filter(|rate| *rate <= 100)?;
+                let most = 100_u64.saturating_sub(rate);
+                Some(format!("a success rate of {rate}% is an error rate of {most}%: errors: {{max: {most}%}}"))
             }
             (Wrong::UnknownField { section: "A guard", .. }, "request-duration", own) => {
                 let most = own.get("max")?.as_u64()?;
                 Some(format!("slow answers are latency: latency: {{percentile: 99, max: {most}ms}}"))
             }
-            (Wrong::Other(_), "flags", Value::Array(list)) => {
+            (Wrong::Other(_), "flags", Value::Array(flags)) => {
                 let named = |one: &Value| Some(text(one.get("key").or_else(|| one.get("name"))?.as_str()?));
-                let keys: Vec<String> = list.iter().filter_map(named).map(|key| format!("{key}: {{...}}")).collect();
-                (!keys.is_empty() && keys.len() == list.len()).then(|| {
+                let keys: Vec<String> = flags.iter().filter_map(named).map(|key| format!("{key}: {{...}}")).collect();
+                (!keys.is_empty() && keys.len() == flags.len()).then(|| {
                     format!("write a map from the key of each flag to the flag: flags: {{{}}}", keys.join(", "))
                 })
             }
