@@ -154,10 +154,10 @@ impl Around {
                 let most = own.get("max")?.as_u64()?;
                 Some(format!("slow answers are latency: latency: {{percentile: 99, max: {most}ms}}"))
             }
-            (Wrong::Other(_), "flags", Value::Array(list)) => {
+            (Wrong::Other(_), "flags", Value::Array(flags)) => {
                 let named = |one: &Value| Some(text(one.get("key").or_else(|| one.get("name"))?.as_str()?));
-                let keys: Vec<String> = list.iter().filter_map(named).map(|key| format!("{key}: {{...}}")).collect();
-                (!keys.is_empty() && keys.len() == list.len()).then(|| {
+                let keys: Vec<String> = flags.iter().filter_map(named).map(|key| format!("{key}: {{...}}")).collect();
+                (!keys.is_empty() && keys.len() == flags.len()).then(|| {
                     format!("write a map from the key of each flag to the flag: flags: {{{}}}", keys.join(", "))
                 })
             }
