@@ -81,7 +81,7 @@ fn draws(rule: &Rule) -> bool {
     share || matches!(&rule.serve, Serve::Split(_)) && only_variant(&rule.serve).is_none()
 }
 
-/// A draw among users whom nothing tells apart takes nobody.
+/// Without an identity a draw cannot tell users apart, and takes nobody.
 fn anonymous(config: &Config, flag: &Flag, rule: &Rule, at: &FieldPath<'_>) -> Option<Finding> {
     if !draws(rule) || !sources(config, flag).is_empty() {
         return None;

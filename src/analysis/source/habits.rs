@@ -171,12 +171,12 @@ const FIELDS: &[(&str, &[&str], &str)] = &[
     (
         "A flag",
         &["seed", "bucketingKey", "hashSeed", "stickiness", "groupId"],
-        "what seeds the draws is salt: salt: checkout-2; whom it draws is identity",
+        "what seeds the draws is salt: salt: checkout-2; who is drawn is identity",
     ),
     (
         "A flag",
         &["bucketBy", "hashAttribute", "stickyOn", "hashPolicy"],
-        "whom a flag draws is its identity: identity: [{header: x-tenant}]",
+        "who a flag draws is its identity: identity: [{header: x-tenant}]",
     ),
     (
         "A flag",

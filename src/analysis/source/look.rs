@@ -112,11 +112,7 @@ pub fn unread(text: &str, unread: &Unread) -> Look {
         message if message.contains("anchor") || message.contains("alias") => {
             "put the text in quotes: * begins an alias in YAML, as in \"*.shop.example\""
         }
-        message
-            if message.contains("unexpected character")
-                || message.contains("cannot start")
-                || message.contains("character") =>
-        {
+        message if message.contains("cannot start") || message.contains("character") => {
             "put the text in quotes: YAML keeps @, `, %, & and * at the start of a text for itself"
         }
         message if message.contains("duplicate") => "keep one of the two",

@@ -106,7 +106,7 @@ pub struct Snapshot<'k> {
     pub ledgers: Vec<Option<Ledger>>,
     /// The last events, a line each.
     pub events: &'k str,
-    /// Within how many microseconds a half, and 99 of 100, of those were answered whom a draw exposed: of a watched flag
+    /// Within how many microseconds a half, and 99 of 100, of the exposed requests were answered: of a watched flag
     /// and its comparison, as far as this worker knows.
     pub times: &'k dyn Fn(u16, usize) -> Option<[u32; 2]>,
     /// Since when it is known what was counted lately.

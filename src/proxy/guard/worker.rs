@@ -34,7 +34,7 @@ struct Watched {
     limiters: Vec<(VariantId, Held<Limiter>)>,
     /// For how long no request is sent to a variant that could not be reached.
     rescued_for: Option<Span>,
-    /// By comparison, for the page: the times of this worker's answers to those whom a draw exposed. Empty where there
+    /// By comparison, for the page: the times of this worker's answers to requests that a draw exposed. Empty where there
     /// is no page.
     times: Vec<Bins>,
 }
@@ -171,8 +171,8 @@ impl Worker {
         }
     }
 
-    /// For the page: within how many microseconds this worker's last answers to a half, and to 99 of 100, of those came
-    /// whom a draw exposed, in a comparison of a watched flag.
+    /// For the page: within how many microseconds this worker answered a half, and 99 of 100, of the last requests that
+    /// a draw exposed, in a comparison of a watched flag.
     pub(crate) fn times(&self, watch: u16, comparison: usize) -> Option<[u32; 2]> {
         self.flags.get(usize::from(watch))?.times.get(comparison)?.percentiles()
     }
