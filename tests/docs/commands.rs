@@ -1,12 +1,4 @@
 //! The commands of the pages: each is run, and prints what is shown.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a page that is not as it should be stops its test, with a message"
-)]
 
 mod shell;
 

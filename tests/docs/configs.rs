@@ -1,12 +1,4 @@
 //! The configs of the pages: each is read as a proxy reads it, and runs in an Envoy where that shows more.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a page that is not as it should be stops its test, with a message"
-)]
 
 use crate::pages::{blocks_of, page, pages};
 use kit::envoy::{Envoy, Pushed, module, repository};

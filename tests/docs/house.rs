@@ -1,14 +1,6 @@
 //! Holds the package to the rules of its house: what a map says, and nothing else would notice.
 //!
 //! Reads the sources as text, and the built module as what Envoy will load. Never runs the engine.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a rule that is broken stops its test, with a message"
-)]
 
 use kit::envoy::{module, repository};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,12 +1,4 @@
 //! The limits of the reference: what is just within one is taken, and one more is answered by its name.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a page that is not as it should be stops its test, with a message"
-)]
 
 use crate::pages::page;
 use base64::Engine as _;

@@ -2,14 +2,6 @@
 //!
 //! Cuts them into blocks and tables for the tests beside this file. A block whose kind no test knows is an error, so that
 //! nothing is shown that was not tried.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a page that is not as it should be stops its test, with a message"
-)]
 
 use kit::envoy::repository;
 use std::fmt::Write as _;

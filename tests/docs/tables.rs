@@ -2,14 +2,6 @@
 //!
 //! `TIDEGATE_BLESS=1` writes the reference tables anew from `src/engine/config/schema/reference.rs`; every other
 //! difference is for a person to settle.
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a page that is not as it should be stops its test, with a message"
-)]
 
 use crate::limits::{plan, served};
 use crate::pages::{blocks_of, page};
