@@ -77,7 +77,7 @@ down: ## Stop what `make up` has started
 	@bash envoy/down.sh
 
 test: wasm module setup ## Run all tests: unit, cases, laws, and end to end in real Envoys
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --features tidegate/fleet
 
 fuzz: wasm ## Run the fuzz targets (nightly Rust; RUNS=10000000 FUZZ=token makes a long run of one)
 	@sh tests/fuzz/run.sh $(RUNS) $(FUZZ)
@@ -128,9 +128,9 @@ audit: ## Check licences, sources and advisories of all crates, and list them (c
 
 lint: toolchain ## Check formatting, lints on both targets, and documentation
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --features tidegate/fleet -- -D warnings
 	$(CARGO) clippy --locked --package tidegate-filter --profile wasm --target $(TARGET) -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --features tidegate/fleet --no-deps
 
 miri: ## Have Miri watch the calls between Tidegate and a proxy (nightly Rust with its miri)
 	@# The allocator keeps what it has taken, as in a module, whose memory never shrinks.

@@ -21,7 +21,7 @@ if [ "$target" != "$host" ] && ! command -v musl-gcc >/dev/null 2>&1; then
     export "CC_$name=${CC:-cc}"
 fi
 echo "Building the command and the demo for $target"
-RUSTFLAGS="${REMAP:-}" "$CARGO" build --locked --release --target "$target" --package tidegate --package tidegate-demo
+RUSTFLAGS="${REMAP:-}" "$CARGO" build --locked --release --target "$target" --package tidegate --package tidegate-demo --features tidegate/fleet
 "$CARGO" build --locked --package tidegate-release --bin release
 
 library=$out/libtidegate.so

@@ -1,24 +1,22 @@
-//! The commands, one file or folder each; those that check configs are in [`check`], those about the command itself in
-//! [`mod@reference`].
+//! The commands, one file or folder each, in the groups of the help: [`check`], [`ask`], [`change`], [`running`],
+//! [`make`].
 
+mod ask;
+mod change;
 mod check;
-mod diff;
-mod explain;
-mod fmt;
-mod log;
-mod probe;
-mod reference;
-mod render;
-mod simulate;
-mod test;
-mod watch;
+mod make;
+mod running;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::{CliError, Found};
 use crate::terminal::screen::{Options, Screen};
-use check::{policy, report, validate};
-use reference::{completions, man, schema};
+use ask::{diff, explain, log, simulate};
+use change::fmt;
+use check::{policy, report, test, validate};
+use make::reference::{completions, man, schema};
+use make::render;
+use running::{probe, watch};
 
 /// What a command ends with, for scripts.
 const CODES: &str = "\

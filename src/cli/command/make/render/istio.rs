@@ -12,9 +12,9 @@ use tidegate_engine::config::Node;
 use tidegate_engine::plan::Plan;
 
 const TRAFFIC_EXTENSION: &str =
-    include_str!("../../../../envoy/istio/components/trafficextension/trafficextension.yaml");
-const WASM_PLUGIN: &str = include_str!("../../../../envoy/istio/components/wasmplugin/wasmplugin.yaml");
-const ENVOY_FILTER: &str = include_str!("../../../../envoy/istio/components/envoyfilter/envoyfilter.yaml");
+    include_str!("../../../../../envoy/istio/components/trafficextension/trafficextension.yaml");
+const WASM_PLUGIN: &str = include_str!("../../../../../envoy/istio/components/wasmplugin/wasmplugin.yaml");
+const ENVOY_FILTER: &str = include_str!("../../../../../envoy/istio/components/envoyfilter/envoyfilter.yaml");
 
 /// A TrafficExtension, a WasmPlugin or an EnvoyFilter, for kubectl
 #[derive(Debug, clap::Args)]

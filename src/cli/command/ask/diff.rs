@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::check::policy;
+use crate::command::check::policy;
 use crate::error::{CliError, Found};
 use crate::input::git::FileAtRevision;
 use crate::input::load::load;

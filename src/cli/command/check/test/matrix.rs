@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_matrix_is_a_file_of_cases() {
-        let text = include_str!("../../../../tests/cli/configs/pairs.yaml");
+        let text = include_str!("../../../../../tests/cli/configs/pairs.yaml");
         let mut read =
             case::within("cases", &format!("config:\n  {}\ncases: []", text.replace('\n', "\n  ")), &files::configs)
                 .unwrap();

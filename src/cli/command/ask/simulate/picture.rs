@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_picture_says_who_when_and_how_many() {
-        let text = include_str!("../../../../tests/cli/configs/shop.yaml");
+        let text = include_str!("../../../../../tests/cli/configs/shop.yaml");
         let loaded = Loaded::new(Document::only("shop.yaml", text).unwrap(), false).unwrap();
         let spec = RequestSpec::new("GET", "checkout.shop.svc.cluster.local", "/api/export");
         let sender = Sender::new(&spec, &[&loaded.plan]);

@@ -9,8 +9,8 @@ use crate::error::CliError;
 use tidegate_analysis::source::Document;
 use tidegate_engine::config::Node;
 
-const WASM: &str = include_str!("../../../../envoy/gateway/policy.yaml");
-const NATIVE: &str = include_str!("../../../../envoy/native/gateway.yaml");
+const WASM: &str = include_str!("../../../../../envoy/gateway/policy.yaml");
+const NATIVE: &str = include_str!("../../../../../envoy/native/gateway.yaml");
 
 /// An EnvoyExtensionPolicy of Envoy Gateway, for kubectl
 #[derive(Debug, clap::Args)]

@@ -10,7 +10,7 @@ use tidegate_analysis::source::Document;
 use tidegate_engine::config::Node;
 use tidegate_engine::plan::Plan;
 
-const DISCOVERY: &str = include_str!("../../../../envoy/configs/filter.yaml");
+const DISCOVERY: &str = include_str!("../../../../../envoy/configs/filter.yaml");
 
 /// An HTTP filter for Envoy's own files
 #[derive(Debug, clap::Args)]

@@ -1,0 +1,3 @@
+//! Commands that change configs.
+
+pub(crate) mod fmt;
