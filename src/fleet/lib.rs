@@ -1,2 +1,6 @@
 //! Where the command meets a cluster, a Prometheus and all proxies at once. Holds no rule: what is said of a config is
 //! said by the analysis, and a verdict by the judge.
+//!
+//! [`mod@cluster`] is the API server of a cluster: configs in its objects, read and changed (`cluster`).
+
+pub mod cluster;
