@@ -26,6 +26,8 @@ pub(crate) enum CliError {
     Broken(String),
     /// A file cannot be read, or is something else, and a place in it shows that.
     Marked(Box<Marked>),
+    /// What is not of this machine, such as a cluster, does not do what it should; and the remedy.
+    Trouble { what: String, help: Option<String> },
     /// The output cannot be written: its reader is gone, or the disk is full.
     Output(std::io::Error),
 }

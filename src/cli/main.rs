@@ -54,6 +54,10 @@ fn main() -> ExitCode {
             let _ = screen.note(text);
             ExitCode::from(if marked.foreign { 2 } else { 1 })
         }
+        Err(CliError::Trouble { what, help }) => {
+            let _ = screen.trouble(&what, help.as_deref());
+            ExitCode::from(2)
+        }
         Err(CliError::Usage(text)) => {
             let _ = screen.mistyped(&Mistyped::said(&text, &words), &words);
             ExitCode::from(2)

@@ -25,7 +25,7 @@ pub const ADMIN: &str = "admin";
 pub const USERS: [&str; 3] = ["jane", "tom", "eve"];
 
 /// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct ApiServer {
     folder: TempDir,
@@ -159,7 +159,10 @@ impl ApiServer {
         .to_string()
     }
 
-    /// kubectl, as this user: what it prints, or its errors.
+    /// kubectl, as this user: what it prints.
+    ///
+    /// # Errors
+    /// What it says where it fails.
     pub fn attempt(&self, user: &str, args: &[&str], input: &str) -> Result<String, String> {
         let mut command = Command::new(programs().join("kubectl"));
         command.arg("--kubeconfig").arg(self.kubeconfig(user)).args(args).current_dir(repository());

@@ -136,7 +136,7 @@ pub(crate) fn configs(path: &str) -> Result<Vec<Document>, ReadError> {
     read(path).map_err(|error| match error {
         CliError::Broken(text) => ReadError::Broken(text),
         CliError::Marked(marked) => ReadError::Marked(marked),
-        CliError::Usage(text) => ReadError::Unfit(text),
+        CliError::Usage(text) | CliError::Trouble { what: text, .. } => ReadError::Unfit(text),
         CliError::Problems => ReadError::Unfit("has problems".to_owned()),
         CliError::Output(error) => ReadError::Unfit(error.to_string()),
     })

@@ -1,7 +1,8 @@
 //! What commands work on: [`files`], with configs in [`manifest`]s; [`git`], and the [`past`] of a file; a
-//! [`request`], the users of a [`sample`] and a [`time`] from options; proxies, over [`http`]. [`load`] compiles
-//! configs.
+//! [`request`], the users of a [`sample`] and a [`time`] from options; proxies, over [`http`]; a [`cluster`]. [`load`]
+//! compiles configs.
 
+pub(crate) mod cluster;
 pub(crate) mod files;
 pub(crate) mod git;
 pub(crate) mod http;

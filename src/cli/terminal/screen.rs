@@ -160,6 +160,12 @@ impl Screen {
         writeln!(self.err, "{} {text}", paint(BAD, "error:"))
     }
 
+    /// Writes what went wrong elsewhere, and the remedy.
+    pub(crate) fn trouble(&mut self, what: &str, help: Option<&str>) -> io::Result<()> {
+        self.complain(what)?;
+        help.map_or(Ok(()), |help| writeln!(self.err, "  |\n  = help: {help}"))
+    }
+
     /// Writes what is wrong with a command line.
     pub(crate) fn mistyped(&mut self, mistyped: &Mistyped, words: &[String]) -> io::Result<()> {
         let text = mistyped.render(words, self.err.current_choice() != ColorChoice::Never);

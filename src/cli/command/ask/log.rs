@@ -102,7 +102,7 @@ impl<'h> Configs<'h> {
                 let (line, column) = position(&marked.text, marked.span.start);
                 format!("{}:{line}:{column}: {}", marked.file, marked.message)
             }
-            CliError::Problems | CliError::Output(_) => "cannot be read".to_owned(),
+            CliError::Problems | CliError::Output(_) | CliError::Trouble { .. } => "cannot be read".to_owned(),
         };
         let found = manifest::within(self.file, text).map_err(CliError::from);
         let found = found.and_then(|found| files::nth(self.file, self.wanted, found));

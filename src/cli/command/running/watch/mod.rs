@@ -1,12 +1,14 @@
 //! `tidegate watch`: shows flags in running proxies, from the statistics of their Envoys, now and as they change.
 //!
-//! `stats` reads what one Envoy says and `about` what it was told, `course` compares looks, `view` shows one. Asks the
-//! admin interface for its statistics and for the dump of its configs: never changes a proxy.
+//! `source` asks one proxy: `stats` reads what its Envoy says, `series` what Prometheus would read, `about` what it was
+//! told. `course` compares looks, `view` shows one. Never changes a proxy.
 
 mod about;
 mod course;
 mod document;
-mod stats;
+pub(super) mod series;
+pub(super) mod source;
+pub(super) mod stats;
 mod view;
 
 use std::thread;
@@ -16,13 +18,15 @@ use terminal_size::{Width, terminal_size};
 use ureq::Agent;
 
 use crate::error::{CliError, Found};
+use crate::input::cluster::ClusterArgs;
 use crate::input::http::{agent, span};
 use crate::input::time::{clock, now};
 use crate::terminal::Screen;
 use crate::terminal::live::Live;
 use crate::terminal::style::{MAIN, paint};
 use course::{Course, Look};
-use stats::{Source, Stats};
+use source::{Source, ask_all};
+use stats::Stats;
 use tidegate_analysis::source::diagnostic::nearest;
 use tidegate_engine::decide::standing::Phase;
 use tidegate_engine::value::time::Span;
@@ -42,8 +46,16 @@ With --output json each look is one line; with --once there is one document.
 Exit code: 1 if at the last look a flag is rolled back, a config was refused or an Envoy is silent.")]
 pub(crate) struct Args {
     /// The admin interfaces of Envoys, such as http://localhost:9901; their counts are added up
-    #[arg(value_name = "URL", required = true)]
+    #[arg(value_name = "URL", required_unless_present = "selector")]
     urls: Vec<String>,
+    /// The labels of Pods whose proxies are watched, such as app=checkout
+    #[arg(long, short = 'l', value_name = "LABELS", conflicts_with = "urls")]
+    selector: Option<String>,
+    /// The port of a Pod that has the page /stats/prometheus: the one of Istio, or of an admin interface
+    #[arg(long, value_name = "PORT", default_value_t = 15090, requires = "selector")]
+    port: u16,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Look twice, one interval apart, show what happened in between, and exit
     #[arg(long, conflicts_with = "count")]
     once: bool,
@@ -79,12 +91,16 @@ fn window(text: &str) -> Result<Span, String> {
 }
 
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
-    let sources = args.urls.iter().map(|url| Source::parse(url)).collect::<Result<Vec<_>, _>>()?;
+    let sources = match &args.selector {
+        Some(selector) => args.cluster.pods(selector, args.port)?.into_iter().map(Source::of_pod).collect(),
+        None => args.urls.iter().map(|url| Source::parse(url)).collect::<Result<Vec<_>, _>>()?,
+    };
+    let names: Vec<String> = sources.iter().map(|source| source.url.clone()).collect();
     let watch = Watch { args, agent: agent(duration(args.timeout), args.insecure), sources };
-    let mut course = Course::new(args.urls.iter().cloned(), duration(args.window), &args.flag);
+    let mut course = Course::new(names.into_iter(), duration(args.window), &args.flag);
     watch.look(&mut course, true)?;
     known(args, &course)?;
-    let mut shown = Shown::new(args, screen);
+    let mut shown = Shown::new(args, watch.sources.len() > 1, screen);
     let mut next = clock();
     let mut left = if args.once { 1 } else { args.count.unwrap_or(u64::MAX) };
     if !args.once || args.total {
@@ -133,12 +149,7 @@ impl Watch<'_> {
     fn look(&self, course: &mut Course, all: bool) -> Result<(), CliError> {
         let wait = duration(self.args.timeout);
         let (begun, at) = (clock(), now());
-        let said: Vec<Result<Stats, String>> = thread::scope(|scope| {
-            let asked: Vec<_> =
-                self.sources.iter().map(|source| scope.spawn(|| source.ask(&self.agent, wait))).collect();
-            let lost = |_| Err("the request was aborted".to_owned());
-            asked.into_iter().map(|one| one.join().unwrap_or_else(lost)).collect()
-        });
+        let said: Vec<Result<Stats, String>> = ask_all(&self.sources, &self.agent, wait);
         if all {
             for (source, said) in self.sources.iter().zip(&said) {
                 if let Err(why) = said {
@@ -162,9 +173,9 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(args: &Args, screen: &Screen) -> Self {
+    fn new(args: &Args, several: bool, screen: &Screen) -> Self {
         let live = if screen.is_json() || args.once { None } else { Live::new() };
-        Self { live, once: args.once, several: args.urls.len() > 1, begun: false, events: Vec::new() }
+        Self { live, once: args.once, several, begun: false, events: Vec::new() }
     }
 
     fn show(&mut self, screen: &mut Screen, look: &Look<'_>) -> Result<(), CliError> {

@@ -1,91 +1,17 @@
-//! Reads Tidegate's metrics from the statistics page of one Envoy's admin interface, and its configs from their dump
-//! where another one has come into force.
+//! Turns the statistics page of one Envoy's admin interface into what Tidegate's metrics say.
 //!
 //! Labels are read from the full names on the page, whether or not the Envoy extracts tags. Ignores what other filters
-//! count.
+//! count. Never asks anybody.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::time::Duration;
 
 use serde::Deserialize;
-use ureq::Agent;
 
-use super::about::{self, Abouts, DUMPS, FlagId};
-use crate::error::CliError;
-use crate::input::http::{Target, why};
+use super::about::{Abouts, FlagId};
 use tidegate_proxy::metrics::catalogue::{self, Metric, Named};
 
 /// What Envoy puts in front of the names of filters.
 const PREFIX: &str = "wasmcustom.";
-
-/// The page, of ours only. Buckets as Envoy keeps them can be added up over proxies.
-const PAGE: &str = "/stats?format=json&histogram_buckets=detailed&filter=%5Ewasmcustom%5C.tidegate%5C.";
-
-/// The longest page that is read.
-const LONGEST: u64 = 64 * 1024 * 1024;
-
-/// The admin interface of an Envoy.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) url: String,
-    base: String,
-    /// The configs that were in force when their dump was read last, and what it said.
-    known: Mutex<(BTreeMap<String, Config>, Abouts)>,
-}
-
-impl Source {
-    pub(crate) fn parse(url: &str) -> Result<Self, CliError> {
-        let Target { origin, path, .. } = Target::parse(url, "http://localhost:9901")?;
-        let path = path.split('?').next().unwrap_or_default().trim_end_matches('/');
-        Ok(Self { url: url.to_owned(), base: format!("{origin}{path}"), known: Mutex::default() })
-    }
-
-    /// Its statistics now, or why there are none.
-    pub(crate) fn ask(&self, agent: &Agent, wait: Duration) -> Result<Stats, String> {
-        let (status, body) = self.get(agent, PAGE).map_err(|error| why(&error, wait))?;
-        let page: Option<Page> = Some(status).filter(|status| *status == 200).and_then(|_| read(&body));
-        let page = page.ok_or_else(|| format!("this is not the admin interface of an Envoy (status {status})"))?;
-        let mut said = Stats::of(&page);
-        if said.configs.is_empty() {
-            return Err("this Envoy has no metrics of Tidegate: no filter is loaded, or its stats_config leaves out \
-                        what begins with wasmcustom"
-                .to_owned());
-        }
-        if let Ok(mut known) = self.known.lock() {
-            if known.0 != said.configs {
-                *known = (said.configs.clone(), self.abouts(agent));
-            }
-            // Where an older config stays in force, the dump has another one.
-            let abouts = known.1.iter().filter(|(id, _)| said.configs.get(&id.plugin).is_some_and(Config::is_last));
-            said.about = abouts.map(|(id, about)| (id.clone(), about.clone())).collect();
-        }
-        Ok(said)
-    }
-
-    /// What the configs say of their flags; nothing where there is no dump.
-    fn abouts(&self, agent: &Agent) -> Abouts {
-        let mut found = Abouts::new();
-        for dump in DUMPS {
-            let answer = self.get(agent, &format!("/config_dump?resource={dump}")).ok();
-            let body = answer.filter(|(status, _)| *status == 200).map(|(_, body)| body).unwrap_or_default();
-            if let Ok(dump) = serde_json::from_slice(&body) {
-                about::read(&dump, &mut found);
-            }
-        }
-        found
-    }
-
-    fn get(&self, agent: &Agent, page: &str) -> Result<(u16, Vec<u8>), ureq::Error> {
-        let mut response = agent.get(format!("{}{page}", self.base)).call()?;
-        let body = response.body_mut().with_config().limit(LONGEST).read_to_vec()?;
-        Ok((response.status().as_u16(), body))
-    }
-}
-
-fn read(body: &[u8]) -> Option<Page> {
-    serde_json::from_slice(body).ok()
-}
 
 /// The page as Envoy writes it.
 #[derive(Debug, Deserialize)]
@@ -160,11 +86,13 @@ pub(crate) struct Config {
     pub(crate) problems: u64,
     /// When it came, in seconds since 1970.
     pub(crate) since: u64,
+    /// Equal on all proxies with the same config.
+    pub(crate) fingerprint: u64,
 }
 
 impl Config {
     /// Whether it is the one that was pushed last.
-    fn is_last(&self) -> bool {
+    pub(crate) fn is_last(&self) -> bool {
         self.state == 1
     }
 }
@@ -186,6 +114,11 @@ pub(crate) struct Ramp {
 }
 
 impl Stats {
+    /// What a page says; none if it is no page of statistics.
+    pub(crate) fn of_page(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok().map(|page| Self::of(&page))
+    }
+
     fn of(page: &Page) -> Self {
         let mut stats = Self::default();
         for entry in &page.stats {
@@ -215,7 +148,8 @@ impl Stats {
         }
     }
 
-    fn number(&mut self, named: &Named<'_>, value: u64) {
+    /// Takes in one number.
+    pub(crate) fn number(&mut self, named: &Named<'_>, value: u64) {
         let is = |metric: &Metric| core::ptr::eq(named.metric, metric);
         let plugin = named.plugin.to_owned();
         match *named.values.as_slice() {
@@ -229,6 +163,8 @@ impl Stats {
                     config.problems = value;
                 } else if is(&catalogue::SINCE) {
                     config.since = value;
+                } else if is(&catalogue::FINGERPRINT) {
+                    config.fingerprint = value;
                 }
             }
             [revision] if is(&catalogue::REVISION) && value > 0 => {
@@ -296,6 +232,7 @@ mod tests {
 
     const SHOWN: &str = r#"{"stats": [
         {"name": "wasmcustom.tidegate.config.state", "value": 1},
+        {"name": "wasmcustom.tidegate.config.fingerprint", "value": 281474976710655},
         {"name": "wasmcustom.tidegate.config.revision=.=a;.;info", "value": 0},
         {"name": "wasmcustom.tidegate.config.revision=.=b;.;info", "value": 1},
         {"name": "wasmcustom.tidegate.config.plugin=.=edge_1;.;refused", "value": 1},
@@ -316,9 +253,10 @@ mod tests {
 
     #[test]
     fn a_page_is_read() {
-        let stats = Stats::of(&read(SHOWN.as_bytes()).unwrap());
+        let stats = Stats::of_page(SHOWN.as_bytes()).unwrap();
         let config = &stats.configs["tidegate"];
         assert_eq!((config.state, config.refused, &config.revisions[..]), (1, false, &["b".to_owned()][..]));
+        assert_eq!(config.fingerprint, 0xffff_ffff_ffff);
         assert!(stats.configs["edge_1"].refused);
         assert_eq!(stats.flags[&id("checkout")].standing, Some(3));
         assert_eq!(stats.flags[&id("nav")].rules[&2], Ramp { exposure: 50_000, step: Some(3) });
