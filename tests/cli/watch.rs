@@ -13,6 +13,8 @@
     reason = "a test that cannot go on stops, with a message; how long something takes has to be measured"
 )]
 
+mod status;
+
 use std::io::{BufRead, BufReader, Lines};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};

@@ -3,6 +3,7 @@
 //! Each test has namespaces of its own in one API server, which nothing stands behind. Never looks into the library:
 //! what came of a change is what kubectl shows.
 #![allow(
+    clippy::arithmetic_side_effects,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
@@ -74,7 +75,7 @@ fn read(cluster: &Cluster, place: &str) -> Held {
     cluster.read(&Place::parse(place).unwrap()).unwrap()
 }
 
-fn kill<'a>(why: Option<&'a str>, second: i64) -> Act<'a> {
+fn kill(why: Option<&str>, second: i64) -> Act<'_> {
     let at = Timestamp::from_millis(1_796_115_600_000 + second * 1_000);
     Act { manager: MANAGER, reason: "Killed", note: "kill checkout", why, at }
 }

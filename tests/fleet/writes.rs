@@ -2,7 +2,8 @@
 
 use kit::apiserver::ADMIN;
 use serde_json::{Value, json};
-use tidegate_fleet::cluster::{Cause, Place};
+use tidegate_engine::plan::Plan;
+use tidegate_fleet::cluster::{Cause, Place, RENDERS};
 
 use super::{Land, kill, read};
 
@@ -150,6 +151,32 @@ fn a_text_in_a_config_map_is_changed_whole() {
     let after = land.object("configmap/flags");
     assert_eq!(after["data"], json!({"shop.yaml": next, "notes": "mine"}));
     assert_eq!(after["metadata"]["annotations"]["tidegate.dev/changed-by"], "admin");
+}
+
+#[test]
+fn an_envoy_filter_is_rendered_from_its_config_map() {
+    let Some(land) = Land::new() else { return };
+    land.component("envoyfilter");
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "flags", "namespace": "istio-ingress", "annotations": {RENDERS: "tidegate"}},
+        "data": {"shop.yaml": "version: 1\nflags:\n  nav: {header: x-nav, rules: [{serve: \"on\"}]}\n"}});
+    land.server.apply(&map.to_string());
+    let cluster = land.admin();
+    let place = read(&cluster, "configmap/flags").renders().unwrap();
+    let config = r#"{"version": 1, "flags": {"nav": {"header": "x-nav", "rules": [{"serve": "on"}]}}}"#;
+    let plan = Plan::from_bytes(config.as_bytes()).0.ready().unwrap();
+    let before = land.object("envoyfilter/tidegate");
+    assert!(cluster.render(&place, config, &plan, &kill(None, 0)).unwrap().is_some());
+    assert!(cluster.render(&place, config, &plan, &kill(None, 1)).unwrap().is_none(), "it is there already");
+    let mut after = land.object("envoyfilter/tidegate");
+    let text = "/spec/configPatches/1/patch/value/typed_config/config/configuration/value";
+    assert_eq!(after.pointer(text).unwrap(), &json!(format!("{config}\n")));
+    let script = "/spec/configPatches/0/patch/value/config_discovery/default_config/default_source_code/inline_string";
+    assert!(after.pointer(script).unwrap().as_str().unwrap().contains("if folded == \"x-nav\" or folded:find"));
+    for path in [text, script] {
+        *after.pointer_mut(path).unwrap() = before.pointer(path).unwrap().clone();
+    }
+    assert_eq!(after["spec"], before["spec"], "nothing else is another one");
 }
 
 #[test]

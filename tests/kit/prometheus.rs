@@ -57,6 +57,10 @@ impl Prometheus {
         Some(prometheus)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Polls until there is an answer; panics after a minute.
     #[track_caller]
     pub fn poll<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {

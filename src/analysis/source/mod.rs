@@ -1,8 +1,10 @@
 //! Configs as text: [`tree`] knows the place of each value, [`document`] has the bytes that a proxy would get,
 //! [`loaded`] compiles them, and [`diagnostic`] says what is wrong where, with a [`remedy`] from the fields of the
-//! reference ([`example`]) and from the [`habits`] of elsewhere. [`look`] tells what a file is that is no config.
+//! reference ([`example`]) and from the [`habits`] of elsewhere. [`look`] tells what a file is that is no config,
+//! and [`carrier`] puts a config into a manifest that has one.
 
 mod around;
+pub mod carrier;
 pub mod diagnostic;
 pub mod document;
 pub mod example;

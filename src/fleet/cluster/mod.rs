@@ -1,7 +1,8 @@
 //! The API server of a cluster: reads configs in its objects, changes them, and finds the Pods of proxies.
 //!
 //! [`place`] is what a user types, [`trouble`] what can go wrong, [`edit`] what differs and who owns it, [`object`]
-//! what was read, [`write`] how it is changed and recorded, [`pods`] the proxies. [`connect`] takes the user's own
+//! what was read, [`write`] how it is changed and recorded, [`render`] what is
+//! made of it, [`pods`] the proxies. [`connect`] takes the user's own
 //! kubeconfig. All calls wait for their answer. Never changes more than it was asked to.
 
 mod connect;
@@ -9,6 +10,7 @@ mod edit;
 mod object;
 mod place;
 mod pods;
+mod render;
 mod trouble;
 mod write;
 
@@ -16,5 +18,6 @@ pub use connect::{Access, Cluster};
 pub use object::Held;
 pub use place::{Kind, Place};
 pub use pods::Pod;
+pub use render::RENDERS;
 pub use trouble::{Cause, Trouble};
 pub use write::{Act, MANAGER, Owner, Written};

@@ -8,6 +8,7 @@ use super::{FailStrategy, config, plugin};
 use crate::error::CliError;
 use crate::terminal::Screen;
 use tidegate_analysis::source::Document;
+use tidegate_analysis::source::carrier::guarding;
 use tidegate_engine::config::Node;
 use tidegate_engine::plan::Plan;
 
@@ -140,7 +141,8 @@ fn envoy_filter(args: &Istio, document: &Document, plan: &Plan) -> Result<Node, 
     let place = at(&mut manifest, &PLACE)?;
     put(place, &["name"], text(&args.name))?;
     let script = at(place, &["config_discovery", "default_config", "default_source_code", "inline_string"])?;
-    *script = Node::Text(guarding(script, plan)?.into());
+    let Node::Text(example) = script else { return Err(missing("a script")) };
+    *script = Node::Text(guarding(example, plan).ok_or_else(|| missing("the names in the script"))?.into());
     let filter = at(&mut manifest, &FILLED)?;
     put(filter, &["name"], text(&args.name))?;
     plugin(filter, document, args.fail_strategy.unwrap_or(FailStrategy::Reload))?;
@@ -164,18 +166,6 @@ fn remote(url: &str, args: &Istio) -> Result<Node, CliError> {
     // The cluster must be there, and is not used.
     let place = map([("uri", text(url)), ("timeout", text("30s")), ("cluster", text("_"))]);
     Ok(map([("remote", map([("http_uri", place), ("sha256", text(digest))]))]))
-}
-
-/// The script of a proxy without the module, which takes away what only the filter may say: the names of this config.
-fn guarding(script: &Node, plan: &Plan) -> Result<String, CliError> {
-    const EXAMPLE: &str = "folded == \"x-upstream-version\" or ";
-    let Node::Text(script) = script else { return Err(missing("a script")) };
-    let mut names: Vec<String> = plan.owned_headers().iter().map(|name| name.as_str().replace('_', "-")).collect();
-    names.retain(|name| !name.starts_with("x-flag"));
-    names.sort_unstable();
-    names.dedup();
-    let tests = names.iter().map(|name| format!("folded == \"{name}\" or ")).collect::<Vec<_>>().concat();
-    if script.contains(EXAMPLE) { Ok(script.replace(EXAMPLE, &tests)) } else { Err(missing("the names in the script")) }
 }
 
 fn metadata(args: &Istio, manifest: &mut Node) -> Result<(), CliError> {
