@@ -3,7 +3,6 @@
 //! The result must read as the same values and have the same fingerprint; otherwise the file stays as it is. Never
 //! formats a config that a proxy would refuse, and never a manifest.
 
-mod order;
 mod read;
 mod write;
 
@@ -20,9 +19,9 @@ use crate::input::files::VARIABLE;
 use crate::input::{files, load, manifest};
 use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, paint};
 use crate::terminal::{Screen, diagnostic as drawn};
-use order::ROOT;
 use read::Sheet;
 use tidegate_analysis::source::document;
+use tidegate_analysis::source::edit::order::{self, ROOT};
 use tidegate_analysis::source::tree::Tree;
 use tidegate_analysis::source::{Document, look};
 use tidegate_analysis::words::number::count;
