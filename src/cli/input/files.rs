@@ -177,7 +177,11 @@ pub(crate) fn guarded(file: &Path, text: &str, fit: impl FnOnce(&[u8]) -> bool) 
         new.set_permissions(fs::metadata(&file)?.permissions())?;
         new.sync_all()?;
         let is_fit = fit(&fs::read(&file)?);
-        if is_fit { fs::rename(&beside, &file)? } else { fs::remove_file(&beside)? }
+        if is_fit {
+            fs::rename(&beside, &file)?
+        } else {
+            fs::remove_file(&beside)?
+        }
         Ok(is_fit)
     };
     write().inspect_err(|_| {

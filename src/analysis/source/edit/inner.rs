@@ -39,10 +39,16 @@ fn within(scan: &Scan<'_>, site: &Site, edit: &Edit) -> Result<Vec<Splice>, Refu
     let told = |refusal: Refusal| refuse(outside(refusal.at), refusal.why);
     let inside = Scan::read(&inner).map_err(told)?;
     let [root] = inside.documents.as_slice() else {
-        return Err(refuse(site.span.start, "this text has several documents, and a config in it cannot be told apart"));
+        return Err(refuse(
+            site.span.start,
+            "this text has several documents, and a config in it cannot be told apart",
+        ));
     };
     if !root.entries.iter().any(|entry| matches!(&*entry.name, "flags" | "version")) {
-        return Err(refuse(site.span.start, "the config is inside of a manifest that is itself a text: it is not changed there"));
+        return Err(refuse(
+            site.span.start,
+            "the config is inside of a manifest that is itself a text: it is not changed there",
+        ));
     }
     let found = splice::splices(&inside, root, edit, is_json(&inner)).map_err(told)?;
     let mut splices = Vec::new();

@@ -16,7 +16,8 @@ pub fn inline(node: &Node, in_flow: bool, is_json: bool) -> String {
             format!("[{}]", items.iter().map(|item| inline(item, true, is_json)).collect::<Vec<_>>().join(", "))
         }
         Node::Map(entries) => {
-            let entries = entries.iter().map(|(name, value)| format!("{}: {}", key(name), inline(value, true, is_json)));
+            let entries =
+                entries.iter().map(|(name, value)| format!("{}: {}", key(name), inline(value, true, is_json)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
         // A value can always be written down.

@@ -80,7 +80,10 @@ impl<'t> Scan<'t> {
         let (mut comments, mut nodes, mut used) = (Vec::new(), Vec::new(), BTreeSet::new());
         for next in Parser::new_from_str_with_options(text, options) {
             let (event, span) = next.map_err(|error| {
-                refuse(error.marker().byte_offset().unwrap_or_default(), "cannot be read as YAML that keeps its comments")
+                refuse(
+                    error.marker().byte_offset().unwrap_or_default(),
+                    "cannot be read as YAML that keeps its comments",
+                )
             })?;
             match &event {
                 Event::Comment(..) => {

@@ -51,8 +51,7 @@ struct Page<'p> {
 
 impl Page<'_> {
     fn walk<'s>(&self, root: &'s Site, path: &Path) -> Result<Way<'s>, Refusal> {
-        let mut way =
-            Way { through: Vec::new(), site: root, shape: ROOT, in_flow: false, rest: path.0.clone() };
+        let mut way = Way { through: Vec::new(), site: root, shape: ROOT, in_flow: false, rest: path.0.clone() };
         loop {
             let site = way.site;
             self.sound(site)?;
@@ -385,7 +384,8 @@ impl Page<'_> {
         };
         // Of two blank lines that now stand beside each other, one is enough.
         let below = text.get(end..).unwrap_or_default().trim_start_matches('\r');
-        let blank_below = below.trim().is_empty() || below.strip_prefix('\n').is_some_and(|line| line.starts_with(['\n', '\r']));
+        let blank_below =
+            below.trim().is_empty() || below.strip_prefix('\n').is_some_and(|line| line.starts_with(['\n', '\r']));
         if comments == Comments::Drop
             && blank_below
             && let Some(before) = breaks(from)

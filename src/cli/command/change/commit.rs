@@ -35,7 +35,9 @@ impl Repository {
         git::run(&repository.folder, &["ls-files", "--error-unmatch", "--", &literal])
             .map_err(|_| cannot("git does not have this file: add and commit it first".to_owned()))?;
         if repository.is_dirty()? {
-            return Err(cannot("has changes that are not committed: commit them first, or leave --commit out".to_owned()));
+            return Err(cannot(
+                "has changes that are not committed: commit them first, or leave --commit out".to_owned(),
+            ));
         }
         Ok(repository)
     }

@@ -73,8 +73,9 @@ impl Subject<'_> {
         Path::of("flags").key(self.key)
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.loaded.config
+    /// All that was written.
+    pub(crate) fn values(&self) -> &Node {
+        self.node
     }
 
     /// What was written at a path.
@@ -151,8 +152,7 @@ pub(crate) fn run(
     }
     let new = load::compile(edited.document.clone(), screen)?;
     told.file = new.document.name();
-    let survey =
-        Survey { base: hand.request.spec()?, given: hand.request.given(), ids: hand.sample.ids()?, now };
+    let survey = Survey { base: hand.request.spec()?, given: hand.request.given(), ids: hand.sample.ids()?, now };
     let sides = (Side { config: &old.config, plan: &old.plan }, Side { config: &new.config, plan: &new.plan });
     let difference = difference::measure(sides.0, sides.1, &survey, screen);
     if !screen.is_json() {

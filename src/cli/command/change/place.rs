@@ -28,6 +28,7 @@ pub(crate) trait Place {
 }
 
 /// A config after some edits.
+#[allow(dead_code, reason = "a cluster makes the edits to an object, and only some builds have one")]
 #[derive(Debug)]
 pub(crate) struct Edited {
     /// The config, as it would be read.
@@ -40,6 +41,7 @@ pub(crate) struct Edited {
 }
 
 /// What is recorded of a change: who made it, when, and why.
+#[allow(dead_code, reason = "a cluster names the flag in an event, and only some builds have one")]
 #[derive(Clone, Debug)]
 pub(crate) struct Note {
     /// The change in a line: `Kill checkout`.
@@ -86,19 +88,14 @@ impl FilePlace {
     pub(crate) fn new(name: &str, commits: bool) -> Result<Self, CliError> {
         let (file, wanted) = files::split(name);
         if file == "-" {
-            return Err(CliError::Usage("what comes from the standard input cannot be changed: name a file".to_owned()));
+            return Err(CliError::Usage(
+                "what comes from the standard input cannot be changed: name a file".to_owned(),
+            ));
         }
         if crate::input::git::FileAtRevision::parse(file).is_some() {
             return Err(CliError::Usage(format!("{file} is a file as git has it: name the file itself")));
         }
-        Ok(Self {
-            name: name.to_owned(),
-            file: PathBuf::from(file),
-            wanted,
-            commits,
-            repository: None,
-            read: None,
-        })
+        Ok(Self { name: name.to_owned(), file: PathBuf::from(file), wanted, commits, repository: None, read: None })
     }
 
     fn shown(&self) -> String {

@@ -28,7 +28,10 @@ pub(crate) fn pick(
         [only] => Ok(*only),
         [] => {
             let known = list(subject);
-            Err(CliError::Usage(format!("{} has no rule with {what}: name one with --rule; it has {known}", subject.key)))
+            Err(CliError::Usage(format!(
+                "{} has no rule with {what}: name one with --rule; it has {known}",
+                subject.key
+            )))
         }
         several => {
             let number = several.len();
