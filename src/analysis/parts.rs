@@ -77,6 +77,7 @@ pub fn with_flags(config: &Config, keys: &dyn Fn(&FlagKey) -> bool) -> Config {
         identity: config.identity.clone(),
         segments: segments.into_iter().map(|(name, condition)| (name.clone(), condition.clone())).collect(),
         flags,
+        standing: config.standing.iter().filter(|(key, _)| keys(key)).cloned().collect(),
         ..Config::default()
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::logic;
-use crate::parts::baseline;
+use crate::parts::{baseline, only_variant};
 use tidegate_engine::config::{Config, Exposure, Flag, Serve};
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::Timestamp;
@@ -54,4 +54,25 @@ pub fn everybody(config: &Config, flag: &Flag, at: Timestamp) -> Ppm {
     }
     let safe = flag.default.as_ref().is_none_or(|name| name.as_str() == baseline(flag));
     Ppm::of(if safe { sum } else { sum + taken.rest().parts() })
+}
+
+/// The one variant that a flag serves from this time on, whoever asks; none where that depends on something.
+pub fn only<'f>(config: &Config, flag: &'f Flag, from: Timestamp) -> Option<&'f str> {
+    let safe = baseline(flag);
+    if flag.kill {
+        return Some(safe);
+    }
+    if times(flag, from).len() > 1 {
+        return None;
+    }
+    let mut served = Vec::new();
+    for rule in flag.rules.iter().filter(|rule| rule.exposure.share_at(from) != Ppm::NONE) {
+        served.push(only_variant(&rule.serve)?);
+        if rule.exposure.share_at(from) == Ppm::FULL && logic::takes_all(config, flag, rule) {
+            let one = *served.first()?;
+            return served.iter().all(|name| *name == one).then_some(one);
+        }
+    }
+    let behind = flag.default.as_ref().map_or(safe, |name| name.as_str());
+    served.iter().all(|name| *name == behind).then_some(behind)
 }

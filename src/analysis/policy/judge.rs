@@ -13,6 +13,7 @@ use crate::source::Severity;
 use crate::source::diagnostic::nearest;
 use crate::words::number::count;
 use crate::words::{self, time};
+use tidegate_engine::config::standing::{Phase, Standing};
 use tidegate_engine::config::{Config, Exposure, Flag, Match, Rule, Step};
 use tidegate_engine::value::name::FlagKey;
 use tidegate_engine::value::search::glob;
@@ -291,10 +292,27 @@ impl<'c> FlagReview<'c> {
         parts.into_iter().all(|same| same)
     }
 
+    /// Whether something that held the flag back is gone: a standing, or an approval that was awaited.
+    fn is_freed(self, (old, before): (&Config, &Flag)) -> bool {
+        let [was, is] = [old, self.config].map(|config| config.standing(self.key.as_str()));
+        let phase = |entry: Option<&Standing>| entry.map_or(Phase::Running, |entry| entry.phase);
+        let limits = |entry: Option<&Standing>| entry.map(|entry| entry.steps.clone()).unwrap_or_default();
+        let after = limits(is);
+        let looser = limits(was).iter().any(|(rule, steps)| after.get(rule).is_none_or(|now| now > steps));
+        let waiting = |flag: &Flag| {
+            let steps = flag.rules.iter().map(|rule| match &rule.exposure {
+                Exposure::Fixed(_) => 0,
+                Exposure::Steps(steps) => steps.iter().filter(|step| step.lacks_approval()).count(),
+            });
+            steps.sum::<usize>()
+        };
+        phase(is) < phase(was) || looser || waiting(self.flag) < waiting(before)
+    }
+
     /// Whether no user is served another variant than the baseline who was not served it before.
     fn only_goes_back(self, (old, before): (&Config, &Flag)) -> bool {
         let flag = self.flag;
-        if before.kill && !flag.kill {
+        if before.kill && !flag.kill || self.is_freed((old, before)) {
             return false;
         }
         let killed = flag.kill && baseline(flag) == baseline(before) && flag.variants == before.variants;

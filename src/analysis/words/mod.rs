@@ -5,9 +5,10 @@
 pub mod number;
 pub mod time;
 
+use tidegate_engine::config::standing::{Phase, Standing};
 use tidegate_engine::config::{
-    Condition, Exposure, Identities, Inspect, Kind, Metrics, Operator, Reply, Rule, Serve, Source, SourceKind, Stage,
-    Step, Subject, TrafficLimit,
+    Condition, Exposure, Identities, Inspect, Kind, Metrics, Operator, Reply, Requires, Rule, Serve, Source,
+    SourceKind, Stage, Step, Subject, TrafficLimit,
 };
 use tidegate_engine::plan::Flag;
 use tidegate_engine::problem::Quoted;
@@ -125,8 +126,33 @@ pub fn exposure(exposure: &Exposure) -> String {
 }
 
 pub fn step(step: &Step) -> String {
-    let waits = if step.requires { "" } else { ", whatever the guard says" };
-    format!("{} from {}{waits}", step.share, time::text(step.at))
+    let waits = match step.requires {
+        Requires::HEALTHY => String::new(),
+        Requires::NOTHING => ", whatever the guard says".to_owned(),
+        Requires { healthy, fleet, approval, ready } => {
+            let ready = ready.map(|ready| format!("{ready} ready endpoints"));
+            let words = [(healthy, "health"), (fleet, "the fleet"), (approval, "approval")];
+            let words = words.into_iter().filter(|(on, _)| *on).map(|(_, word)| word.to_owned());
+            format!(", with {}", words.chain(ready).collect::<Vec<_>>().join(" and "))
+        }
+    };
+    let approved = step.approved.as_ref().map_or_else(String::new, |approved| format!(", approved: {approved}"));
+    format!("{} from {}{waits}{approved}", step.share, time::text(step.at))
+}
+
+/// What has been decided so far about a flag: `rolled back since 2026-12-02 09:14 UTC: errors (steer)`.
+pub fn standing(standing: &Standing) -> String {
+    let Standing { of: _, phase, steps, since, why, by } = standing;
+    let phase = match phase {
+        Phase::Running => "running",
+        Phase::Held => "held",
+        Phase::RolledBack => "rolled back",
+    };
+    let steps =
+        steps.iter().map(|(rule, steps)| format!(", rule {rule} at most {}", number::count((*steps).into(), "step")));
+    let why = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    let by = by.as_ref().map_or_else(String::new, |by| format!(" ({by})"));
+    format!("{phase} since {}{}{why}{by}", time::text(*since), steps.collect::<String>())
 }
 
 /// What a rule serves, with the weights of a split.

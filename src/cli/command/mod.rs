@@ -12,7 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::error::{CliError, Found};
 use crate::terminal::screen::{Options, Screen};
 use ask::{diff, explain, log, simulate};
-use change::fmt;
+use change::{fmt, ramp, retire, set, standing, switch};
 use check::{policy, report, test, validate};
 use make::reference::{completions, man, schema};
 use make::render;
@@ -48,6 +48,14 @@ pub(crate) enum Command {
     Log(log::Args),
     Report(report::Args),
     Policy(policy::Args),
+    Set(set::Args),
+    Kill(switch::Kill),
+    Unkill(switch::Unkill),
+    Promote(ramp::Args),
+    Hold(standing::Hold),
+    Resume(standing::Resume),
+    Rollback(standing::Rollback),
+    Retire(retire::Args),
     Fmt(fmt::Args),
     Render(render::Args),
     Schema(schema::Args),
@@ -69,6 +77,14 @@ impl Command {
             Self::Log(args) => log::run(args, screen),
             Self::Report(args) => report::run(args, screen),
             Self::Policy(args) => policy::run(args, screen),
+            Self::Set(args) => set::run(args, screen),
+            Self::Kill(args) => switch::kill(args, screen),
+            Self::Unkill(args) => switch::unkill(args, screen),
+            Self::Promote(args) => ramp::run(args, screen),
+            Self::Hold(args) => standing::hold(args, screen),
+            Self::Resume(args) => standing::resume(args, screen),
+            Self::Rollback(args) => standing::rollback(args, screen),
+            Self::Retire(args) => retire::run(args, screen),
             Self::Fmt(args) => fmt::run(args, screen),
             Self::Render(args) => render::run(args, screen),
             Self::Schema(args) => schema::run(args, screen),

@@ -1,11 +1,11 @@
-//! Reads files: as bytes, as text, as the configs that are in them.
+//! Reads files as bytes, as text, as the configs that are in them; replaces a file in one step.
 //!
 //! `-` is the standard input, `FILE#2` the second config of a file, and `REV:PATH` a file as git has it. A folder is all
 //! files below it that may be YAML or JSON. Where none is named, it is `tidegate.yaml`.
 
 use std::fs;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
@@ -150,6 +150,43 @@ pub(crate) fn nth(file: &str, wanted: Option<usize>, found: Vec<Document>) -> Re
     document.map(|document| vec![document]).ok_or_else(|| match most {
         1 => format!("{file} contains one config, and no config {wanted}").into(),
         _ => format!("{file} contains {most} configs, and no config {wanted}").into(),
+    })
+}
+
+/// Replaces a file in one step: all of it, or nothing.
+pub(crate) fn replace(file: &Path, text: &str) -> io::Result<()> {
+    guarded(file, text, |_| true).map(|_| ())
+}
+
+/// Replaces a file in one step, if what stands in it at the last moment is fit for that; says whether it was.
+pub(crate) fn guarded(file: &Path, text: &str, fit: impl FnOnce(&[u8]) -> bool) -> io::Result<bool> {
+    // A link stays one: what it leads to is written.
+    let file = fs::canonicalize(file)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    // One name for all that write this file: who comes second while it is being written is refused.
+    let beside: PathBuf = file.with_file_name(format!(".{name}.tidegate.tmp"));
+    let mut new = fs::OpenOptions::new().write(true).create_new(true).open(&beside).map_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return error;
+        }
+        let beside = beside.display();
+        io::Error::new(error.kind(), format!("somebody else is writing it; if nobody is, delete {beside}"))
+    })?;
+    let write = || {
+        new.write_all(text.as_bytes())?;
+        new.set_permissions(fs::metadata(&file)?.permissions())?;
+        new.sync_all()?;
+        let is_fit = fit(&fs::read(&file)?);
+        if is_fit {
+            fs::rename(&beside, &file)?
+        } else {
+            fs::remove_file(&beside)?
+        }
+        Ok(is_fit)
+    };
+    write().inspect_err(|_| {
+        // What could not be put in place is not left lying about.
+        let _ = fs::remove_file(&beside);
     })
 }
 

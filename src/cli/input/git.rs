@@ -46,7 +46,7 @@ impl FileAtRevision {
 }
 
 /// Runs git in a folder, and gives what it wrote.
-fn run(folder: &Path, args: &[&str]) -> Result<Vec<u8>, String> {
+pub(crate) fn run(folder: &Path, args: &[&str]) -> Result<Vec<u8>, String> {
     let output = git(folder).args(args).stdin(Stdio::null()).output().map_err(|error| cannot_run(&error))?;
     if output.status.success() {
         return Ok(output.stdout);

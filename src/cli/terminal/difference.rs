@@ -1,4 +1,5 @@
-//! Shows the difference of two configs, for `diff` and for each commit of `log`: changes, moved users, warnings.
+//! Shows the difference of two configs, for `diff` and for each commit of `log`: changes, moved users, warnings; and
+//! that of two texts.
 //!
 //! Never reads a file, and never says whether a change may pass: the command does.
 
@@ -77,6 +78,24 @@ fn show_moves(screen: &mut Screen, margin: &str, moves: &Moves) -> Result<(), Cl
         let part = moves::share(way.users, moves.users);
         let ids = paint(FAINT, format!("such as {}", way.sample.join(", ")));
         screen.line(format!("{margin}    {} -> {}  {}, {part}  {ids}", way.from, way.to, thousands(way.users)))?;
+    }
+    Ok(())
+}
+
+/// Writes down what changes in a text, line by line.
+pub(crate) fn text(screen: &mut Screen, diff: &str) -> std::io::Result<()> {
+    for line in diff.lines() {
+        let style = match line.get(..1) {
+            _ if line.starts_with("---") || line.starts_with("+++") => Some(MAIN),
+            Some("+") => Some(GOOD),
+            Some("-") => Some(BAD),
+            Some("@") => Some(FAINT),
+            _ => None,
+        };
+        match style {
+            Some(style) => screen.line(paint(style, line))?,
+            None => screen.line(line)?,
+        }
     }
     Ok(())
 }

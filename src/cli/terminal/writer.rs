@@ -3,8 +3,7 @@
 //! YAML is quoted so that Kubernetes, which reads `on` and `NO` as booleans, finds the text that was meant. Never
 //! changes a value.
 
-use std::fmt::Write as _;
-
+use tidegate_analysis::source::edit::quote::quoted;
 use tidegate_engine::config::Node;
 
 /// How wide a line of JSON may be before what is in it gets lines of its own.
@@ -72,25 +71,4 @@ fn flat(node: &Node) -> String {
         Node::Text(text) => quoted(text),
         scalar => serde_json::to_string(scalar).unwrap_or_default(),
     }
-}
-
-/// Text in quotes, as JSON and YAML have it, without what some readers of YAML take for the end of a line.
-pub(crate) fn quoted(text: &str) -> String {
-    // Text can always be written down.
-    let whole = serde_json::to_string(text).unwrap_or_default();
-    let mut quoted = String::with_capacity(whole.len());
-    for c in whole.chars() {
-        if is_unseen(c) {
-            // None of them needs more than four digits.
-            let _ = write!(quoted, "\\u{:04x}", u32::from(c));
-        } else {
-            quoted.push(c);
-        }
-    }
-    quoted
-}
-
-/// Whether a character is not seen, or ends a line for some.
-pub(crate) fn is_unseen(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }

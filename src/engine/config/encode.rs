@@ -6,9 +6,11 @@
 use ipnet::IpNet;
 use semver::{Comparator, Op, VersionReq};
 
+use super::standing::{self, Standing};
 use super::{
     Action, Cache, ClaimPath, Comparison, Errors, Exposure, Failures, Generate, Guard, Headers, Identities, Inspect,
-    Latency, Match, Metrics, Operator, Relation, Reply, Source, SourceKind, Step, Telemetry, TrafficLimit, Variant,
+    Latency, Match, Metrics, Operator, Relation, Reply, Requires, Source, SourceKind, Step, Telemetry, TrafficLimit,
+    Variant,
 };
 use crate::value::encode::{Encode, Encoder};
 
@@ -29,7 +31,7 @@ fields! {
     Telemetry { access_log, spans, baggage }
     Match { hosts, paths, methods }
     Variant { name, value, headers, limit, reply }
-    Step { at, share, requires }
+    Standing { of, phase, steps, since, why, by }
     Errors { max, over_baseline }
     Latency { slower, max, over_baseline }
     Failures { server_errors, resets, grpc, codes }
@@ -74,6 +76,40 @@ impl Encode for Guard {
         action.encode(out);
         retry_after.encode(out);
         rearm.encode(out);
+    }
+}
+
+impl Encode for standing::Phase {
+    fn encode(&self, out: &mut Encoder) {
+        out.number(match self {
+            Self::Running => 0,
+            Self::Held => 1,
+            Self::RolledBack => 2,
+        });
+    }
+}
+
+/// Who approved of a step makes no other flag: see [`crate::plan`] for where it is written.
+impl Encode for Step {
+    fn encode(&self, out: &mut Encoder) {
+        let Self { at, share, requires, approved: _ } = self;
+        at.encode(out);
+        share.encode(out);
+        requires.encode(out);
+    }
+}
+
+impl Encode for Requires {
+    fn encode(&self, out: &mut Encoder) {
+        let Self { healthy, fleet, approval, ready } = *self;
+        // The others came later: what does not use them keeps its number.
+        if self.waits_for_fleet() || approval {
+            out.number(2);
+            fleet.encode(out);
+            approval.encode(out);
+            ready.encode(out);
+        }
+        healthy.encode(out);
     }
 }
 

@@ -8,7 +8,7 @@ use super::condition::{self, Condition};
 use super::guard::{self, Guard, Reply, TrafficLimit};
 use super::identity::{self, Source};
 use super::reader::{Field, HEADERS, Limit, word};
-use super::schema::reference::{FLAG, MATCH, ROUTE, RULE, SPLIT, STEP, VARIANT};
+use super::schema::reference::{FLAG, MATCH, READY, ROUTE, RULE, SPLIT, STEP, VARIANT};
 use crate::problem::Problems;
 use crate::value::name::{FlagKey, HeaderValue, HostPattern, Method, OwnedHeader, PathPrefix, Prose, VariantName};
 use crate::value::share::{MAX_WEIGHT, Ppm};
@@ -17,6 +17,7 @@ use crate::value::time::{Span, Timestamp};
 const VARIANTS: Limit = Limit::new(64, "variants");
 const RULES: Limit = Limit::new(100, "rules");
 const STEPS: Limit = Limit::new(100, "steps");
+const REQUIRED: Limit = Limit::new(8, "requirements");
 const SPLITS: Limit = Limit::new(64, "parts");
 const PATTERNS: Limit = Limit::new(100, "patterns");
 
@@ -194,12 +195,63 @@ impl Exposure {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub at: Timestamp,
     pub share: Ppm,
-    /// Whether it waits until the guard finds the one before it healthy.
-    pub requires: bool,
+    pub requires: Requires,
+    /// Who approved it, and when.
+    pub approved: Option<Prose>,
+}
+
+impl Step {
+    /// Whether it waits for an approval that it has not got.
+    #[must_use]
+    pub fn lacks_approval(&self) -> bool {
+        self.requires.approval && self.approved.is_none()
+    }
+}
+
+/// What a step waits for, besides its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requires {
+    /// Until the guard finds the step before it healthy.
+    pub healthy: bool,
+    /// Until the standing in the config allows it: the fleet is healthy.
+    pub fleet: bool,
+    /// Until somebody approves of it.
+    pub approval: bool,
+    /// Until the standing in the config allows it: so many endpoints of the variant are ready.
+    pub ready: Option<u32>,
+}
+
+impl Requires {
+    pub const NOTHING: Self = Self { healthy: false, fleet: false, approval: false, ready: None };
+
+    /// What a step waits for where it does not say.
+    pub const HEALTHY: Self = Self { healthy: true, ..Self::NOTHING };
+
+    const WORDS: [(&'static str, Self); 4] = [
+        ("healthy", Self::HEALTHY),
+        ("nothing", Self::NOTHING),
+        ("fleet", Self { fleet: true, ..Self::NOTHING }),
+        ("approval", Self { approval: true, ..Self::NOTHING }),
+    ];
+
+    /// Whether only the standing in the config lets it be taken.
+    #[must_use]
+    pub fn waits_for_fleet(self) -> bool {
+        self.fleet || self.ready.is_some()
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            healthy: self.healthy || other.healthy,
+            fleet: self.fleet || other.fleet,
+            approval: self.approval || other.approval,
+            ready: self.ready.max(other.ready),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -396,13 +448,14 @@ fn steps(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Ve
         let object = step.object(&STEP, problems)?;
         let at = object.required("at", problems).and_then(|at| at.parse(problems, Timestamp::parse));
         let share = object.required("percent", problems).and_then(|percent| percent.share(problems));
-        let requires = object.field("requires").and_then(|requires| {
-            if !guarded {
-                problems.error_of_key(&requires.at, "needs a guard: without one, no step waits for anything");
-            }
-            requires.parse(problems, |text| word(text, &[("healthy", true), ("nothing", false)]))
-        });
-        Some(Step { at: at?, share: share?, requires: requires.unwrap_or(true) })
+        let requires = object.field("requires").map(|requires| self::requires(&requires, guarded, problems));
+        let approved = object.field("approved");
+        if let (Some(approved), None | Some(Some(Requires { approval: false, .. }))) = (&approved, requires) {
+            problems.error_of_key(&approved.at, "needs requires: approval, or there is nothing to approve");
+        }
+        let approved = approved.and_then(|approved| approved.parse(problems, Prose::parse_some));
+        let requires = requires.flatten().unwrap_or(Requires::HEALTHY);
+        Some(Step { at: at?, share: share?, requires, approved })
     })?;
     if steps.len() < written {
         // If one time could not be read, the order of the steps is not known.
@@ -418,6 +471,37 @@ fn steps(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Ve
         }
     }
     Some(steps)
+}
+
+/// What a step waits for: one thing, or a list of them.
+fn requires(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Requires> {
+    let Node::List(_) = field.node else { return requirement(field, guarded, problems) };
+    let each = field.each(problems, REQUIRED, |one, problems| {
+        let requires = requirement(one, guarded, problems)?;
+        if requires == Requires::NOTHING {
+            problems.error(&one.at, "stands beside others: a step that waits for nothing has no list");
+        }
+        Some(requires)
+    })?;
+    Some(each.into_iter().fold(Requires::NOTHING, Requires::and))
+}
+
+fn requirement(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Requires> {
+    if let Node::Map(_) = field.node {
+        let ready = field.object(&READY, problems)?.required("ready", problems)?.steps(
+            problems,
+            0,
+            "",
+            1..=10_000,
+            "must be a whole number from 1 to 10000",
+        )?;
+        return Some(Requires { ready: Some(ready), ..Requires::NOTHING });
+    }
+    let requires = field.parse(problems, |text| word(text, &Requires::WORDS))?;
+    if !guarded && matches!(requires, Requires::HEALTHY | Requires::NOTHING) {
+        problems.error_of_key(&field.at, "needs a guard: without one, no step waits for health");
+    }
+    Some(requires)
 }
 
 fn serve(field: &Field<'_>, problems: &mut Problems) -> Option<Serve> {

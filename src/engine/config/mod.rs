@@ -13,9 +13,10 @@ pub(crate) mod parts;
 mod protobuf;
 pub mod reader;
 pub mod schema;
+pub mod standing;
 
 pub use condition::{Comparison, Condition, Operator, Relation, Subject};
-pub use flag::{Exposure, Flag, Kind, Match, Metrics, Rule, Serve, Split, Stage, Step, Variant};
+pub use flag::{Exposure, Flag, Kind, Match, Metrics, Requires, Rule, Serve, Split, Stage, Step, Variant};
 pub use guard::{Action, Errors, Failures, Guard, Identities, Latency, Reply, TrafficLimit};
 pub use identity::{ClaimPath, Generate, Source, SourceKind};
 pub use node::Node;
@@ -24,6 +25,7 @@ use crate::problem::{FieldPath, Problems, Wrong};
 use crate::value::name::{FlagKey, HeaderValue, OwnedHeader, Prose, SegmentName};
 use reader::{Field, Limit, Object};
 use schema::reference::{INSPECT, TELEMETRY};
+use standing::Standing;
 
 pub const MAX_BYTES: usize = 512 * 1024;
 
@@ -47,6 +49,8 @@ pub struct Config {
     /// The header that asks to see the decisions.
     pub inspect: Option<Inspect>,
     pub telemetry: Telemetry,
+    /// What has been decided so far about flags, by their keys.
+    pub standing: Vec<(FlagKey, Standing)>,
 }
 
 impl Config {
@@ -129,6 +133,13 @@ impl Config {
     pub fn flag(&self, key: &str) -> Option<&Flag> {
         let place = self.flags.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
         self.flags.get(place).map(|(_, flag)| flag)
+    }
+
+    /// What has been decided so far about the flag of this key, if the config says, void or not.
+    #[must_use]
+    pub fn standing(&self, key: &str) -> Option<&Standing> {
+        let place = self.standing.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
+        self.standing.get(place).map(|(_, standing)| standing)
     }
 
     /// The place of the segment of this name.
@@ -242,6 +253,16 @@ impl Config {
         }
         if let Some(field) = object.field("telemetry") {
             self.telemetry = telemetry(&field, problems);
+        }
+        if let Some(map) = object.field("standing") {
+            for (key, field) in map.members(FLAGS, problems) {
+                let name = FlagKey::parse(key).map_err(|wrong| problems.error_of_key(&field.at, wrong)).ok();
+                let entry = standing::read(&field, problems);
+                if name.is_some() && self.flag(key).is_none() {
+                    problems.warning(&field.at, "is the standing of a flag that does not exist");
+                }
+                self.standing.extend(name.zip(entry));
+            }
         }
     }
 }

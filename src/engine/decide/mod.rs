@@ -301,7 +301,7 @@ impl<'p, W: Witness> Evaluator<'p, '_, W> {
         if flag.kill {
             return (flag.baseline, Reason::Killed, draw);
         }
-        if standing.phase == Phase::RolledBack {
+        if flag.is_back() || standing.phase == Phase::RolledBack {
             return (flag.baseline, Reason::RolledBack, draw);
         }
         for (place, rule) in flag.rules.iter().enumerate() {

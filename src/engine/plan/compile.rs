@@ -268,6 +268,7 @@ impl Compiler<'_> {
             rules.push(Rule {
                 when: rule.when.as_ref().map(|when| self.condition(when, &at.key("when"), problems)),
                 exposure: rule.exposure.clone(),
+                cap: rule.exposure.cap(None),
                 serve: names.serve(&rule.serve, &at.key("serve"), problems),
                 judged: None,
             });
@@ -296,6 +297,7 @@ impl Compiler<'_> {
             plain: None,
             names: Box::default(),
             about: self.config.has_page().then(|| Box::new(About::of(flag))),
+            stands: None,
         }
     }
 

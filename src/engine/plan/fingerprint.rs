@@ -4,8 +4,8 @@
 //! Names are written as what they stand for, so that another name for a segment, another order of the keys, or a
 //! default that is written out makes no difference. Never asked for a request.
 
-use super::{Flag, Mark, Plan, Serve, VariantId};
-use crate::config::{self, Condition, Config, Headers, Source, Subject};
+use super::{Flag, Mark, Plan, Serve, VariantId, stands};
+use crate::config::{self, Condition, Config, Exposure, Headers, Source, Subject};
 use crate::value::encode::{Encode, Encoder};
 use crate::value::name::{FlagKey, OwnedHeader};
 
@@ -23,7 +23,12 @@ pub(super) fn seal(config: &Config, plan: &mut Plan) {
     while !parts.step(config, plan) {}
 }
 
-/// The work on the numbers of a plan, in parts: each flag, each watched flag.
+/// The generation of the flag at this place of a config without errors, and of the plan that was made of it.
+pub(super) fn generation(config: &Config, plan: &Plan, place: usize) -> Option<u64> {
+    Segments { config, digests: vec![None; config.segments.len()] }.generation(plan, place)
+}
+
+/// The work on the numbers of a plan, in parts: each flag, each watched flag, and what has been decided about flags.
 #[derive(Debug)]
 pub(super) struct Parts {
     /// Those of the segments that were asked for.
@@ -32,12 +37,14 @@ pub(super) struct Parts {
     out: Option<Encoder>,
     flags: usize,
     watches: usize,
+    standing: usize,
 }
 
 impl Parts {
     pub(super) fn new(config: &Config) -> Self {
         // A segment is written where a rule asks it: one that nothing asks decides nothing.
-        let Config { revision, identity, segments, flags, dictionary, headers, cache, inspect, telemetry } = config;
+        let Config { revision, identity, segments, flags, dictionary, headers, cache, inspect, telemetry, standing: _ } =
+            config;
         let mut out = Encoder::new(PLAN);
         revision.encode(&mut out);
         identity.encode(&mut out);
@@ -50,7 +57,7 @@ impl Parts {
             headers.encode(&mut out);
         }
         out.length(flags.len());
-        Self { digests: vec![None; segments.len()], out: Some(out), flags: 0, watches: 0 }
+        Self { digests: vec![None; segments.len()], out: Some(out), flags: 0, watches: 0, standing: 0 }
     }
 
     /// Does the next part for this config and its plan, always the same ones. Returns whether it was the last.
@@ -66,19 +73,44 @@ impl Parts {
                 self.flags = self.flags.saturating_add(1);
                 self.out = Some(out);
             } else {
+                // What is no part of a flag came later, too.
+                config.standing.iter().for_each(|entry| out.choice(0, entry));
+                config.flags.iter().for_each(|(key, flag)| approvals(key, flag, &mut out));
                 plan.fingerprint = out.finish();
                 plan.mark = Mark(format!("@{:016x}", plan.fingerprint).into());
             }
-        } else if let Some(watch) = plan.watches.get_mut(self.watches) {
-            if let Some(((key, written), flag)) = config.flags.get(watch.flag).zip(plan.flags.get(watch.flag)) {
-                let mut out = Encoder::new(FLAG);
-                known.flag(key, written, flag, &mut out);
-                watch.key = format!("guard/{key}/{:016x}", out.finish()).into();
+        } else if let Some(place) = plan.watches.get(self.watches).map(|watch| watch.flag) {
+            let generation = known.generation(plan, place);
+            let key = plan.flags.get(place).map(|flag| &flag.key);
+            if let Some(((key, generation), watch)) = key.zip(generation).zip(plan.watches.get_mut(self.watches)) {
+                watch.key = format!("guard/{key}/{generation:016x}").into();
             }
             self.watches = self.watches.saturating_add(1);
+        } else if let Some((key, standing)) = config.standing.get(self.standing) {
+            if let Ok(place) = plan.flags.binary_search_by(|flag| flag.key.cmp(key))
+                && let Some(generation) = known.generation(plan, place)
+                && let Some(flag) = plan.flags.get_mut(place)
+            {
+                stands::apply(standing, generation, flag);
+            }
+            self.standing = self.standing.saturating_add(1);
         }
         self.digests = known.digests;
-        self.out.is_none() && self.watches >= plan.watches.len()
+        let is_sealed = self.out.is_none() && self.watches >= plan.watches.len();
+        is_sealed && self.standing >= config.standing.len()
+    }
+}
+
+/// Who approved of which step: no part of what a flag serves, so that an approval is no other flag.
+fn approvals(key: &FlagKey, flag: &config::Flag, out: &mut Encoder) {
+    for (rule, one) in (0_u64..).zip(&flag.rules) {
+        let Exposure::Steps(steps) = &one.exposure else { continue };
+        for (step, approved) in (0_u64..).zip(steps).filter_map(|(step, one)| Some((step, one.approved.as_ref()?))) {
+            out.choice(1, key);
+            out.number(rule);
+            out.number(step);
+            approved.encode(out);
+        }
     }
 }
 
@@ -96,6 +128,14 @@ struct Segments<'c> {
 }
 
 impl Segments<'_> {
+    /// A number for what the flag at this place serves.
+    fn generation(&mut self, plan: &Plan, place: usize) -> Option<u64> {
+        let (key, written) = self.config.flags.get(place)?;
+        let mut out = Encoder::new(FLAG);
+        self.flag(key, written, plan.flags.get(place)?, &mut out);
+        Some(out.finish())
+    }
+
     /// Writes what a flag serves and to which users. Leaves out what is only for people, such as the description.
     fn flag(&mut self, key: &FlagKey, written: &config::Flag, flag: &Flag, out: &mut Encoder) {
         let config::Flag {

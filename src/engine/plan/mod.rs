@@ -10,6 +10,7 @@ mod index;
 mod inputs;
 mod parts;
 mod reply;
+mod stands;
 mod varies;
 mod watch;
 mod work;
@@ -19,9 +20,11 @@ pub use index::Index;
 pub use inputs::{HeaderRole, Inputs, Property, Slot};
 pub use parts::Parts;
 pub use reply::Reply;
+pub use stands::Waits;
 pub use varies::Varies;
 pub use watch::{Judged, Watch};
 
+use crate::config::standing::Standing;
 use crate::config::{
     self, Cache, Config, Exposure, Inspect, Kind, Metrics, Operator, SourceKind, Stage, Step, Telemetry,
 };
@@ -204,6 +207,8 @@ pub struct Flag {
     pub names: Box<str>,
     /// What the page says of it: kept only where there is a page.
     pub about: Option<Box<About>>,
+    /// What has been decided so far about it, as the config says; nothing where that is void.
+    pub stands: Option<Box<Standing>>,
 }
 
 /// What a flag is to people. Decides nothing.
@@ -248,7 +253,7 @@ impl Flag {
     /// The share of identities that one of its rules draws at this time, as far as kill and guard let it.
     #[must_use]
     pub fn exposure(&self, rule: &Rule, now: Timestamp, standing: &FlagStanding) -> Ppm {
-        let back = self.kill || standing.phase == Phase::RolledBack;
+        let back = self.kill || self.is_back() || standing.phase == Phase::RolledBack;
         if back { Ppm::NONE } else { rule.share(now, standing, self.baseline) }
     }
 
@@ -300,6 +305,8 @@ pub struct Match {
 pub struct Rule {
     pub when: Option<Condition>,
     pub exposure: Exposure,
+    /// How many steps of its ramp it may take, whatever the clock says.
+    pub cap: u8,
     pub serve: Serve,
     /// Its place among the rules that a guard judges.
     pub judged: Option<u8>,
@@ -321,11 +328,11 @@ impl Rule {
         self.exposure != Exposure::Fixed(Ppm::FULL)
     }
 
-    /// How many steps of its ramp are taken at this time, as far as the guard lets it.
+    /// How many steps of its ramp are taken at this time, as far as the config's standing and the guard let it.
     #[inline]
     #[must_use]
     pub fn taken(&self, now: Timestamp, standing: &FlagStanding) -> usize {
-        let begun = self.exposure.begun(now);
+        let begun = self.exposure.begun(now).min(usize::from(self.cap));
         let allowed = self.judged.and_then(|rule| standing.steps.get(usize::from(rule)));
         allowed.map_or(begun, |allowed| begun.min(usize::from(*allowed)))
     }

@@ -80,6 +80,7 @@ impl Parts {
                 }
                 config.flags.truncate(config.flags.len().saturating_sub(FREED));
                 config.segments.truncate(config.segments.len().saturating_sub(FREED));
+                config.standing.truncate(config.standing.len().saturating_sub(FREED));
             }
         }
         None

@@ -48,6 +48,12 @@ impl Judged {
         flag.rules.get(self.0).map_or(&[], Rule::steps)
     }
 
+    /// How many steps of its ramp the config's standing lets it take.
+    #[must_use]
+    pub fn cap(self, flag: &Flag) -> u8 {
+        flag.rules.get(self.0).map_or(u8::MAX, |rule| rule.cap)
+    }
+
     #[must_use]
     pub fn step(self, flag: &Flag, step: Option<u8>) -> Option<&Step> {
         self.steps(flag).get(usize::from(step?))

@@ -237,6 +237,8 @@ impl Ledger {
                     self.enter(to, now);
                 }
             }
+            // While the config's standing has taken the flag back, there is nothing to climb for.
+            (Phase::Running, None) if flag.is_back() => {}
             (Phase::Running, None) => self.climb(&healthy, watch, flag, now, events),
             (Phase::Trial, None) if well => {
                 events.push(Event {
@@ -278,26 +280,26 @@ impl Ledger {
             let (Some(taken), Some(arms)) = (self.steps.get_mut(place), self.since_step.get_mut(place)) else {
                 continue;
             };
-            if *taken >= begun(flag, *judged, now) {
+            let begun = begun(flag, *judged, now);
+            if *taken > judged.cap(flag) {
+                // The config's standing has taken steps back: from here the guard goes on, with counts of this share.
+                *taken = judged.cap(flag);
+                forget(&mut self.windows, arms, watch, place);
+                continue;
+            }
+            if *taken >= begun {
                 continue;
             }
             let here = judged.step(flag, taken.checked_sub(1));
             let next = judged.step(flag, Some(*taken));
             let nobody = here.is_none_or(|step| step.share.parts() == 0);
-            let waits = next.is_some_and(|step| step.requires) && !nobody;
+            let waits = next.is_some_and(|step| step.requires.healthy) && !nobody;
             let well = healthy.get(place) == Some(&true) && arms.iter().all(|requests| *requests >= SAMPLE);
             if waits && !well {
                 continue;
             }
             *taken = taken.saturating_add(1);
-            *arms = Default::default();
-            // The arms are compared only over a time in which their parts of the traffic were the same: else an outage
-            // of both, after the step, would be more of the one's time than of the other's.
-            for (windows, (rule, _)) in self.windows.iter_mut().zip(&watch.comparisons) {
-                if usize::from(*rule) == place {
-                    *windows = Windows::default();
-                }
-            }
+            forget(&mut self.windows, arms, watch, place);
             let share = next.map_or(Ppm::NONE, |step| step.share);
             let kind = EventKind::Step(judged.number(), *taken, share);
             events.push(Event { kind, variant: None, breach: None });
@@ -393,10 +395,21 @@ pub fn is_due(bytes: &[u8], now: Timestamp) -> bool {
     !(0..UNIT).contains(&now.millis().saturating_sub(last))
 }
 
-/// How many steps of a ramp have begun.
+/// Forgets what was counted for a judged rule: the arms are compared only over a time in which their parts of the traffic
+/// were the same, else an outage of both, after the step, would be more of the one's time than of the other's.
+fn forget(windows: &mut [Windows], arms: &mut [u32; 2], watch: &Watch, place: usize) {
+    *arms = Default::default();
+    for (windows, (rule, _)) in windows.iter_mut().zip(&watch.comparisons) {
+        if usize::from(*rule) == place {
+            *windows = Windows::default();
+        }
+    }
+}
+
+/// How many steps of a ramp have begun, as far as the config's standing lets it take them.
 fn begun(flag: &Flag, judged: Judged, now: Timestamp) -> u8 {
     let steps = judged.steps(flag);
-    u8::try_from(steps.partition_point(|step| step.at <= now)).unwrap_or(u8::MAX)
+    u8::try_from(steps.partition_point(|step| step.at <= now)).unwrap_or(u8::MAX).min(judged.cap(flag))
 }
 
 fn limits(watch: &Watch) -> Vec<Limits> {

@@ -328,6 +328,10 @@ fn reasons(plan: &Plan, flag: &Flag) -> Servable {
         can.add(flag.baseline, Reason::Killed);
         return can;
     }
+    if flag.is_back() {
+        can.add(flag.baseline, Reason::RolledBack);
+        return can;
+    }
     let watch = flag.watch.and_then(|watch| plan.watches().get(usize::from(watch)));
     let guarded = watch.is_some_and(|watch| watch.guard.is_some());
     let (mut draws, mut caught) = (false, false);

@@ -1,4 +1,4 @@
-//! The fields of a guard and of its limits, as the reference has them.
+//! The fields of a guard, of its limits and of a standing, as the reference has them.
 
 use super::shape::{NEEDED, Section, Shape, entry};
 
@@ -99,5 +99,36 @@ pub static LATENCY: Section = Section {
             "any",
             "How many times the baseline's percentile they may take, in steps of 0.001.",
         ),
+    ],
+};
+
+/// What has been decided so far about a flag.
+pub static STANDING: Section = Section {
+    title: "A standing",
+    fields: &[
+        entry(
+            "of",
+            Shape::SomeProse,
+            "16 hexadecimal digits, in quotes",
+            NEEDED,
+            "The generation of the flag that it speaks of. Once the flag serves something else, it is void.",
+        ),
+        entry(
+            "phase",
+            Shape::Words(&["running", "held", "rolledBack"]),
+            "",
+            NEEDED,
+            "The rules decide; ramps take no step that begins later than `since`; or everybody gets the baseline.",
+        ),
+        entry(
+            "steps",
+            Shape::Named { key: &Shape::SomeProse, value: &Shape::Whole(0, 100) },
+            "map of numbers of steps by rule, counted from 1",
+            "no limit; no step that requires `fleet` or `ready`",
+            "How many steps the ramp of a rule may have taken.",
+        ),
+        entry("since", Shape::Time, "time with an offset", NEEDED, "Since when it is in this phase, as RFC 3339."),
+        entry("why", Shape::Prose, "text", "none", "What it was decided on."),
+        entry("by", Shape::Prose, "text", "none", "Who wrote it."),
     ],
 };

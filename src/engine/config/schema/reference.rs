@@ -6,7 +6,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::shape::Together;
 
-pub use super::guard::{ERRORS, GUARD, LATENCY};
+pub use super::guard::{ERRORS, GUARD, LATENCY, STANDING};
 pub use super::shape::{Entry, Section};
 use super::shape::{NEEDED, Shape, entry};
 
@@ -16,12 +16,14 @@ pub const OPERATORS: [&str; 10] =
 
 const SOURCES: Shape = Shape::List(&Shape::Map(&SOURCE));
 const CLAIM: Shape = Shape::Either(&[Shape::Claim, Shape::List(&Shape::Claim)]);
+const REQUIRED: Shape =
+    Shape::Either(&[Shape::Words(&["healthy", "nothing", "fleet", "approval"]), Shape::Map(&READY)]);
 const HEADERS: Shape = Shape::Named { key: &Shape::HeaderName, value: &Shape::HeaderValue };
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 18] = [
+pub static SECTIONS: [&Section; 20] = [
     &CONFIG, &SOURCE, &GENERATE, &INSPECT, &TELEMETRY, &FLAG, &MATCH, &ROUTE, &VARIANT, &LIMIT, &REPLY, &RULE, &STEP,
-    &SPLIT, &GUARD, &ERRORS, &LATENCY, &CONDITION,
+    &READY, &SPLIT, &GUARD, &ERRORS, &LATENCY, &STANDING, &CONDITION,
 ];
 
 /// What the fields of a section have to do with each other; a condition has a grammar of its own.
@@ -98,6 +100,13 @@ pub static CONFIG: Section = Section {
             "map",
             "off",
             "Lets access logs, spans and the services behind the proxy see what was decided. Never who asked.",
+        ),
+        entry(
+            "standing",
+            Shape::Named { key: &Shape::FlagKey, value: &Shape::Map(&STANDING) },
+            "map by flag",
+            "nothing was decided",
+            "What has been decided so far about flags: written by commands, not by hand. In force with the first request.",
         ),
     ],
 };
@@ -432,13 +441,32 @@ pub static STEP: Section = Section {
         entry("percent", Shape::Percent, "0 to 100, in steps of 0.0001", NEEDED, "The share from then on."),
         entry(
             "requires",
-            Shape::Words(&["healthy", "nothing"]),
-            "",
+            Shape::Either(&[REQUIRED, Shape::List(&REQUIRED)]),
+            "`healthy`, `nothing`, `fleet`, `approval` or `{ready: 3}`, or a list of them",
             "`healthy`, where the flag has a guard",
-            "Whether the step waits until the guard finds the variant healthy. Needs a guard. A proxy that starts later \
-             than the step begins is at this step at once.",
+            "What the step waits for: that the guard finds the variant healthy (needs a guard; a proxy that starts later \
+             than the step begins is at this step at once); that the `standing` of the flag allows it, once the fleet is \
+             healthy or so many endpoints of the variant are ready; or that somebody approves of it.",
+        ),
+        entry(
+            "approved",
+            Shape::SomeProse,
+            "text",
+            "not approved",
+            "Who approved of the step, and when. Needs `requires: approval`.",
         ),
     ],
+};
+
+pub static READY: Section = Section {
+    title: "`requires` of a step",
+    fields: &[entry(
+        "ready",
+        Shape::Whole(1, 10_000),
+        "1 to 10,000",
+        NEEDED,
+        "How many endpoints of the variant must be ready.",
+    )],
 };
 
 /// A variant's part in a weighted serve.

@@ -3,13 +3,10 @@
 //! The result must read as the same values and have the same fingerprint; otherwise the file stays as it is. Never
 //! formats a config that a proxy would refuse, and never a manifest.
 
-mod order;
 mod read;
 mod write;
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
@@ -18,11 +15,11 @@ use similar::TextDiff;
 use crate::error::{CliError, Found};
 use crate::input::files::VARIABLE;
 use crate::input::{files, load, manifest};
-use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, paint};
-use crate::terminal::{Screen, diagnostic as drawn};
-use order::ROOT;
+use crate::terminal::style::{FAINT, GOOD, MAIN, paint};
+use crate::terminal::{Screen, diagnostic as drawn, difference as shown};
 use read::Sheet;
 use tidegate_analysis::source::document;
+use tidegate_analysis::source::edit::order::{self, ROOT};
 use tidegate_analysis::source::tree::Tree;
 use tidegate_analysis::source::{Document, look};
 use tidegate_analysis::words::number::count;
@@ -114,12 +111,12 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         }
         let diff = difference(file, &old, &new);
         if is_changed && !args.check {
-            replace(Path::new(file), &new).map_err(|error| format!("cannot write {file}: {error}"))?;
+            files::replace(Path::new(file), &new).map_err(|error| format!("cannot write {file}: {error}"))?;
         }
         if screen.is_json() {
             told.push(json!({"file": file, "state": state, "diff": diff}));
         } else if is_changed && args.check {
-            show(screen, &diff)?;
+            shown::text(screen, &diff)?;
         } else if is_changed {
             screen.remark(format!("{} {file}", paint(MAIN, "formatted")))?;
         } else {
@@ -241,40 +238,4 @@ impl Serialize for Ordered<'_> {
 fn difference(file: &str, old: &str, new: &str) -> String {
     let diff = TextDiff::from_lines(old, new);
     diff.unified_diff().context_radius(2).header(file, &format!("{file} (canonical)")).to_string()
-}
-
-fn show(screen: &mut Screen, diff: &str) -> io::Result<()> {
-    for line in diff.lines() {
-        let style = match line.get(..1) {
-            _ if line.starts_with("---") || line.starts_with("+++") => Some(MAIN),
-            Some("+") => Some(GOOD),
-            Some("-") => Some(BAD),
-            Some("@") => Some(FAINT),
-            _ => None,
-        };
-        match style {
-            Some(style) => screen.line(paint(style, line))?,
-            None => screen.line(line)?,
-        }
-    }
-    Ok(())
-}
-
-/// Replaces a file in one step: all of it, or nothing.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    // A link stays one: what it leads to is written.
-    let file = fs::canonicalize(file)?;
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let beside: PathBuf = file.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let write = || {
-        let mut new = fs::OpenOptions::new().write(true).create_new(true).open(&beside)?;
-        new.write_all(text.as_bytes())?;
-        new.set_permissions(fs::metadata(&file)?.permissions())?;
-        new.sync_all()?;
-        fs::rename(&beside, &file)
-    };
-    write().inspect_err(|_| {
-        // What could not be put in place is not left lying about.
-        let _ = fs::remove_file(&beside);
-    })
 }

@@ -3,10 +3,9 @@
 //! What was in brackets stays so where it fits into a line; all else has lines of its own, two spaces deeper than what
 //! it belongs to. Quotes stand where some reader of YAML would see something else than text. Never changes a value.
 
-use super::order::{ROOT, Truth, inside, place, truth};
 use super::read::{Container, Entry, Remark, Sheet, Value};
-use crate::terminal::writer;
-use tidegate_analysis::source::tree::{Tree, Value as Read};
+use tidegate_analysis::source::edit::order::{ROOT, Truth, inside, place, truth};
+use tidegate_analysis::source::edit::quote::{self, needed};
 use tidegate_engine::config::Node;
 use tidegate_engine::config::schema::shape::Shape;
 
@@ -90,7 +89,7 @@ impl Page {
             }
             is_begun = false;
             if container.is_map {
-                self.text.push_str(&quoted(&entry.key, false, true));
+                self.text.push_str(&needed(&entry.key, false, true));
                 self.text.push(':');
             } else {
                 self.text.push('-');
@@ -178,7 +177,7 @@ impl Page {
         }
         let text = flow(child, shape);
         let before = if is_map {
-            columns.saturating_add(quoted(&entry.key, false, true).chars().count()).saturating_add(2)
+            columns.saturating_add(needed(&entry.key, false, true).chars().count()).saturating_add(2)
         } else {
             columns + 2
         };
@@ -195,9 +194,9 @@ fn flow(container: &Container, shape: Shape) -> String {
             Value::Scalar(node, raw) => scalar(node, raw, truth(within), true),
             Value::Inside(child) => flow(child, within),
             // Between brackets there are none.
-            Value::Lines(_, lines) => writer::quoted(&lines.join("\n")),
+            Value::Lines(_, lines) => quote::quoted(&lines.join("\n")),
         };
-        parts.push(if container.is_map { format!("{}: {value}", quoted(&entry.key, true, true)) } else { value });
+        parts.push(if container.is_map { format!("{}: {value}", needed(&entry.key, true, true)) } else { value });
     }
     let text = parts.join(", ");
     if container.is_map { format!("{{{text}}}") } else { format!("[{text}]") }
@@ -212,69 +211,8 @@ fn scalar(node: &Node, raw: &str, truth: Truth, in_flow: bool) -> String {
             Truth::Variant => if *value { "\"on\"" } else { "\"off\"" }.to_owned(),
             Truth::Unknown => raw.to_owned(),
         },
-        Node::Text(text) => quoted(text, in_flow, false),
+        Node::Text(text) => needed(text, in_flow, false),
         // How a number is written is the author's: what fits is said by its neighbours.
         Node::Number(_) | Node::List(_) | Node::Map(_) => raw.to_owned(),
-    }
-}
-
-/// Text, in quotes where it needs them.
-fn quoted(text: &str, in_flow: bool, is_key: bool) -> String {
-    if is_odd(text) || !reads_as(text, in_flow, is_key) { writer::quoted(text) } else { text.to_owned() }
-}
-
-/// Whether some reader of YAML may take bare text for something else, though ours may not.
-fn is_odd(text: &str) -> bool {
-    const WORDS: [&str; 12] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "=", "<<"];
-    let number = text.replace('_', "");
-    let unsigned = number.trim_start_matches(['+', '-']);
-    let is_based = ["0x", "0o", "0b"].iter().any(|base| {
-        let digits = unsigned.get(..2).filter(|start| start.eq_ignore_ascii_case(base)).and(unsigned.get(2..));
-        digits.is_some_and(|digits| digits.chars().all(|c| c.is_ascii_hexdigit()))
-    });
-    // `12:30` counts in sixties where YAML is old.
-    let is_sixties = unsigned.contains(':') && unsigned.chars().all(|c| c.is_ascii_digit() || ":.".contains(c));
-    text.is_empty()
-        || WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
-        || unsigned.parse::<f64>().is_ok()
-        || unsigned.trim_start_matches('.').parse::<f64>().is_ok()
-        || is_based
-        || is_sixties
-        || is_date(text)
-        || text.starts_with(['@', '`', '%'])
-        || text.chars().any(writer::is_unseen)
-}
-
-/// Whether text begins as a date does: `2027-03-01`, of which YAML may make a time.
-fn is_date(text: &str) -> bool {
-    let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).count();
-    let mut parts = text.splitn(3, '-');
-    let mut all = |most: usize| parts.next().is_some_and(|part| digits(part) == part.len() && part.len() <= most);
-    all(4) && all(2) && parts.next().is_some_and(|part| digits(part) > 0)
-}
-
-/// Whether the reader of configs takes bare text for what it is, where it is to stand.
-fn reads_as(text: &str, in_flow: bool, is_key: bool) -> bool {
-    // Nothing in such text means anything to YAML, and most texts are such.
-    let is_simple = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    if text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(is_simple) {
-        return true;
-    }
-    let page = match (in_flow, is_key) {
-        (false, false) => format!("a: {text}\n"),
-        (true, false) => format!("[{text}, {text}]\n"),
-        (false, true) => format!("{text}: 0\n"),
-        (true, true) => format!("{{{text}: 0}}\n"),
-    };
-    let Ok(trees) = Tree::read(&page, "") else { return false };
-    let [tree] = trees.as_slice() else { return false };
-    match &tree.value {
-        Read::List(items) => items.len() == 2 && items.iter().all(|item| item.text() == Some(text)),
-        Read::Map(entries) => match entries.as_slice() {
-            [(key, _)] if is_key => &*key.name == text,
-            [(_, value)] => value.text() == Some(text),
-            _ => false,
-        },
-        Read::Scalar(_) => false,
     }
 }

@@ -8,7 +8,7 @@ use tidegate_engine::config::schema::shape::Shape;
 
 /// What a boolean stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Truth {
+pub enum Truth {
     /// Yes or no.
     Boolean,
     /// The variant `on` or `off`, of which YAML has made a boolean.
@@ -18,7 +18,7 @@ pub(crate) enum Truth {
 }
 
 /// The whole config.
-pub(crate) const ROOT: Shape = Shape::Map(&CONFIG);
+pub const ROOT: Shape = Shape::Map(&CONFIG);
 
 /// The map that stands in a place, or the maps of a list that does.
 fn map(shape: Shape) -> Option<Shape> {
@@ -31,7 +31,7 @@ fn map(shape: Shape) -> Option<Shape> {
 }
 
 /// What stands under a key.
-pub(crate) fn inside(shape: Shape, key: &str) -> Shape {
+pub fn inside(shape: Shape, key: &str) -> Shape {
     match map(shape) {
         Some(Shape::Map(section)) => section.field(key).map_or(Shape::Any, |entry| entry.shape),
         Some(Shape::Named { value, .. }) => *value,
@@ -40,7 +40,7 @@ pub(crate) fn inside(shape: Shape, key: &str) -> Shape {
 }
 
 /// Where a key stands among its neighbours; equal ones keep the author's order.
-pub(crate) fn place(shape: Shape, key: &str) -> usize {
+pub fn place(shape: Shape, key: &str) -> usize {
     match map(shape) {
         Some(Shape::Map(section)) => section.names().position(|name| name == key).unwrap_or(usize::MAX),
         _ => 0,
@@ -48,7 +48,7 @@ pub(crate) fn place(shape: Shape, key: &str) -> usize {
 }
 
 /// What a boolean stands for in a place, or in a list that stands there.
-pub(crate) fn truth(shape: Shape) -> Truth {
+pub fn truth(shape: Shape) -> Truth {
     match shape {
         Shape::Boolean | Shape::True => Truth::Boolean,
         Shape::Variant => Truth::Variant,
