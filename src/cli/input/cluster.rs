@@ -37,6 +37,9 @@ pub(crate) struct Pod {
 pub(crate) struct Pod(std::convert::Infallible);
 
 #[cfg(feature = "fleet")]
+pub(crate) use built::document_of;
+
+#[cfg(feature = "fleet")]
 mod built {
     use std::sync::Arc;
 
@@ -69,14 +72,18 @@ mod built {
         /// The config that an object holds.
         pub(crate) fn document(&self, place: &str) -> Result<Document, CliError> {
             let place = Place::parse(place).map_err(CliError::Usage)?;
-            let held = self.connect()?.read(&place)?;
-            let name = held.place().to_string();
-            load::only(&name, manifest::within(&name, &text(&held)?)?)
+            document_of(&self.connect()?.read(&place)?)
         }
     }
 
+    /// The config of an object.
+    pub(crate) fn document_of(held: &Held) -> Result<Document, CliError> {
+        let name = held.place().to_string();
+        load::only(&name, manifest::within(&name, &text(held)?)?)
+    }
+
     /// The config of an object as text.
-    pub(crate) fn text(held: &Held) -> Result<String, CliError> {
+    fn text(held: &Held) -> Result<String, CliError> {
         let tree = |value: &Value| {
             let node = serde_json::from_str(&value.to_string()).map_err(|error| CliError::Broken(error.to_string()))?;
             writer::yaml(&node).map_err(CliError::Broken)

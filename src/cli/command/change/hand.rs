@@ -12,10 +12,11 @@ use super::place::{Edited, FilePlace, Note, Place, Written, node};
 use super::{commit, place};
 use crate::command::check::policy;
 use crate::error::{CliError, Found};
+use crate::input::cluster::ClusterArgs;
 use crate::input::files::{self, VARIABLE};
 use crate::input::time::When;
 use crate::input::{RequestArgs, SampleArgs, load};
-use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, paint};
+use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, ODD, paint};
 use crate::terminal::{Screen, diagnostic, difference};
 use tidegate_analysis::diff::Difference;
 use tidegate_analysis::diff::moves::{Side, Survey};
@@ -36,7 +37,11 @@ pub(crate) struct Hand {
     /// The config to change, or a manifest that contains it [default: tidegate.yaml]
     #[arg(long, value_name = "FILE", env = VARIABLE, hide_env_values = true)]
     config: Option<String>,
-    // The options of a cluster (--on, --namespace, --context, --kubeconfig) stand here, with the feature `fleet`.
+    /// The object of a cluster to change in place of a file: wasmplugin/NAME, trafficextension/NAME or configmap/NAME
+    #[arg(long, value_name = "KIND/NAME", conflicts_with = "commit")]
+    on: Option<String>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// The policy that the change must keep: caps, largest step, freezes
     #[arg(long, value_name = "POLICY", env = POLICY, hide_env_values = true)]
     policy: Option<String>,
@@ -123,8 +128,7 @@ pub(crate) fn run(
         return Err(CliError::Usage(why.to_owned()));
     }
     let policy = hand.policy.as_ref().map(|path| policy::load(path, screen)).transpose()?;
-    let name = files::one_or_usual(hand.config.as_ref())?;
-    let mut place: Box<dyn Place> = Box::new(FilePlace::new(&name, hand.commit && !hand.dry_run)?);
+    let (name, mut place) = place_of(hand)?;
     let document = place.read()?;
     let values = node(&document);
     let old = load::compile(document, screen)?;
@@ -134,7 +138,7 @@ pub(crate) fn run(
     let deed = deed(&Subject { loaded: &old, flag, key, now, by: &by, node: &values })?;
     let mut told = Told { hand, key, deed: &deed, by: &by, now, file: old.document.name() };
     if let Some(why) = &deed.idle {
-        return told.idle(why, screen);
+        return told.idle(why, place.as_mut(), screen);
     }
     if let Some((rule, why)) = &deed.refused {
         screen.decide(Found::Something);
@@ -148,7 +152,7 @@ pub(crate) fn run(
     }
     let edited = place.edited(deed.edits.clone())?;
     if edited.old == edited.new {
-        return told.idle("it is so already", screen);
+        return told.idle("it is so already", place.as_mut(), screen);
     }
     let new = load::compile(edited.document.clone(), screen)?;
     told.file = new.document.name();
@@ -159,6 +163,9 @@ pub(crate) fn run(
         difference::show(&difference, screen, "")?;
         for remark in &deed.remarks {
             screen.line(remark)?;
+        }
+        for warning in place.warnings(&edited) {
+            screen.line(format!("{} {warning}", paint(ODD, "note:")))?;
         }
     }
     let broken = policy.map(|policy| broken(&policy, &old.config, &new.config, now)).unwrap_or_default();
@@ -182,20 +189,37 @@ pub(crate) fn run(
         return Ok(Found::Something);
     }
     let note = told.note(&difference);
-    let Written { place, commit } = place.write(&edited, &note)?;
+    let Written { place, commit, remarks } = place.write(&edited, &note)?;
     if screen.is_json() {
         let more = [
             ("difference", difference.json()),
             ("diff", Value::from(text)),
             ("written", true.into()),
             ("commit", Value::from(commit)),
+            ("notes", Value::from(remarks)),
         ];
         screen.json(&told.document(&more))?;
     } else {
         let commit = commit.map_or_else(String::new, |commit| format!(", commit {commit}"));
         screen.remark(format!("{} {place}{commit}", paint(GOOD, "written:")))?;
+        for remark in remarks {
+            screen.remark(remark)?;
+        }
     }
     Ok(Found::Nothing)
+}
+
+/// Where the config lives that is meant, and its name.
+fn place_of(hand: &Hand) -> Result<(String, Box<dyn Place>), CliError> {
+    if let Some(on) = &hand.on {
+        #[cfg(feature = "fleet")]
+        return Ok((on.clone(), Box::new(super::on::Object::new(on, &hand.cluster)?)));
+        #[cfg(not(feature = "fleet"))]
+        return Err(hand.cluster.document(on).err().unwrap_or(CliError::Problems));
+    }
+    let name = files::one_or_usual(hand.config.as_ref())?;
+    let place = FilePlace::new(&name, hand.commit && !hand.dry_run)?;
+    Ok((name, Box::new(place)))
 }
 
 /// What a policy has against a change: what the change breaks, and what was not broken before it.
@@ -253,11 +277,15 @@ impl Told<'_> {
         document
     }
 
-    fn idle(&self, why: &str, screen: &mut Screen) -> Result<Found, CliError> {
+    fn idle(&self, why: &str, place: &mut dyn Place, screen: &mut Screen) -> Result<Found, CliError> {
+        let settled = if self.hand.dry_run { None } else { place.settle(self.now)? };
         if screen.is_json() {
             screen.json(&self.document(&[("unchanged", Value::from(why))]))?;
         } else {
             screen.line(format!("nothing to change: {why}"))?;
+            if let Some(settled) = settled {
+                screen.line(settled)?;
+            }
         }
         Ok(Found::Nothing)
     }

@@ -23,6 +23,16 @@ pub(crate) trait Place {
     /// What it would be after some edits of what was read; writes nothing.
     fn edited(&self, edits: Vec<Edit>) -> Result<Edited, CliError>;
 
+    /// What is to be known before it is written: who will change it back.
+    fn warnings(&self, _: &Edited) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Makes good what follows from the config that is there already, and says what it was.
+    fn settle(&mut self, _: Timestamp) -> Result<Option<String>, CliError> {
+        Ok(None)
+    }
+
     /// Writes it, if what is there is still what was read.
     fn write(&mut self, edited: &Edited, note: &Note) -> Result<Written, CliError>;
 }
@@ -71,6 +81,8 @@ pub(crate) struct Written {
     pub(crate) place: String,
     /// The commit that was made of it.
     pub(crate) commit: Option<String>,
+    /// What there is to say besides.
+    pub(crate) remarks: Vec<String>,
 }
 
 /// A config in a file, or one of several: `FILE#2`.
@@ -167,9 +179,11 @@ impl Place for FilePlace {
             .map_err(|error| format!("cannot write {place}: {error}"))?
             .then_some(())
             .ok_or_else(meanwhile)?;
-        let Some(repository) = &self.repository else { return Ok(Written { place, commit: None }) };
+        let Some(repository) = &self.repository else {
+            return Ok(Written { place, commit: None, remarks: Vec::new() });
+        };
         match repository.commit(note) {
-            Ok(commit) => Ok(Written { place, commit: Some(commit) }),
+            Ok(commit) => Ok(Written { place, commit: Some(commit), remarks: Vec::new() }),
             Err(why) => {
                 // Half of it is done, and half is worse than nothing.
                 let back = files::replace(&self.file, &edited.old);
