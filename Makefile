@@ -91,8 +91,9 @@ budget: ## Count the instructions of a request's work, and fail at 3 % over the 
 
 test-istio: wasm envoy ## Run the manifests in a real Istio: API server, istiod, agent, Envoy (Go; ten minutes at first)
 	@sh tests/istio/build.sh $(OUT)/istio
-	$(CARGO) build --locked --package tidegate --package tidegate-release
+	$(CARGO) build --locked --package tidegate --package tidegate-release --features tidegate/fleet
 	@$(OUT)/debug/image $(OUT)/tidegate.wasm $(OUT)/oci
+	$(CARGO) test --locked --package tidegate-fleet --test cluster
 	$(CARGO) test --locked --package tidegate-tests --test istio -- $(ONLY)
 
 detect: wasm envoy ## Measure in a real Envoy how fast bad versions are taken back, and that equal ones stay

@@ -13,6 +13,8 @@
     reason = "a test that cannot go on stops, with a message; how long something takes has to be measured"
 )]
 
+#[cfg(feature = "fleet")]
+mod change;
 mod status;
 
 use std::io::{BufRead, BufReader, Lines};

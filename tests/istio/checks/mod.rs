@@ -3,6 +3,7 @@
 mod crowd;
 mod forms;
 mod gateway;
+mod hands;
 mod inside;
 mod kinds;
 
@@ -63,6 +64,7 @@ pub(crate) fn run(only: &[String]) -> ExitCode {
     course.part("gateway, EnvoyFilter", &mut cluster, gateway::envoy_filter);
     course.part("gateway, RequestAuthentication", &mut cluster, gateway::authentication);
     course.part("gateway, image", &mut cluster, gateway::image);
+    course.part("hands", &mut cluster, hands::hands);
     course.part("sidecars", &mut cluster, inside::sidecars);
     course.part("waypoint", &mut cluster, inside::waypoint);
     course.part("peer", &mut cluster, inside::peer);
