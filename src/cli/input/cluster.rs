@@ -106,8 +106,8 @@ mod built {
         }
 
         /// What Prometheus would read of it.
-        pub(crate) fn page(&self) -> Result<String, String> {
-            self.cluster.page(&self.found, self.port, "/stats/prometheus").map_err(|trouble| trouble.what)
+        pub(crate) fn page(&self, wait: std::time::Duration) -> Result<String, String> {
+            self.cluster.page(&self.found, self.port, "/stats/prometheus", wait).map_err(|trouble| trouble.what)
         }
     }
 }
@@ -139,7 +139,7 @@ mod built {
             match self.0 {}
         }
 
-        pub(crate) fn page(&self) -> Result<String, String> {
+        pub(crate) fn page(&self, _: std::time::Duration) -> Result<String, String> {
             match self.0 {}
         }
     }

@@ -3,10 +3,13 @@
 //! A page goes through the subresource `proxy` of its Pod: nothing has to reach the Pods from here, and no port is
 //! opened on this machine. Never asks a Pod for anything but a page.
 
+use std::time::Duration;
+
 use axum::http::Request;
 use k8s_openapi::api::core::v1::Pod as Found;
 use kube::Api;
 use kube::api::ListParams;
+use tokio::time::timeout;
 
 use super::connect::Cluster;
 use super::trouble::{Cause, Trouble};
@@ -46,17 +49,23 @@ impl Cluster {
         Ok(pods)
     }
 
-    /// A page of a Pod.
+    /// A page of a Pod, if it comes in this time.
     ///
     /// # Errors
     /// If there is no answer, or another one than the page.
-    pub fn page(&self, pod: &Pod, port: u16, path: &str) -> Result<String, Trouble> {
+    pub fn page(&self, pod: &Pod, port: u16, path: &str, wait: Duration) -> Result<String, Trouble> {
         let Pod { name, namespace } = pod;
         let url = format!("/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy{path}");
         let request = Request::get(url).body(Vec::new());
         let request = request.map_err(|error| Trouble::new(Cause::Other, format!("{path}: {error}")))?;
         let object = format!("pod/{name}");
-        self.wait(self.client.request_text(request)).map_err(|error| match &error {
+        // The client asks again and again where the API server says that nobody is there.
+        let answer = self.wait(async { timeout(wait, self.client.request_text(request)).await });
+        let answer = answer.map_err(|_| {
+            let millis = wait.as_millis();
+            Trouble::new(Cause::Away, format!("port {port} does not answer the API server within {millis} ms"))
+        })?;
+        answer.map_err(|error| match &error {
             kube::Error::Api(status) if matches!(status.code, 500 | 502..=504) => {
                 let text = status.message.rsplit(": ").next().unwrap_or_default();
                 Trouble::new(Cause::Away, format!("port {port} does not answer the API server: {text}"))

@@ -96,7 +96,6 @@ fn a_config_map_keeps_its_comments_and_renders_its_envoy_filter() {
     assert_eq!(carried()["flags"]["nav"]["rules"][0]["percent"], 50);
 
     // What was rendered over is rendered again, by a command that has nothing else to do.
-    land.component("envoyfilter");
     land.0.run(&[
         "apply",
         "--server-side",

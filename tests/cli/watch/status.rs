@@ -206,7 +206,7 @@ fn a_build_without_clusters_says_so() {
 #[cfg(feature = "fleet")]
 mod cluster {
     use std::io::{Write as _, copy};
-    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 
     use kit::apiserver::{ADMIN, ApiServer};
 
@@ -229,7 +229,11 @@ mod cluster {
             for stream in listener.incoming().flatten() {
                 let Ok(other) = TcpStream::connect(("127.0.0.1", port)) else { return };
                 for (mut from, mut to) in [(stream.try_clone().unwrap(), other.try_clone().unwrap()), (other, stream)] {
-                    thread::spawn(move || copy(&mut from, &mut to));
+                    thread::spawn(move || {
+                        let _ = copy(&mut from, &mut to);
+                        // Who waits for the end of the answer has to see it.
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
                 }
             }
         });

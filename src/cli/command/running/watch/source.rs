@@ -61,7 +61,7 @@ impl Source {
         let base = match &self.way {
             Way::Admin(base) => base,
             Way::Pod(pod) => {
-                let said = series::stats(series::of_text(&pod.page()?));
+                let said = series::stats(series::of_text(&pod.page(wait)?));
                 return if said.configs.is_empty() { Err(NONE.to_owned()) } else { Ok(said) };
             }
         };
