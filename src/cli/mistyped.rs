@@ -39,8 +39,8 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "tidegate explain FILE -H 'x-user-id: ana' explains one request",
     ),
     (
-        &["get", "list", "ls", "show", "status", "info"],
-        "tidegate report FILE lists what is due of the flags; tidegate watch URL shows running proxies",
+        &["get", "list", "ls", "show", "info"],
+        "tidegate report FILE lists what is due of the flags; tidegate status and tidegate watch show running proxies",
     ),
     (
         &[

@@ -27,16 +27,15 @@ use tidegate_analysis::source::diagnostic::nearest;
 use tidegate_analysis::words::time;
 use tidegate_engine::value::time::Span;
 
-/// Show which config proxies run, whether it is the right one, and how its flags stand; wait until it is so
+/// Show which config the proxies run and how its flags stand, or wait for one
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The proxies are those of --proxy, of --selector (Pods of a cluster, read through its API server), or all that a Prometheus
-knows. What they should run is --config, --on, --revision, or several of them: then where these differ is shown, too.
-Configs are told apart by the fingerprint of what they decide, so that a new order or a comment is no difference.
-With --wait: until every proxy has it, and no guard holds a flag or has rolled it back, as the last line of a deployment.
-A proxy that has not refused before and does so now ends it at once; one that refused a config already, after ten seconds.
-Exit code: 1 if a proxy has another config, refuses one or is silent, or if a guard objects; with --wait also if the time
-is over.")]
+The proxies are those of --proxy, of --selector (Pods, read by way of the API server), or all that a Prometheus knows.
+What should run is --config, --on, --revision, or several of them: then it is shown where these differ.
+Configs are told apart by the fingerprint of what they decide: another order, or a comment, is no difference.
+With --wait: until every proxy runs it, and no guard holds a flag or has rolled it back; the last line of a deployment.
+A proxy that begins to refuse ends it at once; one that refused before, after ten seconds.
+Exit code: 1 if a proxy runs another config, refuses one or is silent, if a guard objects, or if the time is over.")]
 pub(crate) struct Args {
     /// Show this flag only, and wait for its guard only
     #[arg(value_name = "FLAG")]
@@ -96,7 +95,12 @@ const STALE: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     if args.wait && args.config.is_none() && args.on.is_none() && args.revision.is_none() {
-        return Err("--wait needs to know what for: --config, --on or --revision".to_owned().into());
+        return Err(CliError::Trouble {
+            what: "--wait needs to know what should run".to_owned(),
+            help: Some(
+                "name a file or REV:PATH with --config, an object of the cluster with --on, or a --revision".to_owned(),
+            ),
+        });
     }
     let mut due = due::read(args, screen)?;
     let mut survey = Survey::new(args)?;
