@@ -44,14 +44,14 @@ const COMMANDS: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "set", "enable", "disable", "toggle", "promote", "abort", "rollback", "undo", "kill", "pause", "resume",
-            "retry", "delete", "edit", "patch", "scale",
+            "enable", "disable", "toggle", "abort", "undo", "pause", "stop", "continue", "retry", "delete", "remove",
+            "edit", "patch", "scale", "advance",
         ],
-        "nothing is changed from here: write it into the config (percent, kill: true), and push that as you push your mesh's other manifests; tidegate diff OLD NEW shows what it does",
+        "a flag is changed by tidegate set FLAG --percent 25, kill and unkill, promote, hold and resume, rollback, retire",
     ),
     (
         &["rollout"],
-        "tidegate watch URL shows how far a rollout is, as in tidegate watch http://127.0.0.1:9901; it is moved by percent or steps in the config",
+        "tidegate watch URL shows how far a rollout is, as in tidegate watch http://127.0.0.1:9901; tidegate promote FLAG, hold and rollback move it",
     ),
     (
         &["serve", "start", "run", "up", "server", "daemon", "proxy"],
@@ -117,7 +117,10 @@ const OPTIONS: &[(&[&str], &str)] = &[
         &["--fix", "--write", "-w", "--in-place", "--inplace"],
         "tidegate fmt FILE writes the file, and --check only looks",
     ),
-    (&["--diff", "--list", "-l", "--dry-run", "--noop"], "to look and change nothing: tidegate fmt --check FILE"),
+    (
+        &["--diff", "--list", "-l", "--dry-run", "--noop"],
+        "to look and change nothing: tidegate fmt --check FILE; set, kill and the like have --dry-run",
+    ),
     (
         &["--user", "--user-id", "--userid", "--uid", "--targeting-key", "--identity", "--id", "-u"],
         "a user is in the request, where identity looks: -H 'x-user-id: ana' or --cookie uid=ana",
@@ -396,6 +399,22 @@ fn of_missing(line: &[String], missing: &str) -> (String, String) {
         _ if missing.starts_with("--over") && has("--svg") => {
             return ("--svg draws a span of time, and there is no --over".to_owned(), "add --over 14d".to_owned());
         }
+        _ if missing.starts_with("--why") => {
+            return (
+                "--why is missing: it is recorded with the change".to_owned(),
+                format!("write tidegate {command} {} --why 'errors of v2 doubled'", file.unwrap_or("checkout")),
+            );
+        }
+        "set" if missing.contains("--percent") => {
+            return (
+                "what is to be set is missing at the end".to_owned(),
+                format!(
+                    "write tidegate set {} --percent 25, or --weights, --default, --expires, --stage, --owner, --description",
+                    file.unwrap_or("checkout")
+                ),
+            );
+        }
+        _ if missing.starts_with("<FLAG>") => format!("name the flag: tidegate {command} checkout"),
         _ if missing.starts_with("--config") => "add --config flags.yaml".to_owned(),
         _ if missing.starts_with("<FILE>") => "add the file with the config: flags.yaml".to_owned(),
         _ => format!("add {missing}"),

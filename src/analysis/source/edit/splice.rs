@@ -393,6 +393,12 @@ impl Page<'_> {
         {
             from = before;
         }
+        // What is now the first needs no blank line above it.
+        let mut end = end;
+        if comments == Comments::Drop && at == 0 && blank_below {
+            let rest = text.get(end..).unwrap_or_default();
+            end += if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with('\n')) };
+        }
         Ok(vec![(from..end, String::new())])
     }
 

@@ -77,6 +77,8 @@ impl Repository {
 pub(crate) fn author() -> String {
     let known = git::run(Path::new("."), &["config", "user.name"]).ok();
     let known = known.map(|name| String::from_utf8_lossy(&name).trim().to_owned()).filter(|name| !name.is_empty());
+    let named = std::env::var_os("GIT_AUTHOR_NAME").map(|name| name.to_string_lossy().into_owned());
+    let named = named.filter(|name| !name.is_empty());
     let user = || std::env::var_os("USER").map(|name| name.to_string_lossy().into_owned());
-    known.or_else(user).filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".to_owned())
+    named.or(known).or_else(user).filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".to_owned())
 }

@@ -150,7 +150,10 @@ pub(crate) fn run(
     if edited.old == edited.new {
         return told.idle("it is so already", screen);
     }
-    let new = load::compile(edited.document.clone(), screen)?;
+    let new = load::compile(edited.document.clone(), screen).inspect_err(|_| {
+        // What is shown is the config as it would be.
+        let _ = screen.complain("with this change the config would have errors; nothing is written");
+    })?;
     told.file = new.document.name();
     let survey = Survey { base: hand.request.spec()?, given: hand.request.given(), ids: hand.sample.ids()?, now };
     let sides = (Side { config: &old.config, plan: &old.plan }, Side { config: &new.config, plan: &new.plan });

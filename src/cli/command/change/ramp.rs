@@ -62,7 +62,12 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
                 }
                 step(subject, place, begun.min(cap), next)
             }
-            _ => set::share(subject, place, Ppm::FULL),
+            _ => {
+                if let Some(why) = set::unapproved(subject, place, Ppm::FULL) {
+                    return Ok(Deed::refused(VERB, "approval", why));
+                }
+                set::share(subject, place, Ppm::FULL)
+            }
         };
         if edits.is_empty() {
             return Ok(Deed::idle(VERB, "it is at 100% already"));
