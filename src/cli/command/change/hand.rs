@@ -8,8 +8,8 @@ use std::io::{self, BufRead, IsTerminal};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use super::place::{Edited, FilePlace, Note, Place, Written, node};
-use super::{commit, place};
+use super::commit::{self, Note};
+use super::place::{Edited, FilePlace, Place, Written, node};
 use crate::command::check::policy;
 use crate::error::{CliError, Found};
 use crate::input::files::{self, VARIABLE};
@@ -321,7 +321,7 @@ fn told_edit(one: &Edit) -> Option<Value> {
 
 /// The comment that is put behind what a change has set.
 pub(crate) fn remark(subject: &Subject<'_>, word: &str, why: &str) -> String {
-    let note = place::Note {
+    let note = Note {
         subject: String::new(),
         flag: subject.key.to_owned(),
         why: Some(why.to_owned()),

@@ -3,7 +3,7 @@
 //! Steps are taken in order. A step that waits for the fleet is not taken by a person: the fleet's standing says.
 
 use super::hand::{self, Deed, Hand, Subject};
-use super::standing::{self, in_force};
+use super::standing::{self, in_force, whole};
 use super::{rules, set};
 use crate::error::{CliError, Found};
 use crate::terminal::Screen;
@@ -111,9 +111,4 @@ fn step(subject: &Subject<'_>, rule: usize, place: usize, next: &Step) -> Vec<Ed
         edits.push(Edit::Set { at: at.key("approved"), to: Node::Text(text.into()) });
     }
     edits
-}
-
-/// A time without what is less than a second.
-pub(super) fn whole(at: Timestamp) -> Timestamp {
-    Timestamp::from_millis(at.millis().div_euclid(1_000).saturating_mul(1_000))
 }
