@@ -148,7 +148,8 @@ pub fn standing(standing: &Standing) -> String {
         Phase::Held => "held",
         Phase::RolledBack => "rolled back",
     };
-    let steps = steps.iter().map(|(rule, steps)| format!(", rule {rule} at most {}", number::count((*steps).into(), "step")));
+    let steps =
+        steps.iter().map(|(rule, steps)| format!(", rule {rule} at most {}", number::count((*steps).into(), "step")));
     let why = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
     let by = by.as_ref().map_or_else(String::new, |by| format!(" ({by})"));
     format!("{phase} since {}{}{why}{by}", time::text(*since), steps.collect::<String>())

@@ -6,12 +6,12 @@
 use ipnet::IpNet;
 use semver::{Comparator, Op, VersionReq};
 
+use super::standing::{self, Standing};
 use super::{
     Action, Cache, ClaimPath, Comparison, Errors, Exposure, Failures, Generate, Guard, Headers, Identities, Inspect,
     Latency, Match, Metrics, Operator, Relation, Reply, Requires, Source, SourceKind, Step, Telemetry, TrafficLimit,
     Variant,
 };
-use super::standing::{self, Standing};
 use crate::value::encode::{Encode, Encoder};
 
 /// Writes the fields of a struct in their order, all of them.

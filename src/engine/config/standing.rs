@@ -10,6 +10,7 @@ use super::flag::Exposure;
 use super::node::Node;
 use super::reader::{Field, Limit, steps, word};
 use super::schema::reference::STANDING;
+use crate::decide::standing;
 use crate::problem::Problems;
 use crate::value::name::Prose;
 use crate::value::time::Timestamp;
@@ -28,6 +29,16 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// The phase in which a guard lets a flag do the same.
+    #[must_use]
+    pub const fn as_guard(self) -> standing::Phase {
+        match self {
+            Self::Running => standing::Phase::Running,
+            Self::Held => standing::Phase::Held,
+            Self::RolledBack => standing::Phase::RolledBack,
+        }
+    }
+
     pub const ALL: [Self; 3] = [Self::Running, Self::Held, Self::RolledBack];
 
     /// The word for it in a config.

@@ -266,7 +266,12 @@ impl Meters {
                 gauge.show(host, value);
             }
         };
-        worker.phases().for_each(|phase| show(u64::from(phase.code())));
+        for (phase, watch) in worker.phases().zip(plan.watches()) {
+            // The more careful of what the guard and the config say.
+            let stands = plan.flag_of(watch).and_then(|flag| flag.stands.as_ref());
+            let stands = stands.map_or(0, |standing| standing.phase.as_guard().code());
+            show(u64::from(phase.code().max(stands)));
+        }
         let standing = worker.standing(now);
         for ramp in rules {
             let Some(flag) = plan.flags().get(ramp.flag) else { continue };
