@@ -103,7 +103,7 @@ fn entry(of: impl Strategy<Value = u64>) -> impl Strategy<Value = Standing> {
     (of, prop::sample::select(&Phase::ALL[..]), steps, 0_i64..16, prose(), prose()).prop_map(
         |(of, phase, steps, since, why, by)| {
             let prose = |text: Option<&str>| text.map(|text| Prose::parse(text).unwrap());
-            Standing { of, phase, steps, since: at(since), why: prose(why), by: prose(by) }
+            Standing { of, phase, steps: steps.into_iter().collect(), since: at(since), why: prose(why), by: prose(by) }
         },
     )
 }
@@ -125,8 +125,7 @@ fn a_generation_is_that_of_the_guard_and_of_no_standing_or_approval() {
     let generation = plan.generation(&read, "f").unwrap();
     assert_eq!(*plan.watches()[0].key, format!("guard/f/{generation:016x}"));
     assert_eq!(plan.generation(&read, "g"), None);
-    let held =
-        Standing { of: generation, phase: Phase::Held, steps: BTreeMap::new(), since: at(0), why: None, by: None };
+    let held = Standing { of: generation, phase: Phase::Held, steps: Vec::new(), since: at(0), why: None, by: None };
     let mut approved = guarded.clone();
     approved["rules"][1]["steps"][1]["approved"] = json!("ana");
     let mut seen = vec![plan.fingerprint()];
@@ -145,10 +144,10 @@ fn a_generation_is_that_of_the_guard_and_of_no_standing_or_approval() {
 
 #[test]
 fn a_step_is_granted_to_a_flag_that_runs_and_none_is_taken_away() {
-    let entry = |phase| Standing { of: 1, phase, steps: [(2, 3)].into(), since: at(0), why: None, by: None };
-    assert_eq!(entry(Phase::Running).granting(2, 4).unwrap().steps, [(2, 4)].into());
-    assert_eq!(entry(Phase::Running).granting(2, 1).unwrap().steps, [(2, 3)].into());
-    assert_eq!(entry(Phase::Running).granting(1, 1).unwrap().steps, [(1, 1), (2, 3)].into());
+    let entry = |phase| Standing { of: 1, phase, steps: vec![(2, 3)], since: at(0), why: None, by: None };
+    assert_eq!(entry(Phase::Running).granting(2, 4).unwrap().steps, [(2, 4)]);
+    assert_eq!(entry(Phase::Running).granting(2, 1).unwrap().steps, [(2, 3)]);
+    assert_eq!(entry(Phase::Running).granting(1, 1).unwrap().steps, [(1, 1), (2, 3)]);
     assert_eq!(entry(Phase::Held).granting(2, 4), None);
     assert_eq!(entry(Phase::RolledBack).granting(2, 4), None);
 }
@@ -206,7 +205,7 @@ proptest! {
         for part in [&one, &two] {
             if part.of == 1 {
                 prop_assert!(both.of == 1 && both.phase >= part.phase);
-                prop_assert!(part.steps.iter().all(|(rule, steps)| both.steps[rule] <= *steps));
+                prop_assert!(part.steps.iter().all(|(rule, steps)| both.steps_of(*rule).is_some_and(|both| both <= *steps)));
             }
         }
         // In a proxy, too: nobody gets more by the merged entry than by either, and by a more careful entry merged with
@@ -230,7 +229,7 @@ proptest! {
         let flag = flag(guarded, &requires, &PERCENTS);
         let (read, plan) = compile(&config(&flag, None));
         let of = plan_generation(&plan, &read);
-        let running = Standing { of, phase: Phase::Running, steps: [(2, steps)].into(), since: at(0), why: None, by: None };
+        let running = Standing { of, phase: Phase::Running, steps: vec![(2, steps)], since: at(0), why: None, by: None };
         let granted = running.clone().granting(2, steps.saturating_add(1)).unwrap();
         let gets = |entry: &Standing| away(&compile(&config(&flag, Some(entry))).1, &Guards::NONE, at(now));
         prop_assert!(within(&gets(&running), &gets(&granted)));

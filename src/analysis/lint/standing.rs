@@ -36,7 +36,7 @@ fn void(key: &str, generation: u64) -> Finding {
 fn steps(key: &str, standing: &Standing, flag: &Flag) -> Vec<Finding> {
     let of = |rule: u8| flag.rules.get(usize::from(rule).checked_sub(1)?);
     let ramps = |rule: u8| of(rule).is_some_and(|rule| matches!(rule.exposure, Exposure::Steps(_)));
-    let idle = standing.steps.keys().copied().filter(|rule| !ramps(*rule));
+    let idle = standing.steps.iter().map(|(rule, _)| *rule).filter(|rule| !ramps(*rule));
     let finding = |rule: u8| {
         let name = rule.to_string();
         let at = FieldPath::ROOT.key("standing").key(key).key("steps").key(&name).to_string();

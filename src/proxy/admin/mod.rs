@@ -165,16 +165,15 @@ impl Snapshot<'_> {
         let shares = || flag.rules.iter().map(|rule| flag.exposure(rule, self.now, standing));
         json.map(|json| {
             json.key("key").text(key);
-            if let Some(about) = &flag.about {
-                json.key("type").text(about.kind.name());
-                if let Some(owner) = &about.owner {
-                    json.key("owner").text(owner.as_str());
-                }
-                if let Some(stage) = about.stage {
-                    json.key("stage").text(stage.name());
-                }
-                json.field("expires", about.expires.map(Timestamp::millis));
+            let about = &flag.about;
+            json.key("type").text(about.kind.name());
+            if let Some(owner) = &about.owner {
+                json.key("owner").text(owner.as_str());
             }
+            if let Some(stage) = about.stage {
+                json.key("stage").text(stage.name());
+            }
+            json.field("expires", about.expires.map(Timestamp::millis));
             json.key("killed").truth(flag.kill);
             json.key("baseline").text(name(flag, flag.baseline));
             json.key("standing").map(|json| {
