@@ -12,7 +12,6 @@ use tidegate_analysis::words;
 use tidegate_engine::config::standing::Phase;
 use tidegate_engine::config::{Exposure, Node, Step};
 use tidegate_engine::value::share::Ppm;
-use tidegate_engine::value::time::Timestamp;
 
 /// Take the next step of a ramp now, or give a fixed share to everybody
 ///
