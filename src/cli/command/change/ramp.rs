@@ -85,7 +85,7 @@ fn waits(
     place: usize,
     named: Option<(&tidegate_engine::config::standing::Standing, u8)>,
 ) -> Option<String> {
-    let limit = named.and_then(|(entry, rule)| entry.steps.get(&rule).copied()).map(usize::from);
+    let limit = named.and_then(|(entry, rule)| entry.steps_of(rule)).map(usize::from);
     let number = place.saturating_add(1);
     if next.requires.waits_for_fleet() && limit.is_none_or(|limit| place >= limit) {
         return Some(format!(

@@ -2,8 +2,6 @@
 //!
 //! Of two entries the more careful one wins, by the engine's own rule: nothing here makes a flag freer but `resume`.
 
-use std::collections::BTreeMap;
-
 use super::hand::{self, Deed, Hand, Subject};
 use crate::error::{CliError, Found};
 use crate::terminal::Screen;
@@ -145,13 +143,13 @@ fn write(subject: &Subject<'_>, verb: &'static str, phase: Phase, why: Option<&S
         .generation(&subject.loaded.config, subject.key)
         .ok_or_else(|| CliError::Broken(format!("{} has no generation", subject.key)))?;
     let prose = |text: &str| Prose::parse(text).map_err(|wrong| CliError::Usage(format!("--why: {wrong}")));
-    let mut steps = BTreeMap::new();
+    let mut steps = Vec::new();
     let before = in_force(subject);
     for (rule, number) in subject.flag.rules.iter().zip(1_u8..) {
         if matches!(rule.exposure, Exposure::Steps(_)) {
             let cap = rule.exposure.cap(before.map(|entry| (entry, number)));
             let begun = u8::try_from(rule.exposure.begun(subject.now)).unwrap_or(u8::MAX);
-            steps.insert(number, begun.min(cap));
+            steps.push((number, begun.min(cap)));
         }
     }
     let since: Timestamp = whole(subject.now);
