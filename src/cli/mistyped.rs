@@ -237,6 +237,10 @@ impl Mistyped {
                     (None, None) if matches!(line.get(1).map(String::as_str), Some("explain" | "simulate")) => {
                         format!("one flag of a config is --flag {typed}; the command takes one file")
                     }
+                    (None, None) if typed.contains('=') && line.get(1).is_some_and(|command| command == "set") => {
+                        let (name, value) = typed.split_once('=').unwrap_or_default();
+                        format!("fields are options: --{name} {value}")
+                    }
                     (None, None) => format!("take {typed} away: the command takes no more of them"),
                 });
                 words.push(typed);
@@ -539,6 +543,13 @@ fn of_said(said: &str, word: Option<&str>) -> Option<String> {
             return Some(format!("leave {sign}{number} out"));
         }
         () if has("and no config") && has("contains") => "count from 1, in the order of the file",
+        () if has("nobody can be asked here") => "--yes makes the change, --dry-run only shows it",
+        () if has("name one with --rule") || has("has no such rule") => "rules are counted from 1: --rule 2",
+        () if has("name the file itself") || has("cannot be changed: name a file") => {
+            "name a file that is here: --config tidegate.yaml"
+        }
+        () if has("--commit") => "commit the file as it is first, or leave --commit out",
+        () if has("--why") => "write the reason in a line of text: --why 'errors of v2 doubled'",
         () if has("is not 'name: value'") => "write the name, a colon and the value: -H 'x-user-id: ana'",
         () if has("--cookie") => "write the name, an equals sign and the value: --cookie uid=ana",
         () if has("--claims") => "write a JSON object in single quotes: --claims '{\"sub\": \"ana\"}'",

@@ -119,7 +119,7 @@ pub(crate) fn run(
 ) -> Result<Found, CliError> {
     let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal() && !screen.is_json();
     if !hand.yes && !hand.dry_run && !can_ask {
-        let why = "nobody can be asked here: --yes makes the change, --dry-run only shows it";
+        let why = "nobody can be asked here, because this is no terminal";
         return Err(CliError::Usage(why.to_owned()));
     }
     let policy = hand.policy.as_ref().map(|path| policy::load(path, screen)).transpose()?;
