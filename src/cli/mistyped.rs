@@ -237,11 +237,7 @@ impl Mistyped {
                     (None, None) if matches!(line.get(1).map(String::as_str), Some("explain" | "simulate")) => {
                         format!("one flag of a config is --flag {typed}; the command takes one file")
                     }
-                    (None, None) if typed.contains('=') && line.get(1).is_some_and(|command| command == "set") => {
-                        let (name, value) = typed.split_once('=').unwrap_or_default();
-                        format!("fields are options: --{name} {value}")
-                    }
-                    (None, None) => format!("take {typed} away: the command takes no more of them"),
+                    (None, None) => too_many(&typed),
                 });
                 words.push(typed);
                 help.extend(usage);
@@ -359,6 +355,14 @@ fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+#".contains(c);
     let shown: String = word.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
     if !shown.is_empty() && shown.chars().all(plain) { shown } else { format!("'{}'", shown.replace('\'', "'\\''")) }
+}
+
+/// What becomes of a word that a command has no place for.
+fn too_many(typed: &str) -> String {
+    match typed.split_once('=') {
+        Some((name, value)) => format!("what is set is an option: --{name} {value}"),
+        None => format!("take {typed} away: the command takes no more of them"),
+    }
 }
 
 /// What is missing of a command line, and how it is typed with it.

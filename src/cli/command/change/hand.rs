@@ -142,7 +142,8 @@ pub(crate) fn run(
             let refused = json!([{"code": rule, "flag": key, "why": why}]);
             screen.json(&told.document(&[("refused", refused)]))?;
         } else {
-            screen.complain(&format!("{}: {why}", paint(BAD, rule)))?;
+            screen.line(format!("{} {why}", paint(BAD, format!("{rule}:"))))?;
+            screen.line(format!("refused by {}: nothing is written", paint(BAD, rule)))?;
         }
         return Ok(Found::Something);
     }

@@ -102,7 +102,7 @@ fn put(subject: &Subject<'_>, at: Path, to: Node, edits: &mut Vec<Edit>) {
 /// Why a rule may not have this share yet: a step of its ramp waits for an approval, and would be passed by.
 pub(crate) fn unapproved(subject: &Subject<'_>, place: usize, share: Ppm) -> Option<String> {
     let Exposure::Steps(steps) = &subject.flag.rules.get(place)?.exposure else { return None };
-    let waiting = steps.iter().position(|step| step.lacks_approval())?;
+    let waiting = steps.iter().position(tidegate_engine::config::Step::lacks_approval)?;
     let before = waiting.checked_sub(1).and_then(|before| steps.get(before)).map_or(Ppm::NONE, |step| step.share);
     let (step, rule) = (waiting.saturating_add(1), place.saturating_add(1));
     let why = format!(
