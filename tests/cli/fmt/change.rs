@@ -325,3 +325,21 @@ fn one_of_several_configs_in_a_file_changes_and_the_others_do_not() {
     let output = tidegate(&file, &["set", "checkout", "--percent", "7"]);
     assert_eq!(output.status.code(), Some(2), "two configs, and none is named: {}", said(&output));
 }
+
+#[test]
+fn a_change_that_ends_a_rollback_says_so() {
+    let (_folder, file) = scene(false);
+    let output = tidegate(&file, &["rollback", "checkout", "--why", "errors"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let held = fs::read_to_string(&file).unwrap();
+    let owner = tidegate(&file, &["set", "checkout", "--owner", "web"]);
+    assert!(owner.status.success() && !said(&owner).contains("its standing ends"), "{}", said(&owner));
+    fs::write(&file, &held).unwrap();
+    let share = tidegate(&file, &["set", "checkout", "--percent", "6"]);
+    assert!(said(&share).contains("its standing ends with this change"), "{}", said(&share));
+    // Once it is taken away, the file is as it was before it.
+    fs::write(&file, &held).unwrap();
+    let resumed = tidegate(&file, &["resume", "checkout"]);
+    assert!(resumed.status.success(), "{}", said(&resumed));
+    assert_eq!(fs::read_to_string(&file).unwrap(), SMALL);
+}

@@ -132,7 +132,8 @@ pub(crate) fn run(
     let flag = old.config.flag(key).ok_or_else(|| format!("{name} has no flag {key}"))?;
     let (now, by) = (hand.when.time(), commit::author());
     let deed = deed(&Subject { loaded: &old, flag, key, now, by: &by, node: &values })?;
-    let mut told = Told { hand, key, deed: &deed, by: &by, now, file: old.document.name() };
+    let mut told =
+        Told { hand, key, deed: &deed, by: &by, now, file: old.document.name(), remarks: deed.remarks.clone() };
     if let Some(why) = &deed.idle {
         return told.idle(why, screen);
     }
@@ -156,12 +157,13 @@ pub(crate) fn run(
         let _ = screen.complain("with this change the config would have errors; nothing is written");
     })?;
     told.file = new.document.name();
+    told.remarks.extend(voided(&old, &new, key));
     let survey = Survey { base: hand.request.spec()?, given: hand.request.given(), ids: hand.sample.ids()?, now };
     let sides = (Side { config: &old.config, plan: &old.plan }, Side { config: &new.config, plan: &new.plan });
     let difference = difference::measure(sides.0, sides.1, &survey, screen);
     if !screen.is_json() {
         difference::show(&difference, screen, "")?;
-        for remark in &deed.remarks {
+        for remark in &told.remarks {
             screen.line(remark)?;
         }
     }
@@ -202,6 +204,22 @@ pub(crate) fn run(
     Ok(Found::Nothing)
 }
 
+/// What is said where a hold or a rollback ends, because it speaks of the flag as it was.
+fn voided(old: &Loaded, new: &Loaded, key: &str) -> Option<String> {
+    let stands = |loaded: &Loaded| {
+        let generation = loaded.plan.generation(&loaded.config, key)?;
+        loaded.config.standing(key).filter(|entry| entry.is_of(generation)).cloned()
+    };
+    let was = stands(old)?;
+    let is_there = new.config.standing(key).is_some();
+    (is_there && stands(new).is_none()).then(|| {
+        format!(
+            "its standing ends with this change, because it speaks of the flag as it was: {}",
+            words::standing(&was)
+        )
+    })
+}
+
 /// What a policy has against a change: what the change breaks, and what was not broken before it.
 fn broken(policy: &Policy, old: &Config, new: &Config, now: Timestamp) -> Vec<lint::Finding> {
     let before = judge(policy, old, now);
@@ -233,6 +251,7 @@ struct Told<'t> {
     by: &'t str,
     now: Timestamp,
     file: String,
+    remarks: Vec<String>,
 }
 
 impl Told<'_> {
@@ -249,7 +268,7 @@ impl Told<'_> {
             "dryRun": self.hand.dry_run,
             "written": false,
             "refused": [],
-            "remarks": self.deed.remarks,
+            "remarks": self.remarks,
         });
         if let Value::Object(map) = &mut document {
             map.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
