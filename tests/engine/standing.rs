@@ -38,10 +38,11 @@ fn text(at: Timestamp) -> String {
 }
 
 fn flag(guarded: bool, requires: &[Value], percents: &[u32; 4]) -> Value {
-    let steps: Vec<Value> = (0..4)
-        .map(|step| {
-            let mut one = json!({"at": text(at(i64::from(step) * 4)), "percent": percents[step as usize]});
-            if let Some(requires) = requires.get(step as usize).filter(|requires| !requires.is_null()) {
+    let steps: Vec<Value> = (0_i64..)
+        .zip(0..4)
+        .map(|(hours, step): (i64, usize)| {
+            let mut one = json!({"at": text(at(hours * 4)), "percent": percents[step]});
+            if let Some(requires) = requires.get(step).filter(|requires| !requires.is_null()) {
                 one["requires"] = requires.clone();
             }
             one
@@ -82,7 +83,7 @@ fn away(plan: &Plan, guards: &Guards, now: Timestamp) -> Vec<bool> {
     let user = |number: usize| {
         let name = format!("user-{number}");
         let mut headers = vec![(":path", "/"), ("x-user", name.as_str())];
-        headers.extend((number % 2 == 0).then_some(("x-staff", "1")));
+        headers.extend(number.is_multiple_of(2).then_some(("x-staff", "1")));
         let headers: Vec<(&[u8], &[u8])> = headers.iter().map(|(k, v)| (k.as_bytes(), v.as_bytes())).collect();
         let request = Request::new(plan.inputs(), headers.into_iter(), plan.inputs().properties().map(|_| None));
         let decisions = decide(plan, &request, guards, now);

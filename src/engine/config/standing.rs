@@ -148,7 +148,7 @@ impl Exposure {
         let waits = |(place, step): (usize, &super::Step)| {
             step.lacks_approval() || (step.requires.waits_for_fleet() && place >= granted)
         };
-        let open = all.iter().enumerate().position(|step| waits(step)).map_or(u8::MAX, short);
+        let open = all.iter().enumerate().position(waits).map_or(u8::MAX, short);
         let held = standing.filter(|(standing, _)| standing.phase == Phase::Held);
         let held = held.map_or(u8::MAX, |(standing, _)| short(self.begun(standing.since)));
         open.min(held).min(named.unwrap_or(u8::MAX))

@@ -340,7 +340,9 @@ impl Meters {
     /// Sets the gauges: the standing of watched flags, and how far ramps are.
     pub(crate) fn show(&mut self, host: &dyn Host, plan: &Plan, worker: &mut Worker, now: Timestamp) {
         let Self { gauges, infos, rules, .. } = self;
-        infos.iter_mut().for_each(|info| info.show(host, 1));
+        for info in infos {
+            info.show(host, 1);
+        }
         let mut gauges = gauges.iter_mut();
         let mut show = |value| {
             if let Some(gauge) = gauges.next() {
@@ -372,7 +374,7 @@ fn tells_groups(host: &dyn Host) -> bool {
 }
 
 fn tells(id: &[u8]) -> bool {
-    Salt::new("groups").point(id).bits() & 7 == 0
+    Salt::new("groups").point(id).bits().trailing_zeros() >= 3
 }
 
 /// Shows which config is in force.

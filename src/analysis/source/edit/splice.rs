@@ -129,13 +129,12 @@ impl Page<'_> {
     fn replace(&self, way: &Way<'_>, to: &Node) -> Result<Vec<Splice>, Refusal> {
         let site = way.site;
         let text = match (site.form, to) {
-            (Form::Double, Node::Text(text)) => quote::quoted(text),
             (Form::Single, Node::Text(text))
                 if !text.contains('\'') && !text.chars().any(quote::is_unseen) && !self.is_json =>
             {
                 format!("'{text}'")
             }
-            (Form::Single, Node::Text(text)) => quote::quoted(text),
+            (Form::Single | Form::Double, Node::Text(text)) => quote::quoted(text),
             // Who writes dates bare goes on so.
             (Form::Plain, Node::Text(text)) if quote::is_date(&site.raw) && quote::is_date(text) => text.to_string(),
             _ => self.inline(to, way.in_flow),
