@@ -16,7 +16,7 @@ use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::decide::{Decision, Reason, RuleOutcome, Witness, decide_before};
 use tidegate_engine::output::baggage::BAGGAGE;
 use tidegate_engine::output::effect::{self, Effect, OnResponse};
-use tidegate_engine::plan::{Flag, Plan, Subject};
+use tidegate_engine::plan::{Flag, Plan, Rule, Subject, Waits};
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::Timestamp;
 
@@ -48,6 +48,9 @@ pub struct FlagExplanation {
     pub exposure: Option<Ppm>,
     /// A share was skipped because the request has no identity, and another rule or the default took the request.
     pub missed_draw: bool,
+    /// What the config says has been decided so far about the flag, where it counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standing: Option<String>,
     pub rules: Vec<RuleExplanation>,
 }
 
@@ -96,7 +99,8 @@ impl Serialize for TestResult {
 pub fn explain(loaded: &Loaded, spec: &RequestSpec, now: Timestamp) -> Explanation {
     let Loaded { plan, config, .. } = loaded;
     let request = spec.seen(plan.inputs());
-    let mut transcript = Transcript { plan, config, told: Vec::new(), tests: Vec::new(), negated: false };
+    let mut transcript =
+        Transcript { plan, config, told: Vec::new(), tests: Vec::new(), negated: false, flag: None, now };
     let decisions = decide_before(&mut transcript, plan, &request, &Standing::NONE, now);
     let told = transcript.told;
     let effects = effect::on_request(plan, &request, &decisions);
@@ -147,8 +151,28 @@ fn of(decision: &Decision<'_>, rules: Vec<RuleExplanation>) -> FlagExplanation {
         open_feature: reason.open_feature(),
         exposure: decision.exposure().map(Ppm::of),
         missed_draw: decision.missed_draw(),
+        standing: decision.flag().stands.as_deref().map(words::standing),
         rules,
     }
+}
+
+/// Why the ramp of a rule takes no step more, if its clock would let it.
+fn waits(flag: &Flag, rule: &Rule, now: Timestamp) -> Option<String> {
+    let waits = flag.waits(rule, now)?;
+    let (taken, begun) = (rule.cap, rule.exposure.begun(now));
+    let because = match waits {
+        Waits::Approval => "the next one waits for an approval".to_owned(),
+        Waits::Fleet => "the next one waits until the standing says that the fleet is healthy".to_owned(),
+        Waits::Ready(ready) => {
+            let endpoints = words::number::count(usize::try_from(ready).unwrap_or_default(), "ready endpoint");
+            format!("the next one waits for {endpoints}")
+        }
+        Waits::Standing => {
+            let standing = flag.stands.as_deref().map(words::standing).unwrap_or_default();
+            format!("the standing in the config holds it: {standing}")
+        }
+    };
+    Some(format!("at step {taken} of the {begun} that are due: {because}"))
 }
 
 /// Writes down what happens, flag by flag.
@@ -160,6 +184,9 @@ struct Transcript<'p> {
     /// The tests of the rule that is being tried.
     tests: Vec<TestResult>,
     negated: bool,
+    /// The flag that is being decided.
+    flag: Option<&'p Flag>,
+    now: Timestamp,
 }
 
 impl Transcript<'_> {
@@ -172,6 +199,8 @@ impl Transcript<'_> {
 
 impl Witness for Transcript<'_> {
     fn flag(&mut self, flag: &Flag) {
+        // The plan's own, which lives as long as the plan.
+        self.flag = self.plan.flags().iter().find(|known| known.key() == flag.key());
         self.told.push((self.config.flag(flag.key().as_str()), Vec::new()));
     }
 
@@ -216,6 +245,9 @@ impl Witness for Transcript<'_> {
             RuleOutcome::Served { share: Ppm::FULL, .. } => ("taken", String::new()),
             RuleOutcome::Served { share, .. } => ("taken", format!("the rule takes {share}")),
         };
+        let asked = outcome != RuleOutcome::ConditionFalse;
+        let waits = self.flag.filter(|_| asked).and_then(|flag| waits(flag, flag.rules.get(place)?, self.now));
+        let why = why + &waits.map_or_else(String::new, |waits| format!("; {waits}"));
         let taken = matches!(outcome, RuleOutcome::Served { .. });
         let number = place + 1;
         lines.push(RuleExplanation { number, when: when.map(words::condition), verdict, taken, why, tests });
@@ -243,9 +275,13 @@ impl Explanation {
         };
         let mut lines: Vec<String> = told.rules.iter().map(line).collect();
         if !told.rules.iter().any(|rule| rule.taken) {
-            let killed = told.reason == Reason::Killed.code();
-            let why = if killed { "the flag is killed: the baseline" } else { "no rule took it: the default" };
-            lines.push(why.to_owned());
+            lines.push(match (&told.standing, told.reason) {
+                (_, reason) if reason == Reason::Killed.code() => "the flag is killed: the baseline".to_owned(),
+                (Some(standing), reason) if reason == Reason::RolledBack.code() => {
+                    format!("the standing in the config, {standing}: the baseline")
+                }
+                _ => "no rule took it: the default".to_owned(),
+            });
         }
         lines
     }

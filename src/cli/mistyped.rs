@@ -44,14 +44,14 @@ const COMMANDS: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "set", "enable", "disable", "toggle", "promote", "abort", "rollback", "undo", "kill", "pause", "resume",
-            "retry", "delete", "edit", "patch", "scale",
+            "enable", "disable", "toggle", "abort", "undo", "pause", "stop", "continue", "retry", "delete", "remove",
+            "edit", "patch", "scale", "advance",
         ],
-        "nothing is changed from here: write it into the config (percent, kill: true), and push that as you push your mesh's other manifests; tidegate diff OLD NEW shows what it does",
+        "a flag is changed by tidegate set FLAG --percent 25, kill and unkill, promote, hold and resume, rollback, retire",
     ),
     (
         &["rollout"],
-        "tidegate watch URL shows how far a rollout is, as in tidegate watch http://127.0.0.1:9901; it is moved by percent or steps in the config",
+        "tidegate watch URL shows how far a rollout is, as in tidegate watch http://127.0.0.1:9901; tidegate promote FLAG, hold and rollback move it",
     ),
     (
         &["serve", "start", "run", "up", "server", "daemon", "proxy"],
@@ -117,7 +117,10 @@ const OPTIONS: &[(&[&str], &str)] = &[
         &["--fix", "--write", "-w", "--in-place", "--inplace"],
         "tidegate fmt FILE writes the file, and --check only looks",
     ),
-    (&["--diff", "--list", "-l", "--dry-run", "--noop"], "to look and change nothing: tidegate fmt --check FILE"),
+    (
+        &["--diff", "--list", "-l", "--dry-run", "--noop"],
+        "to look and change nothing: tidegate fmt --check FILE; set, kill and the like have --dry-run",
+    ),
     (
         &["--user", "--user-id", "--userid", "--uid", "--targeting-key", "--identity", "--id", "-u"],
         "a user is in the request, where identity looks: -H 'x-user-id: ana' or --cookie uid=ana",
@@ -234,7 +237,7 @@ impl Mistyped {
                     (None, None) if matches!(line.get(1).map(String::as_str), Some("explain" | "simulate")) => {
                         format!("one flag of a config is --flag {typed}; the command takes one file")
                     }
-                    (None, None) => format!("take {typed} away: the command takes no more of them"),
+                    (None, None) => too_many(&typed),
                 });
                 words.push(typed);
                 help.extend(usage);
@@ -354,6 +357,14 @@ fn quoted(word: &str) -> String {
     if !shown.is_empty() && shown.chars().all(plain) { shown } else { format!("'{}'", shown.replace('\'', "'\\''")) }
 }
 
+/// What becomes of a word that a command has no place for.
+fn too_many(typed: &str) -> String {
+    match typed.split_once('=') {
+        Some((name, value)) => format!("what is set is an option: --{name} {value}"),
+        None => format!("take {typed} away: the command takes no more of them"),
+    }
+}
+
 /// What is missing of a command line, and how it is typed with it.
 fn of_missing(line: &[String], missing: &str) -> (String, String) {
     let command = line.get(1).map(String::as_str).unwrap_or_default();
@@ -396,6 +407,22 @@ fn of_missing(line: &[String], missing: &str) -> (String, String) {
         _ if missing.starts_with("--over") && has("--svg") => {
             return ("--svg draws a span of time, and there is no --over".to_owned(), "add --over 14d".to_owned());
         }
+        _ if missing.starts_with("--why") => {
+            return (
+                "--why is missing: it is recorded with the change".to_owned(),
+                format!("write tidegate {command} {} --why 'errors of v2 doubled'", file.unwrap_or("checkout")),
+            );
+        }
+        "set" if missing.contains("--percent") => {
+            return (
+                "what is to be set is missing at the end".to_owned(),
+                format!(
+                    "write tidegate set {} --percent 25, or --weights, --default, --expires, --stage, --owner, --description",
+                    file.unwrap_or("checkout")
+                ),
+            );
+        }
+        _ if missing.starts_with("<FLAG>") => format!("name the flag: tidegate {command} checkout"),
         _ if missing.starts_with("--config") => "add --config flags.yaml".to_owned(),
         _ if missing.starts_with("<FILE>") => "add the file with the config: flags.yaml".to_owned(),
         _ => format!("add {missing}"),
@@ -520,6 +547,13 @@ fn of_said(said: &str, word: Option<&str>) -> Option<String> {
             return Some(format!("leave {sign}{number} out"));
         }
         () if has("and no config") && has("contains") => "count from 1, in the order of the file",
+        () if has("nobody can be asked here") => "--yes makes the change, --dry-run only shows it",
+        () if has("name one with --rule") || has("has no such rule") => "rules are counted from 1: --rule 2",
+        () if has("name the file itself") || has("cannot be changed: name a file") => {
+            "name a file that is here: --config tidegate.yaml"
+        }
+        () if has("--commit") => "commit the file as it is first, or leave --commit out",
+        () if has("--why") => "write the reason in a line of text: --why 'errors of v2 doubled'",
         () if has("is not 'name: value'") => "write the name, a colon and the value: -H 'x-user-id: ana'",
         () if has("--cookie") => "write the name, an equals sign and the value: --cookie uid=ana",
         () if has("--claims") => "write a JSON object in single quotes: --claims '{\"sub\": \"ana\"}'",

@@ -14,6 +14,8 @@
     reason = "a form that is not kept stops its test, with a message"
 )]
 
+mod change;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

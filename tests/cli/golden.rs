@@ -7,5 +7,5 @@
 fn every_word_is_golden() {
     // The commands name their files from the root, where people type them.
     std::env::set_current_dir(kit::envoy::repository()).expect("the root is there");
-    trycmd::TestCases::new().case("tests/cli/*.trycmd");
+    trycmd::TestCases::new().env("GIT_AUTHOR_NAME", "Ana").case("tests/cli/*.trycmd");
 }

@@ -5,4 +5,5 @@ mod guards;
 mod kept;
 mod laws;
 mod plan;
+mod standing;
 mod timelines;

@@ -144,6 +144,7 @@ fn the_words_of_the_reference_are_those_that_are_read() {
     }}));
     config["cache"] = json!("?");
     config["headers"] = json!("?");
+    config["standing"] = json!({"a": {"of": "0123456789abcdef", "phase": "?", "since": "2026-01-01T00:00:00Z"}});
     let (_, problems) = Plan::from_bytes(config.to_string().as_bytes());
     let read: BTreeMap<&str, Vec<&str>> = problems
         .errors()
@@ -156,6 +157,8 @@ fn the_words_of_the_reference_are_those_that_are_read() {
     let fields = SECTIONS.iter().flat_map(|section| section.fields);
     let told = fields.filter_map(|field| match field.shape {
         Shape::Words(words) => Some((field.name, words.to_vec())),
+        // A word, or one of the other forms of what a step waits for.
+        Shape::Either([Shape::Either([Shape::Words(words), ..]), ..]) => Some((field.name, words.to_vec())),
         _ => None,
     });
     assert_eq!(read, told.collect());

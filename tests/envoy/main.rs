@@ -15,5 +15,6 @@ mod observability;
 mod page;
 mod pushes;
 mod rollback;
+mod standing;
 mod telemetry;
 mod trailers;

@@ -207,7 +207,10 @@ fn every_label_is_one_of_the_code_or_of_prometheus() {
             used.insert(label);
         }
     }
-    assert!(Tag::ALL.iter().all(|tag| used.contains(tag.name())), "{used:?}");
+    // Groups are for a judge of the fleet, and what a flag is besides its owner's for people.
+    let others = [Tag::Group, Tag::Type, Tag::Stage, Tag::Expires];
+    let mut shown = Tag::ALL.iter().filter(|tag| !others.contains(tag));
+    assert!(shown.all(|tag| used.contains(tag.name())), "{used:?}");
 }
 
 #[test]

@@ -91,8 +91,8 @@ fn changed(
     changes.extend(guards(was.guard.as_ref(), is.guard.as_ref()));
     changes.extend(variants(was, is));
     changes.extend(rules(&pairs));
-    let stands = |config: &Config| config.standing(key.as_str()).map(words::standing);
-    changes.extend(Change::new("standing", stands(old), stands(new)));
+    let standing = |config: &Config| config.standing(key.as_str()).map(words::standing);
+    changes.extend(Change::new("standing", standing(old), standing(new)));
     let decides = !decides_as(key, (old, was), (new, is));
     if decides {
         changes.extend(through_segments(old, new, was, is));

@@ -296,9 +296,8 @@ impl<'c> FlagReview<'c> {
     fn is_freed(self, (old, before): (&Config, &Flag)) -> bool {
         let [was, is] = [old, self.config].map(|config| config.standing(self.key.as_str()));
         let phase = |entry: Option<&Standing>| entry.map_or(Phase::Running, |entry| entry.phase);
-        let limits = |entry: Option<&Standing>| entry.map(|entry| entry.steps.clone()).unwrap_or_default();
-        let after = limits(is);
-        let looser = limits(was).iter().any(|(rule, steps)| after.get(rule).is_none_or(|now| now > steps));
+        let is_looser = |(rule, steps): &(u8, u8)| is.and_then(|is| is.steps_of(*rule)).is_none_or(|now| now > *steps);
+        let looser = was.is_some_and(|was| was.steps.iter().any(is_looser));
         let waiting = |flag: &Flag| {
             let steps = flag.rules.iter().map(|rule| match &rule.exposure {
                 Exposure::Fixed(_) => 0,

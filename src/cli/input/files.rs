@@ -178,9 +178,9 @@ pub(crate) fn guarded(file: &Path, text: &str, fit: impl FnOnce(&[u8]) -> bool) 
         new.sync_all()?;
         let is_fit = fit(&fs::read(&file)?);
         if is_fit {
-            fs::rename(&beside, &file)?
+            fs::rename(&beside, &file)?;
         } else {
-            fs::remove_file(&beside)?
+            fs::remove_file(&beside)?;
         }
         Ok(is_fit)
     };

@@ -17,7 +17,6 @@ use crate::value::time::{Span, Timestamp};
 const VARIANTS: Limit = Limit::new(64, "variants");
 const RULES: Limit = Limit::new(100, "rules");
 const STEPS: Limit = Limit::new(100, "steps");
-const REQUIRED: Limit = Limit::new(8, "requirements");
 const SPLITS: Limit = Limit::new(64, "parts");
 const PATTERNS: Limit = Limit::new(100, "patterns");
 
@@ -475,26 +474,24 @@ fn steps(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Ve
 
 /// What a step waits for: one thing, or a list of them.
 fn requires(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Requires> {
-    let Node::List(_) = field.node else { return requirement(field, guarded, problems) };
-    let each = field.each(problems, REQUIRED, |one, problems| {
-        let requires = requirement(one, guarded, problems)?;
-        if requires == Requires::NOTHING {
-            problems.error(&one.at, "stands beside others: a step that waits for nothing has no list");
-        }
-        Some(requires)
-    })?;
-    Some(each.into_iter().fold(Requires::NOTHING, Requires::and))
+    let Node::List(items) = field.node else { return requirement(field, guarded, problems) };
+    if items.is_empty() {
+        field.wrong(problems, "may not be empty");
+        return None;
+    }
+    let mut requires = Requires::NOTHING;
+    for (index, node) in items.iter().enumerate() {
+        let more = requirement(&Field::new(node, field.at.index(index)), guarded, problems)?;
+        requires = requires.and(more);
+    }
+    Some(requires)
 }
 
 fn requirement(field: &Field<'_>, guarded: bool, problems: &mut Problems) -> Option<Requires> {
     if let Node::Map(_) = field.node {
-        let ready = field.object(&READY, problems)?.required("ready", problems)?.steps(
-            problems,
-            0,
-            "",
-            1..=10_000,
-            "must be a whole number from 1 to 10000",
-        )?;
+        let object = field.object(&READY, problems)?;
+        let ready = object.required("ready", problems)?;
+        let ready = ready.steps(problems, 0, "", 1..=10_000, "must be a whole number from 1 to 10000")?;
         return Some(Requires { ready: Some(ready), ..Requires::NOTHING });
     }
     let requires = field.parse(problems, |text| word(text, &Requires::WORDS))?;

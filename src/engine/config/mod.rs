@@ -256,12 +256,13 @@ impl Config {
         }
         if let Some(map) = object.field("standing") {
             for (key, field) in map.members(FLAGS, problems) {
-                let name = FlagKey::parse(key).map_err(|wrong| problems.error_of_key(&field.at, wrong)).ok();
                 let entry = standing::read(&field, problems);
-                if name.is_some() && self.flag(key).is_none() {
-                    problems.warning(&field.at, "is the standing of a flag that does not exist");
+                let place = self.flags.binary_search_by(|(known, _)| known.as_str().cmp(key));
+                match place.ok().and_then(|place| self.flags.get(place)) {
+                    Some((key, _)) => self.standing.extend(entry.map(|entry| (key.clone(), entry))),
+                    // An overlay may have taken the flag away: nothing is decided about nothing.
+                    None => problems.warning(&field.at, "is the standing of a flag that does not exist"),
                 }
-                self.standing.extend(name.zip(entry));
             }
         }
     }

@@ -4,12 +4,11 @@
 //! careful one wins, whoever wrote it and whichever came first, so that two writers, or one with an old view, can do no
 //! harm. Says nothing about a flag that has changed since. Never looks at a clock.
 
-use std::collections::BTreeMap;
-
 use super::flag::Exposure;
 use super::node::Node;
 use super::reader::{Field, Limit, steps, word};
 use super::schema::reference::STANDING;
+use crate::decide::standing;
 use crate::problem::Problems;
 use crate::value::name::Prose;
 use crate::value::time::Timestamp;
@@ -28,6 +27,16 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// The phase in which a guard lets a flag do the same.
+    #[must_use]
+    pub const fn as_guard(self) -> standing::Phase {
+        match self {
+            Self::Running => standing::Phase::Running,
+            Self::Held => standing::Phase::Held,
+            Self::RolledBack => standing::Phase::RolledBack,
+        }
+    }
+
     pub const ALL: [Self; 3] = [Self::Running, Self::Held, Self::RolledBack];
 
     /// The word for it in a config.
@@ -47,8 +56,8 @@ pub struct Standing {
     /// The generation of the flag that it speaks of; for another one it is void.
     pub of: u64,
     pub phase: Phase,
-    /// By rule, counted from 1: how many steps its ramp may have taken.
-    pub steps: BTreeMap<u8, u8>,
+    /// By rule, counted from 1: how many steps its ramp may have taken. In the order of the rules, each once.
+    pub steps: Vec<(u8, u8)>,
     /// Since when the flag is in this phase.
     pub since: Timestamp,
     pub why: Option<Prose>,
@@ -70,9 +79,27 @@ impl Standing {
         if self.phase != Phase::Running {
             return None;
         }
-        let granted = self.steps.entry(rule).or_default();
-        *granted = steps.max(*granted);
+        let granted = self.steps_of(rule).map_or(steps, |before| steps.max(before));
+        self.set(rule, granted);
         Some(self)
+    }
+
+    /// How many steps the ramp of a rule may have taken, if it says so.
+    #[must_use]
+    pub fn steps_of(&self, rule: u8) -> Option<u8> {
+        self.steps.iter().find(|(known, _)| *known == rule).map(|(_, steps)| *steps)
+    }
+
+    /// Allows a rule no more than so many steps.
+    fn allow(&mut self, rule: u8, steps: u8) {
+        let fewest = self.steps_of(rule).map_or(steps, |known| steps.min(known));
+        self.set(rule, fewest);
+    }
+
+    fn set(&mut self, rule: u8, steps: u8) {
+        self.steps.retain(|(known, _)| *known != rule);
+        let place = self.steps.partition_point(|(known, _)| *known < rule);
+        self.steps.insert(place, (rule, steps));
     }
 }
 
@@ -92,8 +119,7 @@ pub fn merge(generation: u64, one: Standing, other: Standing) -> Standing {
     }
     let (mut winner, loser) = if told(&one) >= told(&other) { (one, other) } else { (other, one) };
     for (rule, steps) in loser.steps {
-        let fewest = winner.steps.entry(rule).or_insert(steps);
-        *fewest = steps.min(*fewest);
+        winner.allow(rule, steps);
     }
     winner
 }
@@ -107,7 +133,7 @@ fn told(entry: &Standing) -> Told<'_> {
 }
 
 /// Of two entries that are void the newer one is kept, which says more of what has been going on.
-fn later(entry: &Standing) -> (Timestamp, u64, Told<'_>, &BTreeMap<u8, u8>) {
+fn later(entry: &Standing) -> (Timestamp, u64, Told<'_>, &[(u8, u8)]) {
     (entry.since, entry.of, told(entry), &entry.steps)
 }
 
@@ -117,12 +143,12 @@ impl Exposure {
     #[must_use]
     pub fn cap(&self, standing: Option<(&Standing, u8)>) -> u8 {
         let Self::Steps(all) = self else { return u8::MAX };
-        let named = standing.and_then(|(standing, rule)| standing.steps.get(&rule).copied());
+        let named = standing.and_then(|(standing, rule)| standing.steps_of(rule));
         let granted = usize::from(named.unwrap_or(0));
         let waits = |(place, step): (usize, &super::Step)| {
             step.lacks_approval() || (step.requires.waits_for_fleet() && place >= granted)
         };
-        let open = all.iter().enumerate().position(|step| waits(step)).map_or(u8::MAX, short);
+        let open = all.iter().enumerate().position(waits).map_or(u8::MAX, short);
         let held = standing.filter(|(standing, _)| standing.phase == Phase::Held);
         let held = held.map_or(u8::MAX, |(standing, _)| short(self.begun(standing.since)));
         open.min(held).min(named.unwrap_or(u8::MAX))
@@ -133,12 +159,30 @@ fn short(steps: usize) -> u8 {
     u8::try_from(steps).unwrap_or(u8::MAX)
 }
 
+/// Reads 16 hexadecimal digits.
+fn generation(text: &str) -> Option<u64> {
+    let digits = text.bytes().map(|byte| char::from(byte).to_digit(16));
+    let number = digits.clone().try_fold(0_u64, |number, digit| Some(number << 4 | u64::from(digit?)));
+    number.filter(|_| text.len() == 16)
+}
+
 /// Reads one entry.
 pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Standing> {
     let object = field.object(&STANDING, problems)?;
+    let mut known: Vec<(u8, u8)> = Vec::new();
+    if let Some(map) = object.field("steps") {
+        for (rule, taken) in map.members(RULES, problems) {
+            let number = steps(rule, 0, 1..=100).and_then(|rule| u8::try_from(rule).ok());
+            if number.is_none() {
+                problems.error_of_key(&taken.at, "must be the number of a rule, counted from 1");
+            }
+            let taken = taken.steps(problems, 0, "", 0..=100, "must be a whole number from 0 to 100");
+            known.extend(number.zip(taken.and_then(|taken| u8::try_from(taken).ok())));
+        }
+    }
     let of = object.required("of", problems).and_then(|of| {
         let number = match of.node {
-            Node::Text(text) if text.len() == 16 && !text.contains('+') => u64::from_str_radix(text, 16).ok(),
+            Node::Text(text) => generation(text),
             // YAML makes a number of some of them, and loses what stands at its ends.
             _ => None,
         };
@@ -151,19 +195,12 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Standin
         let words = Phase::ALL.map(|phase| (phase.name(), phase));
         phase.parse(problems, |text| word(text, &words))
     });
-    let mut known = BTreeMap::new();
-    if let Some(map) = object.field("steps") {
-        for (rule, taken) in map.members(RULES, problems) {
-            let number = steps(rule, 0, 1..=100).and_then(|rule| u8::try_from(rule).ok());
-            if number.is_none() {
-                problems.error_of_key(&taken.at, "must be the number of a rule, counted from 1");
-            }
-            let taken = taken.steps(problems, 0, "", 0..=100, "must be a whole number from 0 to 100");
-            known.extend(number.zip(taken.and_then(|taken| u8::try_from(taken).ok())));
-        }
-    }
     let since = object.required("since", problems).and_then(|since| since.parse(problems, Timestamp::parse));
     let mut prose = |name| object.field(name).and_then(|field| field.parse(problems, Prose::parse));
     let (why, by) = (prose("why"), prose("by"));
-    Some(Standing { of: of?, phase: phase?, steps: known, since: since?, why, by })
+    let mut standing = Standing { of: of?, phase: phase?, steps: Vec::new(), since: since?, why, by };
+    for (rule, taken) in known {
+        standing.allow(rule, taken);
+    }
+    Some(standing)
 }

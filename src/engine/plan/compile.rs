@@ -296,7 +296,7 @@ impl Compiler<'_> {
             watch: None,
             plain: None,
             names: Box::default(),
-            about: self.config.has_page().then(|| Box::new(About::of(flag))),
+            about: Box::new(About::of(flag)),
             stands: None,
         }
     }

@@ -205,8 +205,8 @@ pub struct Flag {
     pub plain: Option<Plain>,
     /// The names of all headers that it writes, as the chain has them.
     pub names: Box<str>,
-    /// What the page says of it: kept only where there is a page.
-    pub about: Option<Box<About>>,
+    /// What it is to people.
+    pub about: Box<About>,
     /// What has been decided so far about it, as the config says; nothing where that is void.
     pub stands: Option<Box<Standing>>,
 }

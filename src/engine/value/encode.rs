@@ -6,8 +6,6 @@
 //! the same bytes: whole numbers take eight bytes, the lowest first; text and lists have their length in front, a
 //! choice has a number in front that is never given to another one. Never used to draw: that is [`super::hash`].
 
-use std::collections::BTreeMap;
-
 use super::decimal::Decimal;
 use super::hash::{Salt, Stream};
 use super::share::Ppm;
@@ -123,13 +121,10 @@ impl<A: Encode, B: Encode> Encode for (A, B) {
     }
 }
 
-/// By rule a number of steps, in the order of the rules.
-impl Encode for BTreeMap<u8, u8> {
+/// By rule a number of steps.
+impl Encode for (u8, u8) {
     fn encode(&self, out: &mut Encoder) {
-        out.length(self.len());
-        for (rule, steps) in self {
-            out.bytes(&[*rule, *steps]);
-        }
+        out.bytes(&[self.0, self.1]);
     }
 }
 

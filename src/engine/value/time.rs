@@ -24,6 +24,19 @@ impl Timestamp {
         self.0
     }
 
+    /// The day in UTC: `2027-03-01`.
+    #[must_use]
+    pub fn day(self) -> String {
+        let time = OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1_000));
+        time.map_or_else(
+            |_| String::new(),
+            |time| {
+                let [month, day] = [u8::from(time.month()), time.day()].map(u32::from);
+                format!("{:04}-{month:02}-{day:02}", u32::try_from(time.year()).unwrap_or_default())
+            },
+        )
+    }
+
     /// Reads RFC 3339 with an offset: `2026-12-01T09:00:00Z`, `2026-12-01T10:00:00+01:00`.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use tidegate_engine::config::Inspect;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::decide::{Decisions, Reason, RuleOutcome, Witness};
 use tidegate_engine::output::effect::{Effect, LocalReply, asks};
-use tidegate_engine::plan::{Flag, Plan, Serve, Variant, VariantId};
+use tidegate_engine::plan::{Flag, Plan, Serve, Variant, VariantId, Waits};
 use tidegate_engine::request::Request;
 use tidegate_engine::value::name::HeaderValue;
 use tidegate_engine::value::share::Ppm;
@@ -165,22 +165,32 @@ impl Snapshot<'_> {
         let shares = || flag.rules.iter().map(|rule| flag.exposure(rule, self.now, standing));
         json.map(|json| {
             json.key("key").text(key);
-            if let Some(about) = &flag.about {
-                json.key("type").text(about.kind.name());
-                if let Some(owner) = &about.owner {
-                    json.key("owner").text(owner.as_str());
-                }
-                if let Some(stage) = about.stage {
-                    json.key("stage").text(stage.name());
-                }
-                json.field("expires", about.expires.map(Timestamp::millis));
+            let about = &flag.about;
+            json.key("type").text(about.kind.name());
+            if let Some(owner) = &about.owner {
+                json.key("owner").text(owner.as_str());
             }
+            if let Some(stage) = about.stage {
+                json.key("stage").text(stage.name());
+            }
+            json.field("expires", about.expires.map(Timestamp::millis));
             json.key("killed").truth(flag.kill);
             json.key("baseline").text(name(flag, flag.baseline));
             json.key("standing").map(|json| {
                 json.key("phase").text(standing.phase.name());
                 json.field("since", ledger.map(|ledger| ledger.since().millis()));
             });
+            if let Some(stands) = &flag.stands {
+                json.key("stands").map(|json| {
+                    json.key("phase").text(stands.phase.as_guard().name());
+                    json.field("since", Some(stands.since.millis()));
+                    for (key, text) in [("why", &stands.why), ("by", &stands.by)] {
+                        if let Some(text) = text {
+                            json.key(key).text(text.as_str());
+                        }
+                    }
+                });
+            }
             json.field("exposure", Some(exposed(flag, shares()).parts().into()));
             json.key("rules").list(|json| {
                 for (rule, share) in flag.rules.iter().zip(shares()) {
@@ -203,6 +213,14 @@ impl Snapshot<'_> {
                             }
                         });
                         json.count("taken", u64::try_from(rule.taken(self.now, standing)).ok());
+                        if let Some(waits) = flag.waits(rule, self.now) {
+                            json.key("waits").text(match waits {
+                                Waits::Standing => "is held by the standing",
+                                Waits::Fleet => "waits for the fleet",
+                                Waits::Ready(_) => "waits for endpoints",
+                                Waits::Approval => "waits for an approval",
+                            });
+                        }
                     });
                 }
             });

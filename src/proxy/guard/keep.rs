@@ -9,7 +9,8 @@ use core::ops::Range;
 use super::ledger;
 use super::limiter::{Demands, Limiter};
 use super::store::{Store, TRIES, change};
-use super::tally::Tally;
+use super::tally::{self, Tally};
+use super::window::Cell;
 use crate::host::share::{Rc, RefCell};
 use tidegate_engine::config::TrafficLimit;
 use tidegate_engine::plan::{VariantId, Watch};
@@ -28,12 +29,29 @@ pub struct Keep {
 /// What was counted for a generation of a flag, and what was seen of its variants.
 #[derive(Debug)]
 pub(super) struct Counted {
+    /// What was counted since the last tick.
     pub(super) tally: Tally,
+    /// What was counted before, and is not shared yet.
+    pub(super) waiting: Tally,
+    /// By comparison: what the metrics have not been told of.
+    pub(super) untold: Vec<Cell>,
     /// The variants whose upstream could not be reached, and the time in which no request is sent there.
     pub(super) away: Vec<(VariantId, Range<Timestamp>)>,
     pub(super) throttled: u32,
     pub(super) rescued: u32,
     pub(super) delayed: u32,
+}
+
+impl Counted {
+    /// Takes in what was counted since this was called last, for the metrics and for the other workers: each once, also if
+    /// a swap is lost, and whichever config's worker calls.
+    pub(super) fn collect(&mut self) {
+        if !self.tally.is_empty() {
+            let fresh = self.tally.take();
+            tally::add(&mut self.untold, &fresh.cells);
+            self.waiting.merge(&fresh);
+        }
+    }
 }
 
 /// Something that may be held by the workers of several configs.
@@ -44,6 +62,8 @@ impl Keep {
     pub(super) fn counted(&mut self, watch: &Watch) -> Held<Counted> {
         self.counts.hold(&watch.key, || Counted {
             tally: Tally::new(watch),
+            waiting: Tally::new(watch),
+            untold: vec![Cell::default(); watch.comparisons.len()],
             away: Vec::new(),
             throttled: 0,
             rescued: 0,

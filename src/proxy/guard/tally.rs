@@ -6,7 +6,7 @@ use tidegate_engine::decide::standing::Draws;
 use tidegate_engine::plan::{VariantId, Watch};
 
 /// Counts that are not shared yet.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tally {
     pub(super) cells: Vec<Cell>,
     pub(super) times: Bins,
@@ -16,6 +16,19 @@ pub struct Tally {
 impl Tally {
     pub(super) fn new(watch: &Watch) -> Self {
         Self { cells: vec![Cell::default(); watch.comparisons.len()], times: Bins::default(), empty: true }
+    }
+
+    /// Adds what another one has counted.
+    pub(super) fn merge(&mut self, other: &Self) {
+        add(&mut self.cells, &other.cells);
+        self.times.merge(&other.times);
+        self.empty &= other.empty;
+    }
+
+    /// Takes the counts, and starts again at 0.
+    pub(super) fn take(&mut self) -> Self {
+        let fresh = Self { cells: vec![Cell::default(); self.cells.len()], times: Bins::default(), empty: true };
+        core::mem::replace(self, fresh)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -58,5 +71,12 @@ impl Tally {
             self.times.add(micros);
         }
         arm
+    }
+}
+
+/// Adds counts, comparison by comparison.
+pub(super) fn add(cells: &mut [Cell], more: &[Cell]) {
+    for (cell, more) in cells.iter_mut().zip(more) {
+        cell.add(more);
     }
 }

@@ -84,6 +84,12 @@ impl Arm {
         self.0.iter().filter(|group| !group.is_empty()).count()
     }
 
+    /// Its groups, in order.
+    #[must_use]
+    pub fn each(&self) -> &[Count; GROUPS] {
+        &self.0
+    }
+
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.0.iter().map(|group| group.requests).fold(0, u32::saturating_add)

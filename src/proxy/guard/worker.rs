@@ -10,6 +10,7 @@ use super::ledger::{self, Ledger};
 use super::limiter::Limiter;
 use super::store::{Store, TRIES, change};
 use super::tally::Tally;
+use super::window::Cell;
 use crate::host::share::RefMut;
 use crate::outcome::{Answer, Bins, Outcome};
 use tidegate_engine::config::Failures;
@@ -200,6 +201,17 @@ impl Worker {
         })
     }
 
+    /// Takes what guards have compared since this was called last: of each watched flag, by comparison.
+    pub fn take_compared(&mut self, mut tell: impl FnMut(usize, usize, &Cell)) {
+        for (watch, watched) in self.flags.iter().enumerate() {
+            let Ok(mut counted) = watched.counted.try_borrow_mut() else { continue };
+            counted.collect();
+            for (comparison, cell) in counted.untold.iter_mut().enumerate().filter(|(_, cell)| !cell.is_empty()) {
+                tell(watch, comparison, &core::mem::take(cell));
+            }
+        }
+    }
+
     /// The phase of each watched flag.
     pub fn phases(&mut self) -> impl Iterator<Item = Phase> {
         self.standing.flags_mut().iter().map(|standing| standing.phase)
@@ -208,7 +220,9 @@ impl Worker {
     /// Whether there are counts that are not shared yet.
     #[must_use]
     pub fn has_unreported(&self) -> bool {
-        self.flags.iter().any(|watched| watched.counted.try_borrow().is_ok_and(|counted| !counted.tally.is_empty()))
+        self.flags.iter().any(|watched| {
+            watched.counted.try_borrow().is_ok_and(|counted| !(counted.tally.is_empty() && counted.waiting.is_empty()))
+        })
     }
 
     /// Shares the counts, takes over the current standing, and judges if a unit is over. Returns the events.
@@ -248,22 +262,23 @@ impl Counted {
         now: Timestamp,
         store: &mut dyn Store,
     ) -> Vec<Event> {
+        self.collect();
         for _ in 0..TRIES {
             let (bytes, version) = store.read(&watch.key);
             let bytes = bytes.unwrap_or_default();
             if let Some(known) = ledger::standing(&bytes) {
                 // It applies even if the counts cannot be shared now.
                 *standing = known;
-                if self.tally.is_empty() && !ledger::is_due(&bytes, now) {
+                if self.waiting.is_empty() && !ledger::is_due(&bytes, now) {
                     return Vec::new();
                 }
             }
             let known = Ledger::from_bytes(&bytes, watch, flag);
             let mut ledger = known.unwrap_or_else(|| Ledger::new(watch, flag, now));
-            ledger.add(watch, &self.tally);
+            ledger.add(watch, &self.waiting);
             let events = ledger.advance(watch, flag, now);
             if store.swap(&watch.key, &ledger.to_bytes(), version) {
-                self.tally = Tally::new(watch);
+                self.waiting = Tally::new(watch);
                 *standing = ledger.standing();
                 return events;
             }

@@ -28,10 +28,18 @@ pub enum Tag {
     Rule,
     Source,
     Cause,
+    /// The side of a comparison.
+    Arm,
+    /// A sixteenth of the identities.
+    Group,
+    Type,
+    Stage,
+    Owner,
+    Expires,
 }
 
 impl Tag {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::Plugin,
         Self::Revision,
         Self::Flag,
@@ -41,6 +49,12 @@ impl Tag {
         Self::Rule,
         Self::Source,
         Self::Cause,
+        Self::Arm,
+        Self::Group,
+        Self::Type,
+        Self::Stage,
+        Self::Owner,
+        Self::Expires,
     ];
 
     /// Its name. Stable: seen on dashboards. Add, never rename.
@@ -56,6 +70,12 @@ impl Tag {
             Self::Rule => "rule",
             Self::Source => "source",
             Self::Cause => "cause",
+            Self::Arm => "arm",
+            Self::Group => "group",
+            Self::Type => "type",
+            Self::Stage => "stage",
+            Self::Owner => "owner",
+            Self::Expires => "expires",
         }
     }
 
@@ -127,6 +147,12 @@ metrics! {
     THROTTLED: Counter "guard" [Flag] "throttled_total", "requests that found the variant full";
     RESCUED: Counter "guard" [Flag] "rescued_total",
         "requests that got the baseline because the variant could not be reached";
+    GUARD_REQUESTS: Counter "guard" [Flag Rule Variant Arm Group] "requests_total",
+        "the answers that the guard compares: `arm` is `exposed`, or `control` for those that the same draw left out; `group` only on one proxy in eight";
+    GUARD_FAILED: Counter "guard" [Flag Rule Variant Arm Group] "failed_total", "those that the guard counts as failures";
+    GUARD_SLOW: Counter "guard" [Flag Rule Variant Arm Group] "slow_total", "those that were slower than the guard's limit";
+    FLAG: Gauge "flag" [Flag Type Stage Owner Expires] "info",
+        "1 for each flag that routes or is watched: whose it is, and what; `none` where the config does not say";
     IDENTITIES: Counter "identities" [Source] "total",
         "identities by the kind of source that gave them; `none` where a draw was due and nobody was there";
     FORGED: Counter "forged" [] "headers_total",
@@ -149,7 +175,10 @@ impl Metric {
             put(Tag::Plugin, &plain(plugin));
         }
         for (tag, value) in self.tags.iter().zip(values) {
-            put(*tag, value);
+            // Most proxies have no groups, and then no label for them.
+            if *tag != Tag::Group || !value.is_empty() {
+                put(*tag, value);
+            }
         }
         name.push_str(self.last);
         name
@@ -165,7 +194,8 @@ impl Metric {
             Some(value)
         };
         let plugin = take(Tag::Plugin).unwrap_or("tidegate");
-        let values = self.tags.iter().map(|tag| take(*tag)).collect::<Option<_>>()?;
+        let group = |tag: Tag| (tag == Tag::Group).then_some("");
+        let values = self.tags.iter().map(|tag| take(*tag).or(group(*tag))).collect::<Option<_>>()?;
         (rest == self.last).then_some((plugin, values))
     }
 
@@ -178,8 +208,19 @@ impl Metric {
         let mut tags = plugin.into_iter().chain(self.tags.iter().copied()).peekable();
         let mut values = Vec::new();
         while let Some(tag) = tags.next() {
+            if tag == Tag::Group && matches!(rest, "" | ".group" | ".group.") {
+                values.push("");
+                rest = "";
+                continue;
+            }
             let behind = rest.strip_prefix('.')?.strip_prefix(tag.name())?.strip_prefix('.')?;
-            let end = tags.peek().map_or(Some(behind.len()), |next| behind.find(&format!(".{}.", next.name())));
+            let end = match tags.peek() {
+                Some(next) => behind.find(&format!(".{}.", next.name())).or_else(|| {
+                    // The label that comes next may be left out.
+                    (*next == Tag::Group).then(|| behind.strip_suffix(".group").unwrap_or(behind).len())
+                }),
+                None => Some(behind.len()),
+            };
             let (value, others) = behind.split_at_checked(end?)?;
             values.push(value);
             rest = others;

@@ -6,13 +6,17 @@
 use super::catalogue::{self, Kind, Metric};
 use super::count::Counts;
 use super::recent::Recent;
-use super::series::Series;
+use super::series::{Series, is_ahead};
 use crate::guard::Worker;
+use crate::guard::sample::GROUPS;
+use crate::guard::window::Count;
 use crate::guard::worker::Report;
 use crate::host::Host;
 use crate::host::share::RefCell;
 use crate::lifecycle::State;
-use tidegate_engine::plan::{Flag, Plan, Watch};
+use tidegate_engine::config::Stage;
+use tidegate_engine::plan::{About, Flag, Plan, Property, Watch};
+use tidegate_engine::value::hash::Salt;
 use tidegate_engine::value::order;
 use tidegate_engine::value::time::Timestamp;
 
@@ -83,6 +87,10 @@ pub(crate) struct Meters {
     rules: Vec<Ramp>,
     /// Of each watched flag its standing, and then of each rule its exposure and its step.
     gauges: Vec<Gauge>,
+    /// Of each flag that routes or is watched, whose it is: always 1.
+    infos: Vec<Gauge>,
+    /// By comparison of each watched flag, in order.
+    compared: Vec<Compared>,
     /// How many places, watched flags and flags have been looked through, in this order.
     defined: usize,
     recent: Recent,
@@ -94,6 +102,17 @@ struct Watched {
     rollbacks: Option<u32>,
     throttled: Option<u32>,
     rescued: Option<u32>,
+}
+
+/// The counters of one comparison.
+#[derive(Debug)]
+struct Compared {
+    watch: usize,
+    /// The first comparison of this flag is 0.
+    comparison: usize,
+    grouped: bool,
+    /// By arm, by group where there are groups, by what is counted.
+    ids: Vec<Option<u32>>,
 }
 
 /// The metrics of a rule that draws.
@@ -149,7 +168,52 @@ impl Meters {
             self.define_rules(scope, place, flag);
             return false;
         }
-        true
+        let place = place.saturating_sub(scope.plan.flags().len());
+        // No guard has more comparisons than sixteen.
+        let (watch, comparison) = (place >> 4, place & 15);
+        self.define_comparison(scope, watch, comparison);
+        watch >= scope.plan.watches().len()
+    }
+
+    fn define_comparison(&mut self, scope: Scope<'_>, place: usize, comparison: usize) {
+        let Scope { plan, series, plugin, .. } = scope;
+        let Some(watch) = plan.watches().get(place).filter(|watch| series.is_own(watch.flag)) else { return };
+        let Some((flag, (rule, variant))) = plan.flag_of(watch).zip(watch.comparisons.get(comparison)) else { return };
+        let Some(variant) = flag.variant(*variant) else { return };
+        let rule = watch.judged.get(usize::from(*rule)).map_or(0, |judged| usize::from(judged.number())).to_string();
+        let grouped = series.is_grouped(place) && tells_groups(scope.host);
+        let groups = if grouped { GROUPS } else { 1 };
+        let mut ids = Vec::new();
+        for arm in ["exposed", "control"] {
+            for group in 0..groups {
+                let group = if grouped { group.to_string() } else { String::new() };
+                let values = [flag.key().as_str(), &rule, variant.name().as_str(), arm, &group];
+                for metric in [&catalogue::GUARD_REQUESTS, &catalogue::GUARD_FAILED, &catalogue::GUARD_SLOW] {
+                    ids.push(scope.id(&metric.name(plugin, &values), Kind::Counter));
+                }
+            }
+        }
+        self.compared.push(Compared { watch: place, comparison, grouped, ids });
+    }
+
+    /// Hands what guards have compared to the host.
+    fn compared(&self, host: &dyn Host, worker: &mut Worker) {
+        worker.take_compared(|watch, comparison, cell| {
+            let found = self.compared.iter().find(|one| one.watch == watch && one.comparison == comparison);
+            let Some(Compared { grouped, ids, .. }) = found else { return };
+            let mut ids = ids.iter();
+            for arm in [&cell.variant, &cell.baseline] {
+                let whole = [arm.sum()];
+                let counts = if *grouped { &arm.each()[..] } else { &whole[..] };
+                for Count { requests, failed, slow } in counts {
+                    for (more, id) in [*requests, *failed, *slow].into_iter().zip(&mut ids) {
+                        if let (Some(id), 1..) = (id, more) {
+                            host.add(*id, more);
+                        }
+                    }
+                }
+            }
+        });
     }
 
     fn define_place(&mut self, scope: Scope<'_>, place: usize) {
@@ -182,6 +246,21 @@ impl Meters {
     fn define_rules(&mut self, scope: Scope<'_>, place: usize, flag: &Flag) {
         if !scope.series.is_own(place) {
             return;
+        }
+        if is_ahead(flag) {
+            let About { kind, stage, owner, expires } = &*flag.about;
+            let none = || "none".to_owned();
+            let name = catalogue::FLAG.name(
+                scope.plugin,
+                &[
+                    flag.key().as_str(),
+                    kind.name(),
+                    stage.map_or("none", Stage::name),
+                    &owner.as_ref().map_or_else(none, |owner| catalogue::plain(owner.as_str())),
+                    &expires.map_or_else(none, Timestamp::day),
+                ],
+            );
+            self.infos.push(Gauge::new(scope.id(&name, Kind::Gauge)));
         }
         for (rule, one) in flag.rules.iter().enumerate().filter(|(_, rule)| rule.draws()) {
             let number = rule.saturating_add(1).to_string();
@@ -226,6 +305,7 @@ impl Meters {
                 }
             }
         }
+        self.compared(host, worker);
         counts.take(|place, count| {
             if let Some(id) = self.id(scope, place) {
                 host.add(id, count);
@@ -259,14 +339,22 @@ impl Meters {
 
     /// Sets the gauges: the standing of watched flags, and how far ramps are.
     pub(crate) fn show(&mut self, host: &dyn Host, plan: &Plan, worker: &mut Worker, now: Timestamp) {
-        let Self { gauges, rules, .. } = self;
+        let Self { gauges, infos, rules, .. } = self;
+        for info in infos {
+            info.show(host, 1);
+        }
         let mut gauges = gauges.iter_mut();
         let mut show = |value| {
             if let Some(gauge) = gauges.next() {
                 gauge.show(host, value);
             }
         };
-        worker.phases().for_each(|phase| show(u64::from(phase.code())));
+        for (phase, watch) in worker.phases().zip(plan.watches()) {
+            // The more careful of what the guard and the config say.
+            let stands = plan.flag_of(watch).and_then(|flag| flag.stands.as_ref());
+            let stands = stands.map_or(0, |standing| standing.phase.as_guard().code());
+            show(u64::from(phase.code().max(stands)));
+        }
         let standing = worker.standing(now);
         for ramp in rules {
             let Some(flag) = plan.flags().get(ramp.flag) else { continue };
@@ -280,6 +368,15 @@ impl Meters {
     }
 }
 
+/// Whether this proxy tells the groups of identities apart in what guards compare: one in eight does, by its id.
+fn tells_groups(host: &dyn Host) -> bool {
+    host.property(&Property::Proxy).is_some_and(|id| tells(&id))
+}
+
+fn tells(id: &[u8]) -> bool {
+    Salt::new("groups").point(id).bits().trailing_zeros() >= 3
+}
+
 /// Shows which config is in force.
 pub(crate) fn config(scope: Scope<'_>, state: State, since: Timestamp) {
     let Scope { plan, series, .. } = scope;
@@ -287,10 +384,11 @@ pub(crate) fn config(scope: Scope<'_>, state: State, since: Timestamp) {
     // A double, which is what metrics are stored as, holds 53 bits.
     let fingerprint = if state == State::Inert { 0 } else { plan.fingerprint() & 0xffff_ffff_ffff };
     let since = u64::try_from(since.millis()).unwrap_or_default();
+    let more = if tells_groups(scope.host) { series.more() } else { 0 };
     for (metric, value) in [
         (&catalogue::FINGERPRINT, fingerprint),
         (&catalogue::FLAGS, count(plan.flags().len())),
-        (&catalogue::SERIES, count(series.count())),
+        (&catalogue::SERIES, count(series.count().saturating_add(more))),
         (&catalogue::SINCE, since.wrapping_div(1_000)),
         (&catalogue::STATE, state.code()),
     ] {
@@ -310,7 +408,7 @@ impl Announced {
     /// Takes over these gauges, and sets those of flags and rules that are gone to 0: nothing else would.
     pub(crate) fn take_over(&mut self, host: &dyn Host, meters: &mut Meters) {
         let mut gauges = Vec::new();
-        for gauge in &mut meters.gauges {
+        for gauge in meters.gauges.iter_mut().chain(&mut meters.infos) {
             gauge.shown = None;
             gauges.extend(gauge.id.map(u32::to_be_bytes));
         }

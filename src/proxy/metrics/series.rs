@@ -5,6 +5,7 @@
 //! or are watched come first, the others in key order behind them. Never counts anything itself.
 
 use super::catalogue::{self, CLASSES, MOST, Metric, OTHER};
+use crate::guard::sample::GROUPS;
 use tidegate_engine::config::{Exposure, Metrics, SourceKind};
 use tidegate_engine::decide::reason::Reason;
 use tidegate_engine::plan::{Flag, Plan, Rule, Serve, VariantId};
@@ -22,7 +23,13 @@ pub struct Series {
     /// The flags beyond the limit, counted together.
     other: VariantPlaces,
     count: usize,
+    /// By watched flag: whether there is room for its groups.
+    grouped: Vec<bool>,
+    more: usize,
 }
+
+/// How many series a comparison has without groups: three counts of two arms.
+const COMPARED: usize = 6;
 
 #[derive(Clone, Copy, Debug)]
 struct SeriesEntry {
@@ -75,8 +82,7 @@ impl Series {
         // Leave room for the gauges of the config itself.
         let mut left = MOST.saturating_sub(series.all.len()).saturating_sub(8);
         let mut flags = vec![FlagSeries::Off; plan.flags.len()];
-        let first = |flag: &Flag| flag.routes || flag.watch.is_some();
-        let (ahead, behind): (Vec<_>, Vec<_>) = plan.flags.iter().enumerate().partition(|(_, flag)| first(flag));
+        let (ahead, behind): (Vec<_>, Vec<_>) = plan.flags.iter().enumerate().partition(|(_, flag)| is_ahead(flag));
         for (place, flag) in ahead.into_iter().chain(behind) {
             let Some(of) = flags.get_mut(place) else { continue };
             if flag.metrics == Metrics::None {
@@ -93,7 +99,7 @@ impl Series {
                 answers,
                 times,
             );
-            let own_count = series.all.len().saturating_sub(before).saturating_add(gauges(flag));
+            let own_count = series.all.len().saturating_sub(before).saturating_add(others(plan, flag));
             *of = match left.checked_sub(own_count) {
                 Some(rest) => {
                     left = rest;
@@ -108,6 +114,18 @@ impl Series {
             };
         }
         series.flags = flags.into();
+        // Where there is room, one proxy in eight tells each group of identities apart.
+        series.grouped = vec![false; plan.watches().len()];
+        for (place, watch) in plan.watches().iter().enumerate() {
+            let more = COMPARED.saturating_mul(GROUPS.saturating_sub(1)).saturating_mul(watch.comparisons.len());
+            if let (Some(rest), Some(grouped)) = (left.checked_sub(more), series.grouped.get_mut(place))
+                && watch.guard.is_some()
+                && matches!(series.flags.get(watch.flag), Some(FlagSeries::Own(_)))
+            {
+                (left, *grouped) = (rest, true);
+                series.more = series.more.saturating_add(more);
+            }
+        }
         series.count = series.count.saturating_add(8).saturating_add(usize::from(STORE)).saturating_add(1);
         series
     }
@@ -272,7 +290,19 @@ impl Series {
     #[must_use]
     pub fn starts_at_zero(&self, plan: &Plan, place: usize) -> bool {
         let flag = self.all.get(place).and_then(|one| one.of).and_then(|(flag, _)| plan.flags.get(flag));
-        flag.is_some_and(|flag| flag.routes || flag.watch.is_some())
+        flag.is_some_and(is_ahead)
+    }
+
+    /// Whether what the guard of a watched flag compares is told by groups of identities, on a proxy that does so.
+    #[must_use]
+    pub fn is_grouped(&self, watch: usize) -> bool {
+        self.grouped.get(watch).copied().unwrap_or_default()
+    }
+
+    /// How many more series there can be on a proxy that tells groups apart.
+    #[must_use]
+    pub fn more(&self) -> usize {
+        self.more
     }
 
     /// The name of what is counted at a place.
@@ -294,9 +324,21 @@ impl Series {
     }
 }
 
-/// How many gauges a flag has: for its rules that draw, and for its guard.
-fn gauges(flag: &Flag) -> usize {
-    let guard = if flag.watch.is_some() { 4 } else { 0 };
+/// Whether a flag routes or is watched: its counters show from the beginning, and it comes before others.
+#[must_use]
+pub fn is_ahead(flag: &Flag) -> bool {
+    flag.routes || flag.watch.is_some()
+}
+
+/// How many series a flag has that are not counted by variant: gauges of its rules that draw, what its guard says and
+/// compares, and whose it is.
+fn others(plan: &Plan, flag: &Flag) -> usize {
+    let watch = flag.watch.and_then(|watch| plan.watches().get(usize::from(watch)));
+    let guard = watch.map_or(0, |watch| {
+        let compared = if watch.guard.is_some() { watch.comparisons.len() } else { 0 };
+        compared.saturating_mul(COMPARED).saturating_add(4)
+    });
+    let guard = guard.saturating_add(usize::from(is_ahead(flag)));
     let of = |rule: &Rule| usize::from(rule.draws()).saturating_add(usize::from(!rule.steps().is_empty()));
     flag.rules.iter().map(of).fold(guard, usize::saturating_add)
 }

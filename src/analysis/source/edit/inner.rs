@@ -77,7 +77,8 @@ type Inner = (String, Vec<usize>, String);
 fn lines(scan: &Scan<'_>, site: &Site) -> Option<Inner> {
     let text = scan.text;
     // The parser may begin the text at its sign or behind it.
-    let head = site.span.start;
+    let begin = site.span.start;
+    let head = if text.get(begin..)?.starts_with('|') { begin } else { text.get(..begin)?.rfind('|')? };
     let from = head + text.get(head..)?.find('\n')? + 1;
     let body = text.get(from..site.span.end.max(from))?;
     let first = body.lines().find(|line| !line.trim().is_empty())?;

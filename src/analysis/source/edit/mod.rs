@@ -214,3 +214,127 @@ pub fn at<'n>(config: &'n Node, path: &Path) -> Option<&'n Node> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::tree::Tree;
+    use std::rc::Rc;
+
+    fn path(text: &str) -> Path {
+        Path(crate::source::example::steps(text))
+    }
+
+    fn node(json: &str) -> Node {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn set(at: &str, to: &str) -> Edit {
+        Edit::Set { at: path(at), to: node(to) }
+    }
+
+    fn remove(at: &str) -> Edit {
+        Edit::Remove { at: path(at), comments: Comments::Drop }
+    }
+
+    fn insert(at: &str, to: &str) -> Edit {
+        Edit::Insert { at: path(at), to: node(to) }
+    }
+
+    #[track_caller]
+    fn edited(old: &str, edit: &Edit) -> Result<String, Refusal> {
+        let text: Rc<str> = old.into();
+        let tree = Tree::read(old, "").unwrap().remove(0);
+        let new = super::text(&Document::of_tree("a.yaml", &text, &tree), std::slice::from_ref(edit))?;
+        // Whatever the text looks like: it reads as the values with the same edit.
+        let mut due = tree.node();
+        apply(&mut due, std::slice::from_ref(edit)).unwrap();
+        assert!(alike(&due, &Tree::read(&new, "").unwrap().remove(0).node()), "{old}\n{edit:?}\n{new}");
+        Ok(new)
+    }
+
+    #[test]
+    fn what_is_written_takes_the_form_of_what_is_around_it() {
+        let cases = [
+            ("a: 1 # one\nb: 2\n", set("a", "3"), "a: 3 # one\nb: 2\n"),
+            ("a: 'x'\n", set("a", "\"y\""), "a: 'y'\n"),
+            ("a: 'x'\n", set("a", "\"it's\""), "a: \"it's\"\n"),
+            ("a: \"x\"\n", set("a", "\"y\""), "a: \"y\"\n"),
+            ("a:\nb: 2\n", set("a", "\"on\""), "a: \"on\"\nb: 2\n"),
+            ("a: |  # long\n  x\n  y\nb: 2\n", set("a", "\"z\""), "a: z  # long\nb: 2\n"),
+            ("a: 2027-03-01\n", set("a", "\"2028-03-01\""), "a: 2028-03-01\n"),
+            ("a: \"2027-03-01\"\n", set("a", "\"2028-03-01\""), "a: \"2028-03-01\"\n"),
+            ("a: {b: 1}\n", set("a.c", "2"), "a: {b: 1, c: 2}\n"),
+            ("a: {}\n", set("a.c", "2"), "a: {c: 2}\n"),
+            ("a: {b: 1,}\n", set("a.c", "2"), "a: {b: 1, c: 2,}\n"),
+            (
+                "a: {\n  b: 1, # one\n  d: 3 # three\n}\n",
+                set("a.c", "2"),
+                "a: {\n  b: 1, # one\n  d: 3, # three\n  c: 2\n}\n",
+            ),
+            ("a:\n  b: 1\n    # deep\n# c\nd: 1\n", set("a.c", "2"), "a:\n  b: 1\n    # deep\n  c: 2\n# c\nd: 1\n"),
+            ("a:\r\n  b: 1\r\nd: 1\r\n", set("a.c", "2"), "a:\r\n  b: 1\r\n  c: 2\r\nd: 1\r\n"),
+            ("a: 1", set("b.c", "2"), "a: 1\nb: {c: 2}"),
+            ("\"odd key\": {\"x.y\": 1}\n", set("[\"odd key\"][\"x.y\"]", "2"), "\"odd key\": {\"x.y\": 2}\n"),
+            ("{\"a\": {\"b\": 1}}\n", set("a.c", "\"x\""), "{\"a\": {\"b\": 1, \"c\": \"x\"}}\n"),
+            ("{\n  \"a\": 1\n}\n", set("b", "{\"c\": true}"), "{\n  \"a\": 1,\n  \"b\": {\"c\": true}\n}\n"),
+            ("a:\n  - x # one\n  - y\n", insert("a[1]", "\"z\""), "a:\n  - x # one\n  - z\n  - y\n"),
+            ("a:\n- x\n- y\nb: 1\n", insert("a[9]", "\"z\""), "a:\n- x\n- y\n- z\nb: 1\n"),
+            ("a: [x, y]\n", insert("a[0]", "\"z\""), "a: [z, x, y]\n"),
+            ("a: []\n", insert("a[0]", "\"z\""), "a: [z]\n"),
+            ("a: [x, y, z]\n", remove("a[1]"), "a: [x, z]\n"),
+            ("a: [x, y]\n", remove("a[1]"), "a: [x]\n"),
+            ("a: [x]\n", remove("a[0]"), "a: []\n"),
+            ("a:\n  - x\n  - y # two\n", remove("a[1]"), "a:\n  - x\n"),
+            ("a:\n  b: 1\nc: 2\n", remove("a.b"), "a: {}\nc: 2\n"),
+            ("a:\n  - b: 1\n    c: 2\n", remove("a[0].b"), "a:\n  - c: 2\n"),
+            ("# top\n\n# of a\na: 1\n\nb: 2\n", remove("a"), "# top\n\nb: 2\n"),
+            ("a: 1\n\n# of b\nb:\n  x: 1\n  # end of b\n\nc: 1\n", remove("b"), "a: 1\n\nc: 1\n"),
+        ];
+        for (old, edit, new) in cases {
+            assert_eq!(edited(old, &edit).as_deref(), Ok(new), "{old}\n{edit:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_changed_without_loss_is_refused_with_its_place() {
+        for (old, edit, at, why) in [
+            ("a: &x {b: 1}\nc: *x\n", set("a.b", "2"), 6, "anchor"),
+            ("a: &x {b: 1}\nc: *x\n", set("c.b", "2"), 16, "alias"),
+            ("a: &x {b: {d: 1}}\nc:\n  <<: *x\n", set("c.b.d", "2"), 23, "merge"),
+            ("a: &x 1\nb: *x\n", remove("a"), 6, "anchor"),
+            ("a: !!str 1\n", set("a", "\"2\""), 9, "tag"),
+            ("a:\n  # why\n  - x\n", set("a", "1"), 13, "comments"),
+            ("a: {  # why\n}\n", set("a.b", "1"), 3, "comment"),
+        ] {
+            let refusal = edited(old, &edit).unwrap_err();
+            assert!(refusal.why.contains(why), "{old}: {refusal:?}");
+            assert_eq!(refusal.at, at, "{old}: {refusal:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_in_a_value_is_changed_where_it_stands() {
+        let inner = "version: 1\nflags:\n  a: {kill: false} # why\n";
+        let literal = format!("x:\n  value: |\n    {}y: 1\n", inner.trim_end().replace('\n', "\n    ") + "\n");
+        let json = "{\"version\": 1, \"flags\": {\"a\": {\"kill\": false}}}";
+        let single = format!("x: '{json}'\n");
+        let double = format!("x: {}\n", serde_json::to_string(json).unwrap());
+        for (old, key, add) in [
+            (literal.clone(), "kill", "owner: it's"),
+            (literal.replace('\n', "\r\n"), "kill", "owner: it's"),
+            (single, "\"kill\"", "\"owner\": \"it''s\""),
+            (double, "\\\"kill\\\"", "\\\"owner\\\": \\\"it's\\\""),
+        ] {
+            let text: Rc<str> = old.as_str().into();
+            let tree = Tree::read(&old, "").unwrap().remove(0);
+            let value = tree.field("x").map(|x| x.field("value").unwrap_or(x)).unwrap();
+            let places = [(FieldPath::ROOT.to_string(), (value.span.clone(), value.span.clone()))].into();
+            let document = Document::new("a.yaml", &text, Vec::new(), places);
+            let edits = [set("flags.a.kill", "true"), set("flags.a.owner", "\"it's\"")];
+            let new = super::text(&document, &edits).unwrap();
+            let due = old.replacen(key, &format!("{add}, {key}"), 1).replace("false", "true");
+            assert_eq!(new, due);
+        }
+    }
+}

@@ -129,12 +129,12 @@ impl Page<'_> {
     fn replace(&self, way: &Way<'_>, to: &Node) -> Result<Vec<Splice>, Refusal> {
         let site = way.site;
         let text = match (site.form, to) {
-            (Form::Double, Node::Text(text)) => quote::quoted(text),
             (Form::Single, Node::Text(text))
                 if !text.contains('\'') && !text.chars().any(quote::is_unseen) && !self.is_json =>
             {
                 format!("'{text}'")
             }
+            (Form::Single | Form::Double, Node::Text(text)) => quote::quoted(text),
             // Who writes dates bare goes on so.
             (Form::Plain, Node::Text(text)) if quote::is_date(&site.raw) && quote::is_date(text) => text.to_string(),
             _ => self.inline(to, way.in_flow),
@@ -378,7 +378,7 @@ impl Page<'_> {
             let before = text.get(..start).unwrap_or_default();
             before.strip_suffix('\n').map(|rest| rest.strip_suffix('\r').unwrap_or(rest).len())
         };
-        let Some(mut from) = breaks(start) else {
+        let Some(from) = breaks(start) else {
             let rest = text.get(end..).unwrap_or_default();
             return Ok(vec![(start..end + rest.find('\n').map_or(0, |line| line + 1), String::new())]);
         };
@@ -391,7 +391,13 @@ impl Page<'_> {
             && let Some(before) = breaks(from)
             && text.get(before..from).is_some_and(|line| line.trim().is_empty())
         {
-            from = before;
+            return Ok(vec![(before..end, String::new())]);
+        }
+        // What is now the first needs no blank line above it.
+        let mut end = end;
+        if comments == Comments::Drop && at == 0 && blank_below {
+            let rest = text.get(end..).unwrap_or_default();
+            end += if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with('\n')) };
         }
         Ok(vec![(from..end, String::new())])
     }

@@ -103,6 +103,9 @@ fn show_flag(told: &FlagExplanation, screen: &mut Screen) -> Result<(), CliError
         head.push_str(&paint(ODD, "  a share was skipped: no identity"));
     }
     screen.line(head)?;
+    if let Some(standing) = &told.standing {
+        screen.line(format!("  {}", paint(ODD, format!("the standing in the config: {standing}"))))?;
+    }
     for rule in &told.rules {
         let style = if rule.taken { GOOD } else { FAINT };
         screen.line(format!("  {}", rule.head(|verdict| paint(style, verdict))))?;

@@ -1,13 +1,38 @@
-//! Makes the commit of one changed file.
+//! What is recorded of a change, and the commit of one changed file.
 //!
 //! Only of that file: what else is changed or staged stays as it is. Refuses where the file has changes that are not
 //! committed, because they would go along under a wrong name. Never pushes.
 
 use std::path::{Path, PathBuf};
 
-use super::place::Note;
 use crate::error::CliError;
 use crate::input::git;
+use tidegate_analysis::words::time;
+use tidegate_engine::value::time::Timestamp;
+
+/// What is recorded of a change: who made it, when, and why.
+#[allow(dead_code, reason = "a cluster names the flag in an event, and only some builds have one")]
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    /// The change in a line: `Kill checkout`.
+    pub(crate) subject: String,
+    /// The flag that it is about.
+    pub(crate) flag: String,
+    pub(crate) why: Option<String>,
+    pub(crate) by: String,
+    pub(crate) at: Timestamp,
+    /// What changed and who moves, line by line.
+    pub(crate) changes: Vec<String>,
+}
+
+impl Note {
+    /// `killed by ana 2026-11-28: too slow`
+    pub(crate) fn remark(&self, word: &str) -> String {
+        let Self { why, by, at, .. } = self;
+        let why = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        format!("{word} by {by} {}{why}", time::day(*at))
+    }
+}
 
 /// A file in a repository, as it was when it was read.
 #[derive(Debug)]
@@ -77,6 +102,8 @@ impl Repository {
 pub(crate) fn author() -> String {
     let known = git::run(Path::new("."), &["config", "user.name"]).ok();
     let known = known.map(|name| String::from_utf8_lossy(&name).trim().to_owned()).filter(|name| !name.is_empty());
+    let named = std::env::var_os("GIT_AUTHOR_NAME").map(|name| name.to_string_lossy().into_owned());
+    let named = named.filter(|name| !name.is_empty());
     let user = || std::env::var_os("USER").map(|name| name.to_string_lossy().into_owned());
-    known.or_else(user).filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".to_owned())
+    named.or(known).or_else(user).filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".to_owned())
 }

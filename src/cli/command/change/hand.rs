@@ -8,8 +8,8 @@ use std::io::{self, BufRead, IsTerminal};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use super::place::{Edited, FilePlace, Note, Place, Written, node};
-use super::{commit, place};
+use super::commit::{self, Note};
+use super::place::{Edited, FilePlace, Place, Written, node};
 use crate::command::check::policy;
 use crate::error::{CliError, Found};
 use crate::input::cluster::ClusterArgs;
@@ -124,7 +124,7 @@ pub(crate) fn run(
 ) -> Result<Found, CliError> {
     let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal() && !screen.is_json();
     if !hand.yes && !hand.dry_run && !can_ask {
-        let why = "nobody can be asked here: --yes makes the change, --dry-run only shows it";
+        let why = "nobody can be asked here, because this is no terminal";
         return Err(CliError::Usage(why.to_owned()));
     }
     let policy = hand.policy.as_ref().map(|path| policy::load(path, screen)).transpose()?;
@@ -136,7 +136,8 @@ pub(crate) fn run(
     let flag = old.config.flag(key).ok_or_else(|| format!("{name} has no flag {key}"))?;
     let (now, by) = (hand.when.time(), commit::author());
     let deed = deed(&Subject { loaded: &old, flag, key, now, by: &by, node: &values })?;
-    let mut told = Told { hand, key, deed: &deed, by: &by, now, file: old.document.name() };
+    let mut told =
+        Told { hand, key, deed: &deed, by: &by, now, file: old.document.name(), remarks: deed.remarks.clone() };
     if let Some(why) = &deed.idle {
         return told.idle(why, place.as_mut(), screen);
     }
@@ -146,7 +147,8 @@ pub(crate) fn run(
             let refused = json!([{"code": rule, "flag": key, "why": why}]);
             screen.json(&told.document(&[("refused", refused)]))?;
         } else {
-            screen.complain(&format!("{}: {why}", paint(BAD, rule)))?;
+            screen.line(format!("{} {why}", paint(BAD, format!("{rule}:"))))?;
+            screen.line(format!("refused by {}: nothing is written", paint(BAD, rule)))?;
         }
         return Ok(Found::Something);
     }
@@ -154,14 +156,18 @@ pub(crate) fn run(
     if edited.old == edited.new {
         return told.idle("it is so already", place.as_mut(), screen);
     }
-    let new = load::compile(edited.document.clone(), screen)?;
+    let new = load::compile(edited.document.clone(), screen).inspect_err(|_| {
+        // What is shown is the config as it would be.
+        let _ = screen.complain("with this change the config would have errors; nothing is written");
+    })?;
     told.file = new.document.name();
+    told.remarks.extend(voided(&old, &new, key));
     let survey = Survey { base: hand.request.spec()?, given: hand.request.given(), ids: hand.sample.ids()?, now };
     let sides = (Side { config: &old.config, plan: &old.plan }, Side { config: &new.config, plan: &new.plan });
     let difference = difference::measure(sides.0, sides.1, &survey, screen);
     if !screen.is_json() {
         difference::show(&difference, screen, "")?;
-        for remark in &deed.remarks {
+        for remark in &told.remarks {
             screen.line(remark)?;
         }
         for warning in place.warnings(&edited) {
@@ -222,6 +228,22 @@ fn place_of(hand: &Hand) -> Result<(String, Box<dyn Place>), CliError> {
     Ok((name, Box::new(place)))
 }
 
+/// What is said where a hold or a rollback ends, because it speaks of the flag as it was.
+fn voided(old: &Loaded, new: &Loaded, key: &str) -> Option<String> {
+    let stands = |loaded: &Loaded| {
+        let generation = loaded.plan.generation(&loaded.config, key)?;
+        loaded.config.standing(key).filter(|entry| entry.is_of(generation)).cloned()
+    };
+    let was = stands(old)?;
+    let is_there = new.config.standing(key).is_some();
+    (is_there && stands(new).is_none()).then(|| {
+        format!(
+            "its standing ends with this change, because it speaks of the flag as it was: {}",
+            words::standing(&was)
+        )
+    })
+}
+
 /// What a policy has against a change: what the change breaks, and what was not broken before it.
 fn broken(policy: &Policy, old: &Config, new: &Config, now: Timestamp) -> Vec<lint::Finding> {
     let before = judge(policy, old, now);
@@ -253,6 +275,7 @@ struct Told<'t> {
     by: &'t str,
     now: Timestamp,
     file: String,
+    remarks: Vec<String>,
 }
 
 impl Told<'_> {
@@ -269,7 +292,7 @@ impl Told<'_> {
             "dryRun": self.hand.dry_run,
             "written": false,
             "refused": [],
-            "remarks": self.deed.remarks,
+            "remarks": self.remarks,
         });
         if let Value::Object(map) = &mut document {
             map.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
@@ -346,7 +369,7 @@ fn told_edit(one: &Edit) -> Option<Value> {
 
 /// The comment that is put behind what a change has set.
 pub(crate) fn remark(subject: &Subject<'_>, word: &str, why: &str) -> String {
-    let note = place::Note {
+    let note = Note {
         subject: String::new(),
         flag: subject.key.to_owned(),
         why: Some(why.to_owned()),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use tidegate_fleet::cluster::{self, Act, Cluster, Held, Kind, MANAGER};
 
-use super::place::{Edited, Note, Place, Written, node};
+use super::commit::Note;
+use super::place::{Edited, Place, Written, node};
 use crate::error::CliError;
 use crate::input::cluster::{ClusterArgs, document_of};
 use crate::input::manifest;

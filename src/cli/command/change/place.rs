@@ -6,12 +6,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::commit::Repository;
+use super::commit::{Note, Repository};
 use crate::error::CliError;
 use crate::input::{files, load, manifest};
 use tidegate_analysis::source::Document;
 use tidegate_analysis::source::edit::{self, Edit};
-use tidegate_analysis::words::time;
 use tidegate_engine::config::Node;
 use tidegate_engine::value::time::Timestamp;
 
@@ -48,30 +47,6 @@ pub(crate) struct Edited {
     /// The whole text around the config, before and after.
     pub(crate) old: String,
     pub(crate) new: String,
-}
-
-/// What is recorded of a change: who made it, when, and why.
-#[allow(dead_code, reason = "a cluster names the flag in an event, and only some builds have one")]
-#[derive(Clone, Debug)]
-pub(crate) struct Note {
-    /// The change in a line: `Kill checkout`.
-    pub(crate) subject: String,
-    /// The flag that it is about.
-    pub(crate) flag: String,
-    pub(crate) why: Option<String>,
-    pub(crate) by: String,
-    pub(crate) at: Timestamp,
-    /// What changed and who moves, line by line.
-    pub(crate) changes: Vec<String>,
-}
-
-impl Note {
-    /// `killed by ana 2026-11-28: too slow`
-    pub(crate) fn remark(&self, word: &str) -> String {
-        let Self { why, by, at, .. } = self;
-        let why = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-        format!("{word} by {by} {}{why}", time::day(*at))
-    }
 }
 
 /// What was written.

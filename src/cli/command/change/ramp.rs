@@ -3,7 +3,7 @@
 //! Steps are taken in order. A step that waits for the fleet is not taken by a person: the fleet's standing says.
 
 use super::hand::{self, Deed, Hand, Subject};
-use super::standing::{self, in_force};
+use super::standing::{self, in_force, whole};
 use super::{rules, set};
 use crate::error::{CliError, Found};
 use crate::terminal::Screen;
@@ -12,7 +12,6 @@ use tidegate_analysis::words;
 use tidegate_engine::config::standing::Phase;
 use tidegate_engine::config::{Exposure, Node, Step};
 use tidegate_engine::value::share::Ppm;
-use tidegate_engine::value::time::Timestamp;
 
 /// Take the next step of a ramp now, or give a fixed share to everybody
 ///
@@ -62,7 +61,12 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
                 }
                 step(subject, place, begun.min(cap), next)
             }
-            _ => set::share(subject, place, Ppm::FULL),
+            _ => {
+                if let Some(why) = set::unapproved(subject, place, Ppm::FULL) {
+                    return Ok(Deed::refused(VERB, "approval", why));
+                }
+                set::share(subject, place, Ppm::FULL)
+            }
         };
         if edits.is_empty() {
             return Ok(Deed::idle(VERB, "it is at 100% already"));
@@ -81,7 +85,7 @@ fn waits(
     place: usize,
     named: Option<(&tidegate_engine::config::standing::Standing, u8)>,
 ) -> Option<String> {
-    let limit = named.and_then(|(entry, rule)| entry.steps.get(&rule).copied()).map(usize::from);
+    let limit = named.and_then(|(entry, rule)| entry.steps_of(rule)).map(usize::from);
     let number = place.saturating_add(1);
     if next.requires.waits_for_fleet() && limit.is_none_or(|limit| place >= limit) {
         return Some(format!(
@@ -106,9 +110,4 @@ fn step(subject: &Subject<'_>, rule: usize, place: usize, next: &Step) -> Vec<Ed
         edits.push(Edit::Set { at: at.key("approved"), to: Node::Text(text.into()) });
     }
     edits
-}
-
-/// A time without what is less than a second.
-pub(super) fn whole(at: Timestamp) -> Timestamp {
-    Timestamp::from_millis(at.millis().div_euclid(1_000).saturating_mul(1_000))
 }

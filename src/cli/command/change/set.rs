@@ -64,6 +64,9 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         if let Some(share) = args.percent {
             let fits = |rule: &tidegate_engine::config::Rule| rule.exposure != Exposure::Fixed(Ppm::FULL);
             let place = rules::pick(subject, args.rule, "a share", fits)?;
+            if let Some(why) = unapproved(subject, place, share) {
+                return Ok(Deed::refused("Change", "approval", why));
+            }
             edits.extend(self::share(subject, place, share));
         }
         if !args.weights.is_empty() {
@@ -94,6 +97,18 @@ fn put(subject: &Subject<'_>, at: Path, to: Node, edits: &mut Vec<Edit>) {
     if subject.written(&at) != Some(&to) {
         edits.push(Edit::Set { at, to });
     }
+}
+
+/// Why a rule may not have this share yet: a step of its ramp waits for an approval, and would be passed by.
+pub(crate) fn unapproved(subject: &Subject<'_>, place: usize, share: Ppm) -> Option<String> {
+    let Exposure::Steps(steps) = &subject.flag.rules.get(place)?.exposure else { return None };
+    let waiting = steps.iter().position(tidegate_engine::config::Step::lacks_approval)?;
+    let before = waiting.checked_sub(1).and_then(|before| steps.get(before)).map_or(Ppm::NONE, |step| step.share);
+    let (step, rule) = (waiting.saturating_add(1), place.saturating_add(1));
+    let why = format!(
+        "step {step} of rule {rule} waits for approval, and {share} is more than the {before} before it: tidegate promote takes the steps in order, and approves"
+    );
+    (share > before).then_some(why)
 }
 
 /// The edits that give a rule a share, written as its author writes shares.

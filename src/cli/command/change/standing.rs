@@ -2,8 +2,6 @@
 //!
 //! Of two entries the more careful one wins, by the engine's own rule: nothing here makes a flag freer but `resume`.
 
-use std::collections::BTreeMap;
-
 use super::hand::{self, Deed, Hand, Subject};
 use crate::error::{CliError, Found};
 use crate::terminal::Screen;
@@ -84,15 +82,30 @@ pub(crate) fn resume(args: &Resume, screen: &mut Screen) -> Result<Found, CliErr
         let mut edits: Vec<Edit> = gone(subject).into_iter().collect();
         if subject.flag.guard.is_some() {
             let at = subject.path().key("guard").key("rearm");
-            let to = Node::Text(words::time::moment(super::ramp::whole(subject.now)).into());
+            let to = Node::Text(words::time::moment(whole(subject.now)).into());
             edits.push(Edit::Set { at, to });
         }
         if edits.is_empty() {
             let why = format!("{} has no standing, and no guard that could have one", subject.key);
             return Ok(Deed::idle("Resume", why));
         }
-        Ok(Deed { verb: "Resume", edits, why: args.why.clone(), ..Deed::default() })
+        Ok(Deed { verb: "Resume", edits, why: args.why.clone(), remarks: overdue(subject), ..Deed::default() })
     })
+}
+
+/// What ramps catch up with at once when they go on: their clocks have not waited.
+fn overdue(subject: &Subject<'_>) -> Vec<String> {
+    let stands = in_force(subject);
+    let rules = subject.flag.rules.iter().zip(1_u8..);
+    let behind = rules.filter_map(|(rule, number)| {
+        let begun = rule.exposure.begun(subject.now);
+        let was = begun.min(usize::from(rule.exposure.cap(stands.map(|entry| (entry, number)))));
+        let is = begun.min(usize::from(rule.exposure.cap(None)));
+        let (from, to) = (rule.exposure.after(was), rule.exposure.after(is));
+        (is > was)
+            .then(|| format!("rule {number} goes from {from} to {to} at once: its steps have become due meanwhile"))
+    });
+    behind.collect()
 }
 
 /// The edit that takes the standing of a flag out of the config, if there is one.
@@ -130,16 +143,16 @@ fn write(subject: &Subject<'_>, verb: &'static str, phase: Phase, why: Option<&S
         .generation(&subject.loaded.config, subject.key)
         .ok_or_else(|| CliError::Broken(format!("{} has no generation", subject.key)))?;
     let prose = |text: &str| Prose::parse(text).map_err(|wrong| CliError::Usage(format!("--why: {wrong}")));
-    let mut steps = BTreeMap::new();
+    let mut steps = Vec::new();
     let before = in_force(subject);
     for (rule, number) in subject.flag.rules.iter().zip(1_u8..) {
         if matches!(rule.exposure, Exposure::Steps(_)) {
             let cap = rule.exposure.cap(before.map(|entry| (entry, number)));
             let begun = u8::try_from(rule.exposure.begun(subject.now)).unwrap_or(u8::MAX);
-            steps.insert(number, begun.min(cap));
+            steps.push((number, begun.min(cap)));
         }
     }
-    let since: Timestamp = super::ramp::whole(subject.now);
+    let since: Timestamp = whole(subject.now);
     let new = Standing {
         of: generation,
         phase,
@@ -183,4 +196,9 @@ fn node(entry: &Standing) -> Node {
     fields.extend(why.as_ref().map(|why| ("why".into(), text(why.as_str()))));
     fields.extend(by.as_ref().map(|by| ("by".into(), text(by.as_str()))));
     Node::Map(fields)
+}
+
+/// A time without what is less than a second.
+pub(super) fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.millis().div_euclid(1_000).saturating_mul(1_000))
 }

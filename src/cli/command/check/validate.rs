@@ -4,7 +4,7 @@
 //! can ever fit. Files without a config are passed over and counted. Never changes a file.
 
 use tidegate_analysis::lint::routes::Routes;
-use tidegate_analysis::lint::{Finding, futile};
+use tidegate_analysis::lint::{Finding, futile, standing};
 use tidegate_analysis::source::tree::Places;
 use tidegate_analysis::source::{Diagnostic, Document, Marked, Severity, diagnostic, look};
 use tidegate_analysis::words::number::count;
@@ -78,14 +78,15 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     for document in documents {
         let mut problems = Problems::default();
         let config = Config::from_bytes(&document.wire, &mut problems);
-        let ready = tidegate_proxy::compile(&config, &mut problems).ready().is_some();
+        let plan = tidegate_proxy::compile(&config, &mut problems).ready();
         let mut list = diagnostic::all(&document, &problems, true);
         list.extend(chosen(&document, &config));
-        if ready {
+        if let Some(plan) = &plan {
             let futile = futile::all(&config, today).into_iter().chain(routes.check(&config));
+            let futile = futile.chain(standing::all(&config, plan));
             list.extend(futile.filter(|one| is_meant(&document, one)).map(|one| at_element(&document, &one)));
         }
-        if let Some(policy) = policy.as_ref().filter(|_| ready) {
+        if let Some(policy) = policy.as_ref().filter(|_| plan.is_some()) {
             let broken = policies::judge(policy, &config, today);
             list.extend(broken.iter().map(|finding| finding.diagnostic(&document)));
         }
