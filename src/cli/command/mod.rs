@@ -16,7 +16,7 @@ use change::fmt;
 use check::{policy, report, test, validate};
 use make::reference::{completions, man, schema};
 use make::render;
-use running::{probe, watch};
+use running::{list, probe, watch};
 
 /// What a command ends with, for scripts.
 const CODES: &str = "\
@@ -51,6 +51,7 @@ pub(crate) enum Command {
     Fmt(fmt::Args),
     Render(render::Args),
     Schema(schema::Args),
+    List(list::Args),
     Watch(watch::Args),
     Probe(probe::Args),
     Completions(completions::Args),
@@ -71,6 +72,7 @@ impl Command {
             Self::Fmt(args) => fmt::run(args, screen),
             Self::Render(args) => render::run(args, screen),
             Self::Schema(args) => schema::run(args, screen),
+            Self::List(args) => list::run(args, screen),
             Self::Watch(args) => watch::run(args, screen),
             Self::Probe(args) => probe::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),

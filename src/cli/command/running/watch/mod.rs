@@ -3,26 +3,26 @@
 //! `stats` reads what one Envoy says and `about` what it was told, `course` compares looks, `view` shows one. Asks the
 //! admin interface for its statistics and for the dump of its configs: never changes a proxy.
 
-mod about;
+pub(crate) mod about;
 mod course;
 mod document;
-mod stats;
+pub(crate) mod stats;
 mod view;
 
 use std::thread;
 use std::time::Duration;
 
-use terminal_size::{Width, terminal_size};
 use ureq::Agent;
 
 use crate::error::{CliError, Found};
-use crate::input::http::{agent, span};
+use crate::input::http::{Asking, span};
 use crate::input::time::{clock, now};
 use crate::terminal::Screen;
 use crate::terminal::live::Live;
+use crate::terminal::screen::width;
 use crate::terminal::style::{MAIN, paint};
 use course::{Course, Look};
-use stats::{Source, Stats};
+use stats::{Source, ask_all};
 use tidegate_analysis::source::diagnostic::nearest;
 use tidegate_engine::decide::standing::Phase;
 use tidegate_engine::value::time::Span;
@@ -62,12 +62,8 @@ pub(crate) struct Args {
     /// Exit after this many looks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// How long to wait for an answer
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span)]
-    timeout: Span,
-    /// Accept any certificate
-    #[arg(long, short = 'k')]
-    insecure: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// The longest window: what was counted between its looks has to be kept.
@@ -80,7 +76,7 @@ fn window(text: &str) -> Result<Span, String> {
 
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     let sources = args.urls.iter().map(|url| Source::parse(url)).collect::<Result<Vec<_>, _>>()?;
-    let watch = Watch { args, agent: agent(duration(args.timeout), args.insecure), sources };
+    let watch = Watch { args, agent: args.asking.agent(), sources };
     let mut course = Course::new(args.urls.iter().cloned(), duration(args.window), &args.flag);
     watch.look(&mut course, true)?;
     known(args, &course)?;
@@ -131,14 +127,8 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Asks all proxies at once. If all must answer, a silent one is an error.
     fn look(&self, course: &mut Course, all: bool) -> Result<(), CliError> {
-        let wait = duration(self.args.timeout);
         let (begun, at) = (clock(), now());
-        let said: Vec<Result<Stats, String>> = thread::scope(|scope| {
-            let asked: Vec<_> =
-                self.sources.iter().map(|source| scope.spawn(|| source.ask(&self.agent, wait))).collect();
-            let lost = |_| Err("the request was aborted".to_owned());
-            asked.into_iter().map(|one| one.join().unwrap_or_else(lost)).collect()
-        });
+        let said = ask_all(&self.sources, &self.agent, self.args.asking.wait());
         if all {
             for (source, said) in self.sources.iter().zip(&said) {
                 if let Err(why) = said {
@@ -177,7 +167,7 @@ impl Shown {
             }
             return Ok(());
         }
-        let width = width();
+        let width = width().unwrap_or(80);
         let block = Block::new(look, width);
         let new = look.events.iter().flat_map(|event| view::event(event, self.several, width));
         match &mut self.live {
@@ -198,12 +188,6 @@ impl Shown {
         }
         Ok(())
     }
-}
-
-/// The columns of the terminal.
-fn width() -> usize {
-    let told = || std::env::var_os("COLUMNS")?.to_str()?.parse().ok();
-    terminal_size().map(|(Width(width), _)| width.into()).or_else(told).unwrap_or(80)
 }
 
 /// Events, as they stand under the flags.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -81,6 +82,15 @@ impl Source {
         let body = response.body_mut().with_config().limit(LONGEST).read_to_vec()?;
         Ok((response.status().as_u16(), body))
     }
+}
+
+/// What all of them say now, each asked at once with the others.
+pub(crate) fn ask_all(sources: &[Source], agent: &Agent, wait: Duration) -> Vec<Result<Stats, String>> {
+    thread::scope(|scope| {
+        let asked: Vec<_> = sources.iter().map(|source| scope.spawn(|| source.ask(agent, wait))).collect();
+        let lost = |_| Err("the request was aborted".to_owned());
+        asked.into_iter().map(|one| one.join().unwrap_or_else(lost)).collect()
+    })
 }
 
 fn read(body: &[u8]) -> Option<Page> {
