@@ -28,6 +28,8 @@ pub mod http;
 pub mod stage;
 
 #[cfg(feature = "suites")]
+pub mod browser;
+#[cfg(feature = "suites")]
 pub mod case;
 #[cfg(feature = "suites")]
 pub mod cluster;

@@ -1,9 +1,10 @@
-//! The commands, one file or folder each, in the groups of the help: [`check`], [`ask`], [`change`], [`running`],
-//! [`make`].
+//! The commands, one file or folder each, in the [`groups`] of the help: [`check`], [`ask`], [`change`], [`running`]
+//! (watch), [`make`].
 
 mod ask;
 mod change;
 mod check;
+mod groups;
 mod make;
 mod running;
 
@@ -29,7 +30,7 @@ Where no file is named, TIDEGATE_CONFIG in the environment names it, or it is ti
 
 /// Checks, explains, simulates and compares what the Tidegate filter decides in Envoy.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, max_term_width = 100, after_help = CODES)]
+#[command(name = "tidegate", version, max_term_width = 100)]
 pub(crate) struct Typed {
     #[command(flatten)]
     pub(crate) options: Options,
@@ -83,5 +84,5 @@ impl Command {
 
 /// The command as it may be typed.
 pub(crate) fn command() -> clap::Command {
-    Typed::command()
+    groups::grouped(Typed::command())
 }

@@ -23,7 +23,7 @@ use tidegate_analysis::source::diagnostic::nearest;
 use tidegate_analysis::words::number::count;
 use tidegate_engine::config::{Kind, Stage};
 
-/// List all flags with who owns them, who gets what now, how they stand and when they expire: a catalogue
+/// List all flags: who owns them, who gets what now, how they stand, how old they are and when they expire
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A flag in several places is one row, and where the places differ is said below.
