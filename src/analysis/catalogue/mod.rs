@@ -316,12 +316,14 @@ fn share_text(about: &About) -> String {
     parts.join(", ")
 }
 
+/// The name of a field, and what it says in one place.
+type Field<'f> = (&'static str, Box<dyn Fn(&Sighting) -> Option<String> + 'f>);
+
 /// The fields that are not the same wherever they are known.
 fn differences(seen: &[Sighting]) -> Vec<Difference> {
     let none = || "none".to_owned();
     let date = |at: Option<Timestamp>| at.map_or_else(none, day);
     let prose = |text: &Option<String>| text.clone().unwrap_or_else(none);
-    type Field<'f> = (&'static str, Box<dyn Fn(&Sighting) -> Option<String> + 'f>);
     let fields: [Field<'_>; 8] = [
         ("type", Box::new(|one| Some(one.about.as_ref()?.kind.name().to_owned()))),
         ("stage", Box::new(|one| Some(one.about.as_ref()?.stage.map_or_else(none, |stage| stage.name().to_owned())))),

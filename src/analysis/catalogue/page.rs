@@ -9,6 +9,7 @@ use super::{Catalogue, Entry, written};
 use crate::words::number::count;
 use crate::words::time::moment;
 use tidegate_engine::config::{Kind, Stage};
+use tidegate_engine::value::time::Timestamp;
 
 const PAGE: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
@@ -50,13 +51,14 @@ fn escaped(text: &str) -> String {
 /// The page.
 pub fn html(catalogue: &Catalogue) -> String {
     let rows: String = catalogue.entries.iter().map(|entry| row(catalogue, entry)).collect();
-    let head: String = HEAD
+    let head = HEAD
         .iter()
         .map(|(name, numbers)| {
             let numbers = if *numbers { " data-numbers=\"yes\"" } else { "" };
             format!("<th scope=\"col\" role=\"columnheader\"{numbers}><button type=\"button\">{name}</button></th>")
         })
-        .collect();
+        .collect::<Vec<String>>()
+        .concat();
     let parts = [
         ("HASH", HASH.to_owned()),
         ("ABOUT", about(catalogue)),
@@ -84,7 +86,7 @@ fn about(catalogue: &Catalogue) -> String {
     let hidden = catalogue.all.saturating_sub(catalogue.entries.len());
     let left =
         if hidden > 0 { format!(", without {} that were left out", count(hidden, "flag")) } else { String::new() };
-    let list: String = catalogue
+    let list = catalogue
         .origins
         .iter()
         .map(|origin| {
@@ -96,7 +98,8 @@ fn about(catalogue: &Catalogue) -> String {
                 .map_or_else(String::new, |why| format!(", <span class=\"bad\">silent: {}</span>", escaped(why)));
             format!("<li>{} {}{revision}{silent}</li>", origin.kind, escaped(&origin.name))
         })
-        .collect();
+        .collect::<Vec<String>>()
+        .concat();
     let from = count(catalogue.origins.len(), "place");
     let open = if catalogue.origins.len() <= 3 { " open" } else { "" };
     format!(
@@ -113,8 +116,11 @@ fn choices(catalogue: &Catalogue) -> String {
     let lists: [(&str, usize, BTreeSet<&str>); 3] =
         [("Type", 1, kinds.collect()), ("Stage", 2, stages.collect()), ("Owner", 3, owners.collect())];
     let list = |(name, column, values): &(&str, usize, BTreeSet<&str>)| {
-        let options: String =
-            values.iter().map(|value| format!("<option value=\"yes\">{}</option>", escaped(value))).collect();
+        let options = values
+            .iter()
+            .map(|value| format!("<option value=\"yes\">{}</option>", escaped(value)))
+            .collect::<Vec<String>>()
+            .concat();
         format!(
             "<label>{name} <select data-column=\"{column}\"><option value=\"\">all</option>{options}</select></label>\n"
         )
@@ -127,11 +133,12 @@ fn row(catalogue: &Catalogue, entry: &Entry) -> String {
     let over = entry.is_over(at);
     let description = entry.description().map_or_else(String::new, |text| format!("<span>{}</span>", escaped(text)));
     let names: Vec<&str> = entry.places.iter().map(|place| written::name(catalogue, *place)).collect();
-    let differences: String = entry
+    let differences = entry
         .differences
         .iter()
         .map(|one| format!("<span class=\"odd\">differs in {}</span>", escaped(&written::difference(catalogue, one))))
-        .collect();
+        .collect::<Vec<String>>()
+        .concat();
     let places = format!("<span class=\"dim\">{}</span>", escaped(&names.join(", ")));
     let away = entry.away();
     let width = away.map_or(0, |share| share.parts().div_ceil(10_000));
@@ -164,16 +171,17 @@ fn row(catalogue: &Catalogue, entry: &Entry) -> String {
         (share, Some(number(away.map(|share| share.parts().into())))),
         (standing, None),
         (written::age(entry, catalogue), Some(number(entry.days(at)))),
-        (expires, Some(number(entry.expires().map(|expires| expires.millis())))),
+        (expires, Some(number(entry.expires().map(Timestamp::millis)))),
     ];
-    let cells: String = cells
+    let cells = cells
         .iter()
         .zip(HEAD.iter().skip(1))
         .map(|((cell, sort), (name, _))| {
             let sort = sort.as_ref().map_or_else(String::new, |sort| format!(" data-sort=\"{sort}\""));
             format!("<td role=\"cell\" data-name=\"{name}\"{sort}>{cell}</td>")
         })
-        .collect();
+        .collect::<Vec<String>>()
+        .concat();
     let mark = if over { " data-over=\"yes\"" } else { "" };
     let key = escaped(&entry.key);
     format!(
@@ -186,7 +194,6 @@ fn row(catalogue: &Catalogue, entry: &Entry) -> String {
 mod tests {
     use super::*;
     use crate::catalogue::Origin;
-    use tidegate_engine::value::time::Timestamp;
 
     #[test]
     fn text_is_never_more_than_text() {

@@ -101,7 +101,7 @@ pub fn markdown(catalogue: &Catalogue) -> String {
             entry.description().unwrap_or_default().to_owned(),
         ];
         let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
-        text += &format!("| `{}` | {} |\n", entry.key, cells.join(" | "));
+        text += &["| `", &entry.key, "` | ", &cells.join(" | "), " |\n"].concat();
     }
     let differences: Vec<String> = catalogue
         .entries

@@ -31,15 +31,16 @@ pub(super) fn grouped(command: Command) -> Command {
     let known = |name: &&&str| command.find_subcommand(name).is_some();
     let mut text = format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{}\n", title("Most used:"));
     for name in USED.iter().filter(known).take(SHOWN) {
-        text += &format!("  {}  {}\n", paint(MAIN, format!("{name:<8}")), about(&command, name));
+        text += &["  ", &paint(MAIN, format!("{name:<8}")), "  ", &about(&command, name), "\n"].concat();
     }
-    text += &format!("\n{}\n", title("All commands:"));
+    text += &["\n", &title("All commands:"), "\n"].concat();
     for (group, names) in GROUPS {
         let names: Vec<&str> = names.iter().filter(known).copied().collect();
-        text += &format!("  {group:<8}  {}\n", names.join(", "));
+        let group = format!("  {group:<8}  ");
+        text += &[&group, &*names.join(", "), "\n"].concat();
     }
     text += "\ntidegate help COMMAND says more of one.\n";
-    text += &format!("\n{}\n{{options}}{{after-help}}", title("Options:"));
+    text += &["\n", &title("Options:"), "\n{options}{after-help}"].concat();
     command.help_template(text).after_help(CODES)
 }
 
