@@ -1,5 +1,6 @@
 //! Where `tidegate list` finds flags: in files and their history, and in running proxies. Never changes any of them.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::running::watch::about::FlagId;
@@ -72,15 +73,15 @@ fn undated(loaded: &Loaded) -> BTreeSet<String> {
 /// The history of a file, where it has one; read when it is needed first.
 struct Past {
     path: String,
-    history: Option<Option<History>>,
+    history: OnceCell<Option<History>>,
 }
 
 impl Past {
     fn of(path: &str) -> Self {
-        Self { path: path.to_owned(), history: None }
+        Self { path: path.to_owned(), history: OnceCell::new() }
     }
 
-    fn came(&mut self, keys: &BTreeSet<String>) -> BTreeMap<String, Timestamp> {
+    fn came(&self, keys: &BTreeSet<String>) -> BTreeMap<String, Timestamp> {
         if keys.is_empty() || self.path == "<stdin>" {
             return BTreeMap::new();
         }
@@ -90,7 +91,7 @@ impl Past {
             Some(past) => past.history().ok(),
             None => History::of(path).ok(),
         };
-        let history = self.history.get_or_insert_with(read);
+        let history = self.history.get_or_init(read);
         history.as_ref().map(|history| KeyHistory::new(history, path).came(keys)).unwrap_or_default()
     }
 }
