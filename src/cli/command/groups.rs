@@ -48,7 +48,7 @@ pub(super) fn grouped(command: Command) -> Command {
 fn about(command: &Command, name: &str) -> String {
     let about = command.find_subcommand(name).and_then(Command::get_about).map(ToString::to_string);
     let about = about.unwrap_or_default();
-    let end = [": ", ". ", ", or "].iter().filter_map(|mark| about.find(mark)).min();
+    let end = [": ", ". ", ", or ", ", and "].iter().filter_map(|mark| about.find(mark)).min();
     about.get(..end.unwrap_or(about.len())).unwrap_or_default().to_owned()
 }
 
