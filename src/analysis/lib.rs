@@ -3,8 +3,8 @@
 //!
 //! [`source`] reads a config from text and knows where each value stands; [`parts`] takes it apart, and [`words`] says
 //! what it holds. [`request`] has requests as data. On these stand [`lint`] (what is wrong with a config that runs),
-//! [`diff`] (what changed, and who moves), [`policy`] (what a config must keep), [`explain`] (what becomes of one
-//! request), [`case`] (what is expected of requests, and which requests are worth expecting something of) and
+//! [`diff`] (what changed, and who moves), [`policy`] (what a config must keep), [`catalogue`] (which flags there are,
+//! and how each is now), [`explain`] (what becomes of one request), [`case`] (what is expected of requests, and which requests are worth expecting something of) and
 //! [`simulate`] (who gets what).
 //!
 //! Never reads a file, a clock or the network, and never writes to a terminal: hosts do. Never holds a rule of its own:
@@ -20,8 +20,8 @@
 )]
 
 pub mod case;
+pub mod catalogue;
 pub mod diff;
-pub mod explain;
 pub mod lint;
 pub mod parts;
 pub mod policy;
@@ -29,3 +29,5 @@ pub mod request;
 pub mod simulate;
 pub mod source;
 pub mod words;
+
+pub use request::explain;

@@ -39,8 +39,8 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "tidegate explain FILE -H 'x-user-id: ana' explains one request",
     ),
     (
-        &["get", "list", "ls", "show", "info"],
-        "tidegate report FILE lists what is due of the flags; tidegate status and tidegate watch show running proxies",
+        &["get", "ls", "show", "flags", "catalog", "catalogue", "inventory", "info"],
+        "tidegate list FILE lists the flags; tidegate status and tidegate watch show running proxies",
     ),
     (
         &[
@@ -567,6 +567,7 @@ fn of_said(said: &str, word: Option<&str>) -> Option<String> {
         () if has("no case name contains") => "take --only away, and see the names of all cases with -o json",
         () if has("contains no identity") => "write one identity a line",
         () if has("twice") => "name each once",
+        () if has("no flag has the owner") => "name an owner as the flags have it: tidegate list shows them",
         () if has("cannot be used with") || has("one file at a time") => "take one of the two away",
         () if has("has no ramp") || has("no decided flag") => "name a config whose rules have steps",
         () if has("git knows no commit") => {

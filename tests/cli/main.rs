@@ -5,6 +5,7 @@ mod compare;
 mod explain;
 mod fmt;
 mod golden;
+mod list;
 mod overlays;
 mod pipes;
 mod probe;

@@ -12,7 +12,6 @@
     reason = "what is not as it should be stops its test, with a message; a day is counted from today"
 )]
 
-mod browser;
 mod looks;
 
 use kit::envoy::{Envoy, Pushed};

@@ -30,6 +30,8 @@ pub mod stage;
 #[cfg(feature = "suites")]
 pub mod apiserver;
 #[cfg(feature = "suites")]
+pub mod browser;
+#[cfg(feature = "suites")]
 pub mod case;
 #[cfg(feature = "suites")]
 pub mod cluster;

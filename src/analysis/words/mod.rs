@@ -2,6 +2,7 @@
 //!
 //! The words are those of the config, so that a reader finds them there. Long lists are cut.
 
+pub mod markdown;
 pub mod number;
 pub mod time;
 

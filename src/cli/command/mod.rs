@@ -1,9 +1,10 @@
-//! The commands, one file or folder each, in the groups of the help: [`check`], [`ask`], [`change`], [`running`],
-//! [`make`].
+//! The commands, one file or folder each, in the [`groups`] of the help: [`check`], [`ask`], [`change`], [`running`]
+//! (watch), [`make`].
 
 mod ask;
 mod change;
 mod check;
+mod groups;
 mod make;
 mod running;
 
@@ -16,7 +17,7 @@ use change::{fmt, ramp, retire, set, standing, switch};
 use check::{policy, report, test, validate};
 use make::reference::{completions, man, schema};
 use make::render;
-use running::{probe, status, watch};
+use running::{list, probe, status, watch};
 
 /// What a command ends with, for scripts.
 const CODES: &str = "\
@@ -29,7 +30,7 @@ Where no file is named, TIDEGATE_CONFIG in the environment names it, or it is ti
 
 /// Checks, explains, simulates and compares what the Tidegate filter decides in Envoy.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, max_term_width = 100, after_help = CODES)]
+#[command(name = "tidegate", version, max_term_width = 100)]
 pub(crate) struct Typed {
     #[command(flatten)]
     pub(crate) options: Options,
@@ -60,6 +61,7 @@ pub(crate) enum Command {
     Render(render::Args),
     Schema(schema::Args),
     Status(status::Args),
+    List(list::Args),
     Watch(watch::Args),
     Probe(probe::Args),
     Completions(completions::Args),
@@ -89,6 +91,7 @@ impl Command {
             Self::Render(args) => render::run(args, screen),
             Self::Schema(args) => schema::run(args, screen),
             Self::Status(args) => status::run(args, screen),
+            Self::List(args) => list::run(args, screen),
             Self::Watch(args) => watch::run(args, screen),
             Self::Probe(args) => probe::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),
@@ -99,5 +102,5 @@ impl Command {
 
 /// The command as it may be typed.
 pub(crate) fn command() -> clap::Command {
-    Typed::command()
+    groups::grouped(Typed::command())
 }

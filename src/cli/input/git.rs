@@ -96,6 +96,8 @@ impl Revision {
 /// The commits that touched a file, newest first, and the texts that it had.
 pub(crate) struct History {
     pub(crate) revisions: Vec<Revision>,
+    /// Whether the clone has only the latest commits.
+    pub(crate) is_cut: bool,
     texts: BTreeMap<String, Result<String, String>>,
 }
 
@@ -131,7 +133,8 @@ impl History {
         let bytes = run(folder, &args).map_err(what)?;
         let revisions = revisions(&bytes);
         let texts = Texts::open(folder).and_then(|mut texts| texts.all(&revisions)).map_err(what)?;
-        Ok(Self { revisions, texts })
+        let cut = run(folder, &["rev-parse", "--is-shallow-repository"]).map_err(what)?;
+        Ok(Self { revisions, is_cut: cut.starts_with(b"true"), texts })
     }
 
     /// The commits after a revision, for `--since`.

@@ -43,6 +43,29 @@ pub(crate) fn span(text: &str) -> Result<Span, String> {
     Span::parse(text).ok().filter(|span| span.millis() > 0).ok_or_else(|| due.to_owned())
 }
 
+/// How proxies are asked.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Asking {
+    /// How long to wait for an answer
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span)]
+    timeout: Span,
+    /// Accept any certificate
+    #[arg(long, short = 'k')]
+    insecure: bool,
+}
+
+impl Asking {
+    /// How long an answer may take.
+    pub(crate) fn wait(self) -> Duration {
+        Duration::from_millis(self.timeout.millis())
+    }
+
+    /// A client that asks so.
+    pub(crate) fn agent(self) -> Agent {
+        agent(self.wait(), self.insecure)
+    }
+}
+
 /// A client that adds no headers of its own, uses no proxy and follows no redirect.
 pub(crate) fn agent(wait: Duration, insecure: bool) -> Agent {
     let config = Agent::config_builder()

@@ -1,4 +1,4 @@
-//! Finds in the past of a file which flags it had, and when they went.
+//! Finds in the past of a file which flags it had, when they came, and when they went.
 //!
 //! A revision that cannot be read has no flags, and is passed over. Never looks further than git's history goes.
 
@@ -9,6 +9,7 @@ use super::manifest;
 use tidegate_analysis::words::time;
 use tidegate_engine::config::Config;
 use tidegate_engine::problem::Problems;
+use tidegate_engine::value::time::Timestamp;
 
 /// The keys that a file had, by the name of each of its texts, read when first asked for.
 pub(crate) struct KeyHistory<'h> {
@@ -32,6 +33,30 @@ impl<'h> KeyHistory<'h> {
         let Revision { subject, author, .. } = revision;
         let (date, id) = (time::text(revision.date), revision.short());
         Some(format!("was in use until {date}, when {author} removed it in {id}, {subject:?}"))
+    }
+
+    /// When each of these keys, which the file has now, came into it the last time. Nothing is said of one that was
+    /// there already where a clone's past is cut off.
+    pub(crate) fn came(&mut self, keys: &BTreeSet<String>) -> BTreeMap<String, Timestamp> {
+        let mut found = BTreeMap::new();
+        let mut open: BTreeSet<&String> = keys.iter().collect();
+        let history = self.history;
+        let last = history.revisions.len().saturating_sub(1);
+        for (place, revision) in history.revisions.iter().enumerate() {
+            if open.is_empty() {
+                break;
+            }
+            let old: Vec<&String> =
+                open.iter().copied().filter(|key| !self.has(revision.old.as_deref(), key)).collect();
+            for key in old {
+                open.remove(key);
+                let known = place < last || !history.is_cut;
+                if known && self.has(revision.new.as_deref(), key) {
+                    found.insert(key.clone(), revision.date);
+                }
+            }
+        }
+        found
     }
 
     fn has(&mut self, text: Option<&str>, key: &str) -> bool {

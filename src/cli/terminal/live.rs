@@ -5,11 +5,10 @@
 
 use std::io::{self, IsTerminal};
 
-use anstream::adapter::strip_str;
 use terminal_size::{Height, Width, terminal_size};
 
 use super::Screen;
-use super::style::{FAINT, paint};
+use super::style::{FAINT, cut, paint, plain};
 use tidegate_analysis::words::number::count;
 
 /// A block that is drawn again and again.
@@ -73,31 +72,6 @@ fn frame(lines: &[String], width: usize, above: usize) -> String {
         text += "\x1b[K\n";
     }
     text + "\x1b[J"
-}
-
-/// A line without its colors.
-fn plain(line: &str) -> String {
-    strip_str(line).to_string()
-}
-
-/// A line of at most so many characters, colors not counted.
-fn cut(line: &str, width: usize) -> String {
-    let mut text = String::new();
-    let (mut shown, mut hidden) = (0_usize, false);
-    let all = plain(line).chars().count();
-    for char in line.chars() {
-        hidden |= char == '\x1b';
-        if !hidden {
-            shown += 1;
-            if all > width && shown >= width {
-                let end = if plain(&text) == text { "…" } else { "…\x1b[0m" };
-                return text + end;
-            }
-        }
-        hidden &= char != 'm';
-        text.push(char);
-    }
-    text
 }
 
 #[cfg(test)]

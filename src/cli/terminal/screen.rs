@@ -7,9 +7,10 @@ use std::io::{self, Stderr, Stdout, Write};
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use serde::Serialize;
+use terminal_size::{Width, terminal_size};
 
 use super::progress::Bar;
-use super::style::{BAD, paint};
+use super::style::{BAD, cut, paint};
 use super::table::Rows;
 use crate::error::Found;
 use crate::mistyped::Mistyped;
@@ -39,6 +40,12 @@ enum Color {
     Auto,
     Always,
     Never,
+}
+
+/// The columns of the terminal, or those that COLUMNS says.
+pub(crate) fn width() -> Option<usize> {
+    let told = || std::env::var_os("COLUMNS")?.to_str()?.parse().ok();
+    terminal_size().map(|(Width(width), _)| width.into()).or_else(told)
 }
 
 /// Where a command writes.
@@ -146,6 +153,15 @@ impl Screen {
         let text = table.to_string();
         for line in text.lines() {
             writeln!(self.out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Writes a table whose lines are cut where the columns end.
+    pub(crate) fn table_within(&mut self, table: &Rows, width: usize) -> io::Result<()> {
+        let text = table.to_string();
+        for line in text.lines() {
+            writeln!(self.out, "{}", cut(line.trim_end(), width))?;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
-//! The few styles that text has here.
+//! The few styles that text has here, and lines of styled text that fit.
 
 use std::fmt::Display;
 
+use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 
 /// For success.
@@ -18,4 +19,29 @@ pub(crate) const FAINT: Style = Style::new().dimmed();
 /// Text in a style, for streams that take colors out where they are not wanted.
 pub(crate) fn paint(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
+}
+
+/// A line without its colors.
+pub(crate) fn plain(line: &str) -> String {
+    strip_str(line).to_string()
+}
+
+/// A line of at most so many characters, colors not counted.
+pub(crate) fn cut(line: &str, width: usize) -> String {
+    let mut text = String::new();
+    let (mut shown, mut hidden) = (0_usize, false);
+    let all = plain(line).chars().count();
+    for char in line.chars() {
+        hidden |= char == '\x1b';
+        if !hidden {
+            shown += 1;
+            if all > width && shown >= width {
+                let end = if plain(&text) == text { "…" } else { "…\x1b[0m" };
+                return text + end;
+            }
+        }
+        hidden &= char != 'm';
+        text.push(char);
+    }
+    text
 }

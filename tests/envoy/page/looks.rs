@@ -5,12 +5,12 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use kit::browser::{Browser, Window};
 use kit::envoy::{Envoy, Pushed};
 use kit::http::{Client, Request};
 use kit::scene::Scene;
 use serde_json::{Value, json};
 
-use super::browser::{Browser, Window};
 use super::{data, decided, flag, name_listener};
 
 const LIGHT: Window = Window { width: 1_280, height: 900, dark: false, scale: 1 };

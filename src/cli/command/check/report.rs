@@ -16,6 +16,7 @@ use crate::terminal::style::{FAINT, GOOD, MAIN, ODD, paint};
 use tidegate_analysis::lint::Finding;
 use tidegate_analysis::lint::debt::{self, Caps, Measure};
 use tidegate_analysis::source::{Loaded, Severity, diagnostic};
+use tidegate_analysis::words::markdown::escaped;
 use tidegate_analysis::words::number::count;
 use tidegate_analysis::words::time;
 use tidegate_engine::value::time::{Span, Timestamp};
@@ -194,16 +195,4 @@ fn markdown(screen: &mut Screen, reported: &[Reported<'_>], today: Timestamp, su
         lines.iter().try_for_each(|line| screen.line(line))?;
     }
     Ok(())
-}
-
-/// Text in which Markdown finds nothing of its own.
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '@' | '&' | '~') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
 }

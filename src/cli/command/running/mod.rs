@@ -1,6 +1,7 @@
-//! Commands that look at what runs: which config proxies have ([`status`]), how they decide ([`watch`]), and what a
-//! caller gets from them ([`probe`]).
+//! Commands that look at what runs: which config proxies have ([`status`]), how they decide ([`watch`]), what a caller
+//! gets from them ([`probe`]), and all flags that there are, there and in configs ([`mod@list`]).
 
+pub(crate) mod list;
 pub(crate) mod probe;
 pub(crate) mod status;
 pub(crate) mod watch;

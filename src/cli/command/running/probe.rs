@@ -13,7 +13,7 @@ use ureq::http;
 
 use crate::error::{CliError, Found};
 use crate::input::RequestArgs;
-use crate::input::http::{Target, agent, span, why};
+use crate::input::http::{Asking, Target, why};
 use crate::input::load::load;
 use crate::input::time::{clock, now};
 use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, ODD, paint};
@@ -28,7 +28,6 @@ use tidegate_engine::decide::{Decisions, decide};
 use tidegate_engine::output::effect::{self, INSPECTION, OnResponse};
 use tidegate_engine::plan::Plan;
 use tidegate_engine::request::Request;
-use tidegate_engine::value::time::Span;
 
 /// The user agent, for the logs of servers.
 const AGENT: &str = concat!("tidegate-probe/", env!("CARGO_PKG_VERSION"));
@@ -57,12 +56,8 @@ pub(crate) struct Args {
     /// How many users to send for each variant
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     each: u32,
-    /// How long to wait for an answer
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span)]
-    timeout: Span,
-    /// Accept any certificate
-    #[arg(long, short = 'k')]
-    insecure: bool,
+    #[command(flatten)]
+    asking: Asking,
     #[command(flatten)]
     request: RequestArgs,
 }
@@ -79,8 +74,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     {
         base.headers.push((header.to_owned(), key.into()));
     }
-    let wait = Duration::from_millis(args.timeout.millis());
-    let agent = agent(wait, args.insecure);
+    let (wait, agent) = (args.asking.wait(), args.asking.agent());
     // Whether anybody is there at all; and the connection that this opens is in no latency.
     send(&target, &agent, &base).map_err(|error| format!("cannot probe {}: {}", args.url, why(&error, wait)))?;
 

@@ -2,9 +2,11 @@
 //! whether it is killed. No metric says that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use tidegate_analysis::parts;
 use tidegate_engine::config::Config;
 use tidegate_engine::problem::Problems;
 use tidegate_engine::value::time::Timestamp;
@@ -20,7 +22,7 @@ pub(crate) struct FlagId {
 }
 
 /// What a config says of a flag.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct About {
     pub(crate) killed: bool,
     pub(crate) baseline: String,
@@ -28,6 +30,8 @@ pub(crate) struct About {
     pub(crate) stage: Option<&'static str>,
     pub(crate) owner: Option<String>,
     pub(crate) expires: Option<Timestamp>,
+    /// All of the config, which has more to say.
+    pub(crate) config: Arc<Config>,
 }
 
 pub(crate) type Abouts = BTreeMap<FlagId, About>;
@@ -59,15 +63,17 @@ fn flags(config: &Value, plugin: &str, found: &mut Abouts) {
         _ => return,
     };
     let plugin = if plugin.is_empty() { "tidegate".to_owned() } else { plain(plugin) };
-    for (key, flag) in Config::from_bytes(&bytes, &mut Problems::default()).flags {
+    let config = Arc::new(Config::from_bytes(&bytes, &mut Problems::default()));
+    for (key, flag) in &config.flags {
         let id = FlagId { plugin: plugin.clone(), key: key.as_str().to_owned() };
         let about = About {
             killed: flag.kill,
-            baseline: flag.baseline.map_or_else(|| "off".to_owned(), |baseline| baseline.as_str().to_owned()),
+            baseline: parts::baseline(flag).to_owned(),
             kind: flag.kind.name(),
             stage: flag.stage.map(tidegate_engine::config::Stage::name),
-            owner: flag.owner.map(|owner| owner.as_str().to_owned()),
+            owner: flag.owner.as_ref().map(|owner| owner.as_str().to_owned()),
             expires: flag.expires,
+            config: Arc::clone(&config),
         };
         found.insert(id, about);
     }

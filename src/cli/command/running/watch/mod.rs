@@ -3,30 +3,29 @@
 //! `source` asks one proxy: `stats` reads what its Envoy says, `series` what Prometheus would read, `about` what it was
 //! told. `course` compares looks, `view` shows one. Never changes a proxy.
 
-mod about;
+pub(crate) mod about;
 mod course;
 mod document;
 pub(super) mod series;
-pub(super) mod source;
-pub(super) mod stats;
+pub(crate) mod source;
+pub(crate) mod stats;
 mod view;
 
 use std::thread;
 use std::time::Duration;
 
-use terminal_size::{Width, terminal_size};
 use ureq::Agent;
 
 use crate::error::{CliError, Found};
 use crate::input::cluster::ClusterArgs;
-use crate::input::http::{agent, span};
+use crate::input::http::{Asking, span};
 use crate::input::time::{clock, now};
 use crate::terminal::Screen;
 use crate::terminal::live::Live;
+use crate::terminal::screen::width;
 use crate::terminal::style::{MAIN, paint};
 use course::{Course, Look};
 use source::{Source, ask_all};
-use stats::Stats;
 use tidegate_analysis::source::diagnostic::nearest;
 use tidegate_engine::decide::standing::Phase;
 use tidegate_engine::value::time::Span;
@@ -74,12 +73,8 @@ pub(crate) struct Args {
     /// Exit after this many looks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// How long to wait for an answer
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span)]
-    timeout: Span,
-    /// Accept any certificate
-    #[arg(long, short = 'k')]
-    insecure: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// The longest window: what was counted between its looks has to be kept.
@@ -96,7 +91,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         None => args.urls.iter().map(|url| Source::parse(url)).collect::<Result<Vec<_>, _>>()?,
     };
     let names: Vec<String> = sources.iter().map(|source| source.url.clone()).collect();
-    let watch = Watch { args, agent: agent(duration(args.timeout), args.insecure), sources };
+    let watch = Watch { args, agent: args.asking.agent(), sources };
     let mut course = Course::new(names.into_iter(), duration(args.window), &args.flag);
     watch.look(&mut course, true)?;
     known(args, &course)?;
@@ -147,9 +142,8 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Asks all proxies at once. If all must answer, a silent one is an error.
     fn look(&self, course: &mut Course, all: bool) -> Result<(), CliError> {
-        let wait = duration(self.args.timeout);
         let (begun, at) = (clock(), now());
-        let said: Vec<Result<Stats, String>> = ask_all(&self.sources, &self.agent, wait);
+        let said = ask_all(&self.sources, &self.agent, self.args.asking.wait());
         if all {
             for (source, said) in self.sources.iter().zip(&said) {
                 if let Err(why) = said {
@@ -188,7 +182,7 @@ impl Shown {
             }
             return Ok(());
         }
-        let width = width();
+        let width = width().unwrap_or(80);
         let block = Block::new(look, width);
         let new = look.events.iter().flat_map(|event| view::event(event, self.several, width));
         match &mut self.live {
@@ -209,12 +203,6 @@ impl Shown {
         }
         Ok(())
     }
-}
-
-/// The columns of the terminal.
-fn width() -> usize {
-    let told = || std::env::var_os("COLUMNS")?.to_str()?.parse().ok();
-    terminal_size().map(|(Width(width), _)| width.into()).or_else(told).unwrap_or(80)
 }
 
 /// Events, as they stand under the flags.

@@ -15,16 +15,16 @@ const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "goog
 
 /// How a page is looked at.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) dark: bool,
+pub struct Window {
+    pub width: u32,
+    pub height: u32,
+    pub dark: bool,
     /// How many pixels of a picture a pixel of the page is.
-    pub(super) scale: u32,
+    pub scale: u32,
 }
 
 #[derive(Debug)]
-pub(super) struct Browser {
+pub struct Browser {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -35,7 +35,7 @@ pub(super) struct Browser {
 
 impl Browser {
     /// A browser with an empty page; none where no Chromium is installed, which is said.
-    pub(super) fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let installed = |name: &&str| {
             let mut asked = Command::new(name);
             asked.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
@@ -61,7 +61,7 @@ impl Browser {
     }
 
     /// Opens a page, and waits until a script says that it is there.
-    pub(super) fn open(&mut self, url: &str, window: Window, there: &str) {
+    pub fn open(&mut self, url: &str, window: Window, there: &str) {
         let Window { width, height, dark, scale } = window;
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": scale, "mobile": false});
         self.call("Emulation.setDeviceMetricsOverride", &metrics);
@@ -78,7 +78,7 @@ impl Browser {
     }
 
     /// What a script makes of the page.
-    pub(super) fn evaluate(&mut self, script: &str) -> Value {
+    pub fn evaluate(&mut self, script: &str) -> Value {
         let asked = json!({"expression": script, "returnByValue": true, "awaitPromise": true});
         let answer = self.call("Runtime.evaluate", &asked);
         assert!(answer["exceptionDetails"].is_null(), "{script}: {answer:#}");
@@ -86,7 +86,7 @@ impl Browser {
     }
 
     /// A picture of the top of the page, as PNG.
-    pub(super) fn picture(&mut self, width: u32, height: u32) -> Vec<u8> {
+    pub fn picture(&mut self, width: u32, height: u32) -> Vec<u8> {
         let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});
         let shot =
             self.call("Page.captureScreenshot", &json!({"format": "png", "clip": clip, "captureBeyondViewport": true}));
