@@ -167,10 +167,8 @@ fn waits(flag: &Flag, rule: &Rule, now: Timestamp) -> Option<String> {
             let endpoints = words::number::count(usize::try_from(ready).unwrap_or_default(), "ready endpoint");
             format!("the next one waits for {endpoints}")
         }
-        Waits::Standing => {
-            let standing = flag.stands.as_deref().map(words::standing).unwrap_or_default();
-            format!("the standing in the config holds it: {standing}")
-        }
+        // What it says stands above the rules.
+        Waits::Standing => "the standing in the config holds it".to_owned(),
     };
     Some(format!("at step {taken} of the {begun} that are due: {because}"))
 }

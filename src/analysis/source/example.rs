@@ -109,6 +109,14 @@ fn field(section: &Section, entry: &Entry) -> String {
     let own = match (section.title, entry.name) {
         ("The config", "segments") => "{internal: {header: x-employee, equals: \"true\"}}",
         ("The config", "flags") => "{checkout: {rules: [{serve: \"on\"}]}}",
+        ("The config", "standing") => {
+            "{checkout: {of: \"0123456789abcdef\", phase: held, since: \"2026-12-01T09:00:00Z\"}}"
+        }
+        ("A standing", "of") => "\"0123456789abcdef\"",
+        ("A standing", "steps") => "{\"1\": 2}",
+        ("A standing", "why") => "errors of v2",
+        ("A standing", "by") => "ana",
+        ("A step", "approved") => "ana, 2026-12-01",
         ("The config", "revision") => "2026-11-23.4",
         ("A flag", "variants") => "[v1, v2]",
         ("A flag", "baseline") => "v1",
@@ -207,6 +215,8 @@ fn map(section: &Section) -> &'static str {
         "A step" => "{at: \"2026-12-01T09:00:00Z\", percent: 10}",
         "A part of a weighted `serve`" => "{variant: v2, weight: 1}",
         "A guard" => "{errors: {overBaseline: 2%}}",
+        "`requires` of a step" => "{ready: 3}",
+        "A standing" => "{of: \"0123456789abcdef\", phase: held, since: \"2026-12-01T09:00:00Z\"}",
         "`errors` of a guard" => "{max: 5%, overBaseline: 2%}",
         "`latency` of a guard" => "{percentile: 99, max: 800ms}",
         _ => "{header: x-country, equals: DE}",
@@ -241,6 +251,11 @@ mod tests {
             "A part of a weighted `serve`" => {
                 (flag(format!("{{rules: [{{serve: [{map}]}}]}}")), "flags.a.rules[0].serve[0].")
             }
+            "`requires` of a step" => (
+                flag(format!("{{guard: {{}}, rules: [{{steps: [{{requires: {map}}}]}}]}}")),
+                "flags.a.rules[0].steps[0].requires.",
+            ),
+            "A standing" => (format!("{{standing: {{a: {map}}}}}"), "standing.a."),
             "A guard" => (flag(format!("{{guard: {map}}}")), "flags.a.guard."),
             "`errors` of a guard" => (flag(format!("{{guard: {{errors: {map}}}}}")), "flags.a.guard.errors."),
             "`latency` of a guard" => (flag(format!("{{guard: {{latency: {map}}}}}")), "flags.a.guard.latency."),
