@@ -34,12 +34,16 @@ pub mod browser;
 #[cfg(feature = "suites")]
 pub mod case;
 #[cfg(feature = "suites")]
+pub mod chance;
+#[cfg(feature = "suites")]
 pub mod cluster;
 #[cfg(feature = "suites")]
 pub mod collector;
 #[cfg(feature = "suites")]
 #[path = "../../src/filter/encoding.rs"]
 pub mod encoding;
+#[cfg(feature = "suites")]
+pub mod fleet;
 #[cfg(feature = "suites")]
 pub mod host;
 #[cfg(feature = "suites")]

@@ -68,6 +68,12 @@ impl Watch {
         Some(u32::try_from(max.millis().saturating_mul(1_000)).unwrap_or(u32::MAX))
     }
 
+    /// The number in the name of its ledger: another one is another generation of the flag.
+    #[must_use]
+    pub fn generation(&self) -> Option<u64> {
+        u64::from_str_radix(self.key.rsplit('/').next()?, 16).ok()
+    }
+
     /// How long a client may wait without an answer, in microseconds, before the baseline's times are known.
     #[must_use]
     pub fn patience(&self) -> u32 {

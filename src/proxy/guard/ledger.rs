@@ -412,7 +412,9 @@ fn begun(flag: &Flag, judged: Judged, now: Timestamp) -> u8 {
     u8::try_from(steps.partition_point(|step| step.at <= now)).unwrap_or(u8::MAX).min(judged.cap(flag))
 }
 
-fn limits(watch: &Watch) -> Vec<Limits> {
+/// What the guard of a flag demands.
+#[must_use]
+pub fn limits(watch: &Watch) -> Vec<Limits> {
     let mut limits = Vec::with_capacity(2);
     let Some(guard) = &watch.guard else { return limits };
     if let Some(errors) = guard.errors {

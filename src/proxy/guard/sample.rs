@@ -70,7 +70,8 @@ impl Sample {
     /// How unevenly the groups have part in it, in 1024ths: Pearson's chi-square by its degrees of freedom, at least 1.
     #[must_use]
     pub fn spread(&self) -> u64 {
-        spread(&self.least)
+        const CHANCE: u64 = 1_024;
+        unevenness(&self.least).map_or(CHANCE, |spread| spread.max(CHANCE))
     }
 }
 
@@ -102,9 +103,8 @@ fn sum(groups: &[Ratio]) -> Ratio {
     })
 }
 
-/// Pearson's chi-square of so many groups by its degrees of freedom, in 1024ths, at least 1.
-fn spread(groups: &[Ratio]) -> u64 {
-    const NONE: u64 = 1_024;
+/// Pearson's chi-square of so many groups by its degrees of freedom, in 1024ths.
+pub(super) fn unevenness(groups: &[Ratio]) -> Option<u64> {
     // With 24 bits behind the point there is room for 2^20 requests: of more, all counts are halved until they fit.
     let surplus = sum(groups).of.checked_ilog2().unwrap_or_default().saturating_sub(19);
     let square = |count: u64, of: u64| (count.saturating_mul(count) << 24).checked_div(of).unwrap_or(0);
@@ -120,7 +120,7 @@ fn spread(groups: &[Ratio]) -> u64 {
         |rest: u64| (rest.saturating_mul(n).checked_div(k)? >> 8).saturating_mul(n).checked_div(n.saturating_sub(k));
     let others = groups.iter().filter(|group| group.of > 0).skip(1);
     let freedom = others.fold(0_u64, |others, _| others.saturating_add(1));
-    chi(rest).and_then(|chi| chi.checked_div(freedom)).map_or(NONE, |spread| (spread >> 6).max(NONE))
+    chi(rest).and_then(|chi| chi.checked_div(freedom)).map(|spread| spread >> 6)
 }
 
 #[cfg(test)]

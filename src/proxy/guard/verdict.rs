@@ -54,12 +54,25 @@ pub enum Verdict {
 /// Judges one comparison over all lengths of time up to `seconds`; a breach takes this much evidence.
 #[must_use]
 pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Evidence) -> Verdict {
+    judge_over(windows.up_to(seconds), limits, enough, |_, _| 0)
+}
+
+/// Judges one comparison over these lengths of time, in seconds, the shortest first. Where the caller knows how
+/// unevenly failures fall, in 1024ths for each length, the evidence is divided by that at least.
+#[inline]
+#[must_use]
+pub fn judge_over<'c>(
+    lengths: impl Iterator<Item = (u64, &'c Cell)> + Clone,
+    limits: &[Limits],
+    enough: Evidence,
+    uneven: impl Fn(u64, Measure) -> u64,
+) -> Verdict {
     let (mut worst, mut both): (Option<Breach>, Option<Breach>) = (None, None);
     // The longest window contains all others.
-    let Some((_, longest)) = windows.up_to(seconds).last() else { return Verdict::NotEnough };
+    let Some((_, longest)) = lengths.clone().last() else { return Verdict::NotEnough };
     for limits in limits {
         let mut outage = None;
-        for (length, cell) in windows.up_to(seconds) {
+        for (length, cell) in lengths.clone() {
             let measure = limits.measure;
             if !limits.suspect(cell, enough) {
                 continue;
@@ -70,7 +83,7 @@ pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Evidenc
                 continue;
             }
             let baseline = cell.baseline.sample(measure, longest.baseline.groups());
-            let spread = variant.spread().max(baseline.spread());
+            let spread = variant.spread().max(baseline.spread()).max(uneven(length, measure));
             let (variant, baseline) = (against, baseline.most());
             let evidence = Evidence::of(variant, baseline).divided(spread);
             let breach = Breach { measure, seconds: length, evidence, variant, baseline };

@@ -5,7 +5,7 @@
 //! ones and one that fills: 1 s to 10 min. Never reads a clock: the caller says when a unit is over.
 
 use super::evidence::Ratio;
-use super::sample::{GROUPS, Sample};
+use super::sample::{GROUPS, Sample, unevenness};
 
 /// The length of a unit in milliseconds.
 pub const UNIT: i64 = 250;
@@ -65,6 +65,18 @@ impl Measure {
 pub struct Arm(pub(super) [Count; GROUPS]);
 
 impl Arm {
+    /// The arm of these counts, group by group.
+    #[must_use]
+    pub fn of(groups: [Count; GROUPS]) -> Self {
+        Self(groups)
+    }
+
+    /// Its counts, group by group.
+    #[must_use]
+    pub fn counts(&self) -> [Count; GROUPS] {
+        self.0
+    }
+
     /// How many of its requests did badly.
     #[must_use]
     pub fn ratio(&self, measure: Measure) -> Ratio {
@@ -76,6 +88,13 @@ impl Arm {
     #[must_use]
     pub fn sample(&self, measure: Measure, there: usize) -> Sample {
         Sample::new(self.0.map(|group| Ratio { of: group.requests, count: measure.of(&group) }), there)
+    }
+
+    /// How unevenly its groups have part in that, in 1024ths: Pearson's chi-square by its degrees of freedom, some 1 by
+    /// chance; none without a bad request.
+    #[must_use]
+    pub fn unevenness(&self, measure: Measure) -> Option<u64> {
+        unevenness(&self.0.map(|group| Ratio { of: group.requests, count: measure.of(&group) }))
     }
 
     /// How many of its groups have clients.
@@ -171,6 +190,18 @@ pub struct Windows {
 }
 
 impl Windows {
+    /// Windows without counts, whose slots end with those of others that have been there for so many units.
+    #[must_use]
+    pub fn at(units: u64) -> Self {
+        // A slot of the longest windows has 512 units, and a level four slots.
+        Self { units: u32::try_from(units & 0xffff).unwrap_or_default(), ..Self::default() }
+    }
+
+    /// The counts of all lengths, the shortest first.
+    pub fn levels(&self) -> impl Iterator<Item = &Cell> {
+        self.levels.iter().map(|level| &level.sum)
+    }
+
     /// Adds what was counted in the unit that runs.
     pub fn add(&mut self, counted: &Cell) {
         if !counted.is_empty() {
@@ -193,7 +224,7 @@ impl Windows {
     }
 
     /// The counts of each length up to this many seconds, the shortest first, with the length in seconds.
-    pub fn up_to(&self, seconds: u64) -> impl Iterator<Item = (u64, &Cell)> {
+    pub fn up_to(&self, seconds: u64) -> impl Iterator<Item = (u64, &Cell)> + Clone {
         let lengths = (0..).map(|power| 1_u64 << power);
         lengths
             .zip(&self.levels)
