@@ -4,8 +4,7 @@
 //! value that drops is that of a proxy that began anew. Never forgets a counter that is away for a while: what it has
 //! counted meanwhile is counted when it is back.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::BTreeMap;
 
 /// For so many looks a counter may be away before it is forgotten.
 const AWAY: u32 = 720;
@@ -19,17 +18,17 @@ struct Known {
 /// The last value of each counter.
 #[derive(Debug)]
 pub struct Counters<K> {
-    known: HashMap<K, Known>,
+    known: BTreeMap<K, Known>,
     look: u32,
 }
 
 impl<K> Default for Counters<K> {
     fn default() -> Self {
-        Self { known: HashMap::new(), look: 0 }
+        Self { known: BTreeMap::new(), look: 0 }
     }
 }
 
-impl<K: Eq + Hash> Counters<K> {
+impl<K: Ord> Counters<K> {
     /// Begins another look. What is there at the first one was counted before anybody looked.
     pub fn look(&mut self) {
         self.look = self.look.saturating_add(1);

@@ -157,14 +157,14 @@ impl<'p> Place<'p> {
 
     fn verdict(&self) -> Verdict {
         let phi = |seconds, measure| self.phi(seconds, measure);
-        judge_over(self.lengths(), self.rules.limits, self.rules.enough, phi)
+        judge_over(&self.lengths(), self.rules.limits, self.rules.enough, phi)
     }
 
     /// The length that shows most against the variant, whatever the limits.
     fn strongest(&self) -> Option<Breach> {
         let free = self.rules.limits.iter().map(|limits| Limits { max: None, over_baseline: None, ..*limits });
         let free: Vec<Limits> = free.collect();
-        let verdict = judge_over(self.lengths(), &free, Evidence::NONE, |seconds, measure| self.phi(seconds, measure));
+        let verdict = judge_over(&self.lengths(), &free, Evidence::NONE, |seconds, measure| self.phi(seconds, measure));
         if let Verdict::Breached(breach) = verdict { Some(breach) } else { None }
     }
 

@@ -110,8 +110,8 @@ impl Uneven {
     /// time a client sends twice as much.
     fn usual(&self, level: usize, measure: Measure) -> u64 {
         let of = |length: &Length| length.means.iter().zip(MEASURES).find(|(_, of)| *of == measure)?.0.value();
-        let known = self.lengths.iter().take(level + 1).enumerate().rev();
-        let found = known.filter_map(|(at, length)| Some((at, of(length)?))).next();
+        let mut known = self.lengths.iter().take(level + 1).enumerate().rev();
+        let found = known.find_map(|(at, length)| Some((at, of(length)?)));
         found.map_or(ONE, |(at, mean)| ONE + (mean.saturating_sub(ONE) << (level - at)))
     }
 }

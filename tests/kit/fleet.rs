@@ -125,10 +125,10 @@ impl<'f> Source<'f> {
         let total: f64 = fleet.zones.iter().map(|zone| f64::from(zone.proxies) * zone.requests).sum();
         let mut chance = Chance::of(&[u64::from(run), total as u64, fleet.zones.len() as u64]);
         let sides = fleet.zones.iter().map(|zone| {
-            [zone.canary, 100.0 - zone.canary].map(|share| {
+            [(true, zone.canary), (false, 100.0 - zone.canary)].map(|(exposed, share)| {
                 let requests = f64::from(zone.proxies) * zone.requests * f64::from(fleet.sight.look) * share / 100.0;
                 let arrivals = |percent: f64| Arrivals::new(requests * percent / 100.0);
-                let failing = fault.filter(|_| share == zone.canary).map(arrivals);
+                let failing = fault.filter(|_| exposed).map(arrivals);
                 Side { requests, rest: 0.0, failed: arrivals(zone.base), failing }
             })
         });

@@ -54,7 +54,7 @@ pub enum Verdict {
 /// Judges one comparison over all lengths of time up to `seconds`; a breach takes this much evidence.
 #[must_use]
 pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Evidence) -> Verdict {
-    judge_over(windows.up_to(seconds), limits, enough, |_, _| 0)
+    judge_over(&windows.up_to(seconds), limits, enough, |_, _| 0)
 }
 
 /// Judges one comparison over these lengths of time, in seconds, the shortest first. Where the caller knows how
@@ -62,7 +62,7 @@ pub fn judge(windows: &Windows, seconds: u64, limits: &[Limits], enough: Evidenc
 #[inline]
 #[must_use]
 pub fn judge_over<'c>(
-    lengths: impl Iterator<Item = (u64, &'c Cell)> + Clone,
+    lengths: &(impl Iterator<Item = (u64, &'c Cell)> + Clone),
     limits: &[Limits],
     enough: Evidence,
     uneven: impl Fn(u64, Measure) -> u64,

@@ -1,6 +1,6 @@
 //! `tidegate list`: the catalogue of flags, from configs and from running proxies, as a table, JSON, Markdown or a page.
 //!
-//! [`sources`] has where flags are found; what is said of them is the analysis' to say. Never changes a config or a
+//! [`mod@sources`] has where flags are found; what is said of them is the analysis' to say. Never changes a config or a
 //! proxy.
 
 mod sources;
