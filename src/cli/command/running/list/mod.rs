@@ -11,13 +11,14 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
 use crate::error::{CliError, Found};
+use crate::input::cluster::ClusterArgs;
 use crate::input::files::{self, VARIABLE};
 use crate::input::http::Asking;
 use crate::input::time::When;
 use crate::terminal::screen::width;
 use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, ODD, paint};
 use crate::terminal::{Rows, Screen};
-use sources::{Files, Proxies, Seen, Source};
+use sources::{Files, Objects, Proxies, Seen, Source};
 use tidegate_analysis::catalogue::{Catalogue, Entry, Filter, Order, page, written};
 use tidegate_analysis::source::diagnostic::nearest;
 use tidegate_analysis::words::number::count;
@@ -33,12 +34,23 @@ Age: since the flag's created, or since it came into the file in git.
 Exit code: 1 if a proxy is silent.")]
 pub(crate) struct Args {
     /// The configs, manifests that contain them, or folders; REV:PATH reads one from git [default: tidegate.yaml, if no
-    /// proxy is named]
+    /// proxy and no object is named]
     #[arg(value_name = "FILE", env = VARIABLE, hide_env_values = true)]
     files: Vec<String>,
     /// The admin interface of an Envoy, such as http://localhost:9901; may be repeated
     #[arg(long, value_name = "URL")]
     proxy: Vec<String>,
+    /// An object of the cluster that holds a config, such as wasmplugin/tidegate; may be repeated
+    #[arg(long, value_name = "KIND/NAME")]
+    on: Vec<String>,
+    /// The labels of Pods whose proxies are asked, such as app=checkout
+    #[arg(long, short = 'l', value_name = "LABELS")]
+    selector: Option<String>,
+    /// The port of a Pod that has the page /stats/prometheus: the one of Istio, or of an admin interface
+    #[arg(long, value_name = "PORT", default_value_t = 15090, requires = "selector")]
+    port: u16,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Only flags of this owner; may be repeated
     #[arg(long, value_name = "OWNER")]
     owner: Vec<String>,
@@ -185,11 +197,17 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
 /// Where flags are looked for: in files first.
 fn sources(args: &Args) -> Result<Vec<Box<dyn Source>>, CliError> {
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
-    if !args.files.is_empty() || args.proxy.is_empty() {
+    let (asks_proxies, asks_objects) = (!args.proxy.is_empty() || args.selector.is_some(), !args.on.is_empty());
+    if !args.files.is_empty() || !(asks_proxies || asks_objects) {
         sources.push(Box::new(Files { paths: files::or_usual(&args.files)?, history: !args.no_history }));
     }
-    if !args.proxy.is_empty() {
-        sources.push(Box::new(Proxies { urls: args.proxy.clone(), asking: args.asking }));
+    if asks_objects {
+        sources.push(Box::new(Objects { places: args.on.clone(), cluster: args.cluster.clone() }));
+    }
+    if asks_proxies {
+        let pods = args.selector.clone().map(|selector| (selector, args.port));
+        let (urls, cluster) = (args.proxy.clone(), args.cluster.clone());
+        sources.push(Box::new(Proxies { urls, pods, cluster, asking: args.asking }));
     }
     Ok(sources)
 }

@@ -1,4 +1,5 @@
-//! Where `tidegate list` finds flags: in files and their history, and in running proxies. Never changes any of them.
+//! Where `tidegate list` finds flags: in files and their history, in clusters, and in running proxies. Never changes any
+//! of them.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,16 +8,18 @@ use crate::command::running::watch::about::FlagId;
 use crate::command::running::watch::source::{Source as Proxy, ask_all};
 use crate::command::running::watch::stats::{Gauges, Stats};
 use crate::error::CliError;
+use crate::input::cluster::ClusterArgs;
 use crate::input::git::{FileAtRevision, History};
 use crate::input::http::Asking;
-use crate::input::load::load_all;
+use crate::input::load::{self, load_all};
 use crate::input::past::KeyHistory;
 use crate::terminal::Screen;
 use tidegate_analysis::catalogue::share::Shares;
 use tidegate_analysis::catalogue::{About, Origin, Sighting};
 use tidegate_analysis::source::Loaded;
+use tidegate_engine::config::standing::Phase as Decided;
 use tidegate_engine::config::{Flag, Rule};
-use tidegate_engine::decide::standing::Phase;
+use tidegate_engine::decide::standing::{FlagStanding, Phase};
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::Timestamp;
 
@@ -97,31 +100,80 @@ impl Past {
     }
 }
 
+/// Configs in objects of a cluster.
+pub(super) struct Objects {
+    pub(super) places: Vec<String>,
+    pub(super) cluster: ClusterArgs,
+}
+
+impl Source for Objects {
+    fn look(&self, at: Timestamp, seen: &mut Seen, screen: &mut Screen) -> Result<(), CliError> {
+        for place in &self.places {
+            let loaded = load::compile(self.cluster.document(place)?, screen)?;
+            let name = place.clone();
+            add_from("object", name, &loaded, at, &BTreeMap::new(), seen);
+        }
+        Ok(())
+    }
+}
+
 fn add(loaded: &Loaded, at: Timestamp, came: &BTreeMap<String, Timestamp>, seen: &mut Seen) {
+    add_from("file", loaded.document.name(), loaded, at, came, seen);
+}
+
+fn add_from(
+    kind: &'static str,
+    name: String,
+    loaded: &Loaded,
+    at: Timestamp,
+    came: &BTreeMap<String, Timestamp>,
+    seen: &mut Seen,
+) {
     let config = &loaded.config;
     let revision = config.revision.as_ref().map(|name| name.as_str().to_owned());
-    let place = seen.origin(Origin { kind: "file", name: loaded.document.name(), revision, silent: None });
-    for (key, flag) in &config.flags {
+    let place = seen.origin(Origin { kind, name, revision, silent: None });
+    for ((key, flag), planned) in config.flags.iter().zip(loaded.plan.flags()) {
+        // As far as the standing in the config lets its ramps go.
+        let share = |place: usize, rule: &Rule| {
+            let planned_rule = planned.rules.get(place);
+            planned_rule
+                .map_or_else(|| rule.exposure.share_at(at), |rule| planned.exposure(rule, at, &FlagStanding::FREE))
+        };
+        let mut about = About::new(config, flag, &share);
+        if planned.is_back() {
+            about.shares = Shares::safe(flag);
+        }
+        let standing = match planned.stands.as_ref().map(|standing| standing.phase) {
+            _ if flag.kill => Some("killed"),
+            Some(Decided::RolledBack) => Some(Phase::RolledBack.name()),
+            Some(Decided::Held) => Some(Phase::Held.name()),
+            Some(Decided::Running) | None => None,
+        };
         seen.sightings.push(Sighting {
             place,
             key: key.to_string(),
-            about: Some(About::new(config, flag, &|_, rule| rule.exposure.share_at(at))),
-            standing: flag.kill.then_some("killed"),
+            about: Some(about),
+            standing,
             runs: false,
             first: came.get(key.as_str()).copied(),
         });
     }
 }
 
-/// Running proxies, by their admin interfaces.
+/// Running proxies, by their admin interfaces, and by the labels of their Pods.
 pub(super) struct Proxies {
     pub(super) urls: Vec<String>,
+    pub(super) pods: Option<(String, u16)>,
+    pub(super) cluster: ClusterArgs,
     pub(super) asking: Asking,
 }
 
 impl Source for Proxies {
     fn look(&self, at: Timestamp, seen: &mut Seen, _: &mut Screen) -> Result<(), CliError> {
-        let proxies = self.urls.iter().map(|url| Proxy::parse(url)).collect::<Result<Vec<_>, _>>()?;
+        let mut proxies = self.urls.iter().map(|url| Proxy::parse(url)).collect::<Result<Vec<_>, _>>()?;
+        if let Some((selector, port)) = &self.pods {
+            proxies.extend(self.cluster.pods(selector, *port)?.into_iter().map(Proxy::of_pod));
+        }
         let said = ask_all(&proxies, &self.asking.agent(), self.asking.wait());
         for (proxy, said) in proxies.iter().zip(said) {
             match said {

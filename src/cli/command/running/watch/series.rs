@@ -94,9 +94,9 @@ pub(crate) fn stats(samples: Vec<Sample>) -> Stats {
     stats
 }
 
-/// The upper end of a bucket, in milliseconds.
+/// The upper end of a bucket, in whole milliseconds: it is where the next one begins.
 fn bound(text: &str) -> Option<u64> {
-    if text == "+Inf" { Some(u64::MAX) } else { whole(text.parse().ok()?) }
+    if text == "+Inf" { Some(u64::MAX) } else { whole(text.parse::<f64>().ok()?.floor()) }
 }
 
 /// A count; Prometheus tells it as a number with a fraction.
