@@ -47,8 +47,9 @@ FUZZ ?=
 # Which parts make test-istio runs: all, if none is named (ONLY=waypoint)
 ONLY ?=
 
-# How many days of each row make simulate goes through
+# How many days of each row make simulate goes through, and over how many proxies together (FLEET=1000): one, if none is said
 DAYS ?= 1000
+FLEET ?=
 
 export CARGO PYTHON TARGET
 
@@ -99,8 +100,8 @@ test-istio: wasm envoy ## Run the manifests in a real Istio: API server, istiod,
 detect: wasm envoy ## Measure in a real Envoy how fast bad versions are taken back, and that equal ones stay
 	$(CARGO) test --locked --package tidegate-tests --test envoy rollback -- --ignored --nocapture --test-threads 1
 
-simulate: ## Print how often a guard errs, and how fast it finds a bad version, DAYS=1000
-	@DAYS=$(DAYS) $(CARGO) bench --locked --package tidegate-tests --bench guards
+simulate: ## Print how often a guard errs, and how fast it finds a bad version, DAYS=1000; FLEET=1000 for all proxies
+	@DAYS=$(DAYS) FLEET=$(FLEET) $(CARGO) bench --locked --package tidegate-tests --bench $(if $(FLEET),fleet,guards)
 
 pictures: wasm envoy ## Draw the pictures of the page in docs/pictures anew (needs a Chromium)
 	$(CARGO) test --locked --package tidegate-tests --test envoy page::looks::pictures -- --ignored --nocapture
