@@ -214,7 +214,7 @@ impl Mistyped {
                 let before = line.iter().skip(1).map(String::as_str).take_while(|word| *word != typed);
                 let before: Vec<&str> = before.filter(|word| !word.starts_with('-')).collect();
                 let is_file = typed.contains(['/', '.']) || Path::new(&typed).exists();
-                help.push(match (habit(COMMANDS, &typed), near.first()) {
+                help.push(match (habit(COMMANDS, &typed), near.last()) {
                     (Some(instead), _) => instead.to_owned(),
                     (None, _) if is_file => in_front(&before, &typed),
                     (None, Some(near)) => format!("did you mean tidegate {near}?"),
