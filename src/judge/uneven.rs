@@ -17,8 +17,8 @@ const SLOTS: u64 = 16;
 /// A mean goes back over so many slots.
 const MEMORY: u64 = 256;
 
-/// What chance alone exceeds on one look in a hundred: the chi-square of 15 degrees of freedom by 15.
-const CHANCE: u64 = 2_088;
+/// What chance alone exceeds on one look in twenty: the chi-square of 15 degrees of freedom by 15.
+const CHANCE: u64 = 1_706;
 
 /// The most that is believed: beyond it no evidence is left.
 const MOST: u64 = ONE << 20;
@@ -98,21 +98,33 @@ impl Uneven {
         if counted == 0 {
             return ONE;
         }
-        let at_once = [&sample.variant, &sample.baseline].into_iter().filter_map(|arm| arm.unevenness(measure));
-        let at_once = at_once.filter(|uneven| *uneven >= CHANCE).max().unwrap_or(ONE);
-        let uneven = at_once.max(self.usual(level, measure)).min(MOST);
+        let usual = self.usual(level, measure);
+        let at_once = self.at_once(level, measure, usual.is_none());
+        let uneven = at_once.max(usual.unwrap_or(ONE)).min(MOST);
         // Thousandths of so many requests, so that nothing overflows.
         let times = (all.saturating_mul(1_000) / counted).max(1_000);
         ONE + uneven.saturating_sub(ONE).saturating_mul(times) / 1_000
     }
 
+    /// What shows now, over this length or a longer one: in half the time a client sends half as much. Less than chance
+    /// may do is a sign only as long as nothing is known of what is usual.
+    fn at_once(&self, level: usize, measure: Measure, is_new: bool) -> u64 {
+        let shown = |cell: &Cell| {
+            let arms = [&cell.variant, &cell.baseline].into_iter().filter_map(|arm| arm.unevenness(measure));
+            arms.filter(|uneven| is_new || *uneven >= CHANCE).max()
+        };
+        let lengths = self.now.levels().enumerate().skip(level);
+        let signs = lengths.filter_map(|(at, cell)| Some(ONE + (shown(cell)?.saturating_sub(ONE) >> (at - level))));
+        signs.max().unwrap_or(ONE)
+    }
+
     /// The mean for a length; where too few of its slots are over, that of the longest that has enough: in twice the
-    /// time a client sends twice as much.
-    fn usual(&self, level: usize, measure: Measure) -> u64 {
+    /// time a client sends twice as much. `None` where no length has enough.
+    fn usual(&self, level: usize, measure: Measure) -> Option<u64> {
         let of = |length: &Length| length.means.iter().zip(MEASURES).find(|(_, of)| *of == measure)?.0.value();
         let mut known = self.lengths.iter().take(level + 1).enumerate().rev();
-        let found = known.find_map(|(at, length)| Some((at, of(length)?)));
-        found.map_or(ONE, |(at, mean)| ONE + (mean.saturating_sub(ONE) << (level - at)))
+        let (at, mean) = known.find_map(|(at, length)| Some((at, of(length)?)))?;
+        Some(ONE + (mean.saturating_sub(ONE) << (level - at)))
     }
 }
 
@@ -131,8 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn one_look_by_chance_is_no_sign() {
+    fn one_look_by_chance_is_no_sign_where_it_is_known_what_is_usual() {
         let mut uneven = Uneven::default();
+        for _ in 0..4 * SLOTS {
+            uneven.add(&counted(|_| 1));
+            uneven.advance();
+        }
         uneven.add(&counted(|group| u32::from(group % 2 == 0) * 2));
         assert_eq!(uneven.phi(0, Measure::Errors, 16_000), ONE);
     }
@@ -155,7 +171,7 @@ mod tests {
             uneven.advance();
         }
         // Of four units, 16 failures in one group and 4 in each other: 28.4 by 15.
-        assert_eq!(uneven.usual(0, Measure::Errors), 1_963);
+        assert_eq!(uneven.usual(0, Measure::Errors), Some(1_963));
         // Of lengths that have not been there sixteen times, the bound is what a longer time makes of a shorter one.
         assert!(uneven.usual(9, Measure::Errors) > uneven.usual(3, Measure::Errors));
     }
