@@ -2,5 +2,8 @@
 //! said by the analysis, and a verdict by the judge.
 //!
 //! [`mod@cluster`] is the API server of a cluster: configs in its objects, read and changed (`cluster`).
+//! [`prometheus`] is what has read the proxies, [`judge`] what looks at it again and again.
 
 pub mod cluster;
+pub mod judge;
+pub mod prometheus;

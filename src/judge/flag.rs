@@ -220,6 +220,12 @@ impl Flag {
         self.cause.as_ref()
     }
 
+    /// Whether a verdict, and not the config, has taken it to where it is.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        self.phase != Phase::Running && !matches!(self.cause, Some(Cause::Config(_)))
+    }
+
     /// By ramp: how many steps it may have taken, where it does not go by itself and that is known.
     #[must_use]
     pub fn steps(&self) -> BTreeMap<u8, u8> {

@@ -1,10 +1,12 @@
 //! Reads and changes configs on a real API server: as whom, what is owned by others, and what two people at once do.
 //!
 //! Each test has namespaces of its own in one API server, which nothing stands behind. Never looks into the library:
-//! what came of a change is what kubectl shows.
+//! what came of a change is what kubectl shows. The judge's tests ask a Prometheus, made up or real, in place of it.
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     clippy::expect_used,
+    clippy::float_arithmetic,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
@@ -12,6 +14,7 @@
 )]
 
 mod errors;
+mod judge;
 mod writes;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

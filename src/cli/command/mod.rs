@@ -17,7 +17,7 @@ use change::{fmt, ramp, retire, set, standing, switch};
 use check::{policy, report, test, validate};
 use make::reference::{completions, man, schema};
 use make::render;
-use running::{list, probe, status, watch};
+use running::{judge, list, probe, status, watch};
 
 /// What a command ends with, for scripts.
 const CODES: &str = "\
@@ -64,6 +64,7 @@ pub(crate) enum Command {
     List(list::Args),
     Watch(watch::Args),
     Probe(probe::Args),
+    Judge(judge::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -94,6 +95,7 @@ impl Command {
             Self::List(args) => list::run(args, screen),
             Self::Watch(args) => watch::run(args, screen),
             Self::Probe(args) => probe::run(args, screen),
+            Self::Judge(args) => judge::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),
             Self::Man(args) => man::run(args, screen),
         }

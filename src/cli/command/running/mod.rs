@@ -1,6 +1,7 @@
 //! Commands that look at what runs: which config proxies have ([`status`]), how they decide ([`watch`]), what a caller
-//! gets from them ([`probe`]), and all flags that there are, there and in configs ([`mod@list`]).
+//! gets from them ([`probe`]), what can be said of all of them together ([`judge`]), and all flags that there are, there and in configs ([`mod@list`]).
 
+pub(crate) mod judge;
 pub(crate) mod list;
 pub(crate) mod probe;
 pub(crate) mod status;
