@@ -1,5 +1,13 @@
 //! The fleet's judge over made-up proxies: what they have counted goes in, look by look, and phases and steps come out.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a scene that is wrong stops the test"
+)]
+
 use std::collections::BTreeMap;
 
 use kit::fleet::{Clients, Fleet as Simulated, Path, Sight, Zone, find, watch};

@@ -141,7 +141,7 @@ pub fn step(step: &Step) -> String {
     format!("{} from {}{waits}{approved}", step.share, time::text(step.at))
 }
 
-/// What has been decided so far about a flag: `rolled back since 2026-12-02 09:14 UTC: errors (steer)`.
+/// What has been decided so far about a flag: `rolled back since 2026-12-02 09:14 UTC: errors (ana)`.
 pub fn standing(standing: &Standing) -> String {
     let Standing { of: _, phase, steps, since, why, by } = standing;
     let phase = match phase {

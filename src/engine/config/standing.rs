@@ -1,8 +1,8 @@
 //! What has been decided so far about a flag, as the config carries it: how far it may go, since when, and why.
 //!
-//! Written by the fleet's judge, or by a person's command; read by every proxy with its config. Of two entries the more
-//! careful one wins, whoever wrote it and whichever came first, so that two writers, or one with an old view, can do no
-//! harm. Says nothing about a flag that has changed since. Never looks at a clock.
+//! Written by commands; read by every proxy with its config. Of two entries the more careful one wins, whoever wrote it
+//! and whichever came first, so that two writers, or one with an old view, can do no harm. Says nothing about a flag that
+//! has changed since. Never looks at a clock.
 
 use super::flag::Exposure;
 use super::node::Node;
