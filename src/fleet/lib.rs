@@ -4,6 +4,8 @@
 //! [`mod@cluster`] is the API server of a cluster: configs in its objects, read and changed (`cluster`).
 //! [`prometheus`] is what has read the proxies, [`judge`] what looks at it again and again.
 
+#![allow(rustdoc::private_intra_doc_links, reason = "the maps name all modules")]
+
 pub mod cluster;
 pub mod judge;
 pub mod prometheus;
