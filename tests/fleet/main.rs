@@ -1,4 +1,4 @@
-//! Reads and changes configs on a real API server: as whom, what is owned by others, and what two people at once do.
+//! Reads and changes configs on a real API server: under which name, what is owned by others, and what two people at once do.
 //!
 //! Each test has namespaces of its own in one API server, which nothing stands behind. Never looks into the library:
 //! what came of a change is what kubectl shows. The judge's tests ask a Prometheus, made up or real, in place of it.

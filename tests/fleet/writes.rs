@@ -1,4 +1,4 @@
-//! What is written, and to whom it belongs afterwards.
+//! What is written, and who owns it afterwards.
 
 use kit::apiserver::ADMIN;
 use serde_json::{Value, json};

@@ -23,9 +23,14 @@ pub(super) fn seal(config: &Config, plan: &mut Plan) {
     while !parts.step(config, plan) {}
 }
 
-/// The generation of the flag at this place of a config without errors, and of the plan that was made of it.
-pub(super) fn generation(config: &Config, plan: &Plan, place: usize) -> Option<u64> {
-    Segments { config, digests: vec![None; config.segments.len()] }.generation(plan, place)
+impl Plan {
+    /// The generation of a flag, guarded or not: a number that changes with whatever the flag serves, and that a standing
+    /// speaks of. Asks for the config of which this plan was made.
+    #[must_use]
+    pub fn generation(&self, config: &Config, key: &str) -> Option<u64> {
+        let place = self.flags.binary_search_by(|flag| flag.key.as_str().cmp(key)).ok()?;
+        Segments { config, digests: vec![None; config.segments.len()] }.generation(self, place)
+    }
 }
 
 /// The work on the numbers of a plan, in parts: each flag, each watched flag, and what has been decided about flags.

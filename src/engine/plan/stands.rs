@@ -3,9 +3,9 @@
 //! Here it costs no request anything: a rule knows how many steps its ramp may take, and a flag whether it was rolled
 //! back. What was decided about another generation of a flag is void. Never looks at a clock.
 
-use super::{Flag, Plan, Rule, fingerprint};
+use super::{Flag, Rule};
+use crate::config::Exposure;
 use crate::config::standing::{Phase, Standing};
-use crate::config::{Config, Exposure};
 use crate::value::time::Timestamp;
 
 /// Why a ramp is behind its clock, whatever the guard says.
@@ -59,15 +59,5 @@ impl Flag {
             _ if next.requires.fleet => Some(Waits::Fleet),
             _ => Some(Waits::Standing),
         }
-    }
-}
-
-impl Plan {
-    /// The generation of a flag, guarded or not: a number that changes with whatever the flag serves, and that a standing
-    /// speaks of. Asks for the config of which this plan was made.
-    #[must_use]
-    pub fn generation(&self, config: &Config, key: &str) -> Option<u64> {
-        let place = self.flags.binary_search_by(|flag| flag.key.as_str().cmp(key)).ok()?;
-        fingerprint::generation(config, self, place)
     }
 }

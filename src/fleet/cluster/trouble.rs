@@ -93,7 +93,7 @@ impl Asked<'_> {
     }
 }
 
-/// Whom a refusal names: `User "jane" cannot patch resource`.
+/// The user that a refusal names: `User "jane" cannot patch resource`.
 fn user(message: &str) -> Option<&str> {
     message.split_once("User \"")?.1.split_once('"').map(|(user, _)| user)
 }

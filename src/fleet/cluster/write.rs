@@ -16,7 +16,7 @@ use super::edit::{self, Edits, Manager, Path};
 use super::object::Held;
 use super::trouble::{Cause, Trouble};
 
-/// As whom the commands of people write.
+/// The name under which the commands of people write.
 pub const MANAGER: &str = "tidegate";
 
 /// The annotations of the last change.

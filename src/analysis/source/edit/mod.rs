@@ -191,16 +191,21 @@ fn change(node: &mut Node, steps: &[Step], act: &Act<'_>) -> Option<()> {
 
 /// Whether two configs have the same values; the order of fields may differ.
 pub fn alike(one: &Node, other: &Node) -> bool {
+    alike_by(one, other, &|one, other| one == other)
+}
+
+/// The same, where the caller says which values other than lists and maps are the same.
+pub fn alike_by(one: &Node, other: &Node, same: &dyn Fn(&Node, &Node) -> bool) -> bool {
     match (one, other) {
         (Node::List(one), Node::List(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| alike(one, other))
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| alike_by(one, other, same))
         }
         (Node::Map(one), Node::Map(other)) => {
             let found = |key: &str| other.iter().find(|(known, _)| &**known == key).map(|(_, value)| value);
             one.len() == other.len()
-                && one.iter().all(|(key, value)| found(key).is_some_and(|other| alike(value, other)))
+                && one.iter().all(|(key, value)| found(key).is_some_and(|other| alike_by(value, other, same)))
         }
-        (one, other) => one == other,
+        (one, other) => same(one, other),
     }
 }
 

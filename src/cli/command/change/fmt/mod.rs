@@ -19,6 +19,7 @@ use crate::terminal::style::{FAINT, GOOD, MAIN, paint};
 use crate::terminal::{Screen, diagnostic as drawn, difference as shown};
 use read::Sheet;
 use tidegate_analysis::source::document;
+use tidegate_analysis::source::edit::alike_by;
 use tidegate_analysis::source::edit::order::{self, ROOT};
 use tidegate_analysis::source::tree::Tree;
 use tidegate_analysis::source::{Document, look};
@@ -178,19 +179,11 @@ fn fingerprint(document: &Document) -> Option<u64> {
 /// Whether two configs are the same, value for value; only the order of fields may differ, and how a variant is
 /// written of which YAML makes a boolean.
 fn alike(one: &Node, other: &Node) -> bool {
-    match (one, other) {
+    alike_by(one, other, &|one, other| match (one, other) {
         (Node::Bool(true), Node::Text(text)) => &**text == "on",
         (Node::Bool(false), Node::Text(text)) => &**text == "off",
-        (Node::List(one), Node::List(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| alike(one, other))
-        }
-        (Node::Map(one), Node::Map(other)) => {
-            let found = |key: &str| other.iter().find(|(known, _)| &**known == key).map(|(_, value)| value);
-            one.len() == other.len()
-                && one.iter().all(|(key, value)| found(key).is_some_and(|other| alike(value, other)))
-        }
         (one, other) => one == other,
-    }
+    })
 }
 
 fn yaml_form(document: &Document) -> Result<String, CliError> {
