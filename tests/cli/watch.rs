@@ -16,6 +16,8 @@
 #[cfg(feature = "fleet")]
 mod change;
 mod status;
+#[cfg(feature = "fleet")]
+mod steer;
 
 use std::io::{BufRead, BufReader, Lines};
 use std::net::TcpListener;

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::wrong::{Wrong, said};
 use super::{Args, view};
 use crate::error::{CliError, Found};
 use crate::input::time::{clock, now};
@@ -14,7 +15,8 @@ use crate::terminal::live::Live;
 use tidegate_analysis::source::{Document, Loaded};
 use tidegate_analysis::words::time::moment;
 use tidegate_engine::value::time::Timestamp;
-use tidegate_fleet::judge::door::Door;
+use tidegate_fleet::door::Door;
+use tidegate_fleet::judge::door;
 use tidegate_fleet::judge::page::{Page, event};
 use tidegate_fleet::judge::reading::Labels;
 use tidegate_fleet::judge::watcher::{Happened, Watcher};
@@ -26,19 +28,6 @@ const SHOWN: usize = 8;
 impl From<Unanswered> for CliError {
     fn from(unanswered: Unanswered) -> Self {
         Self::Trouble { what: unanswered.what, help: Some(unanswered.help.to_owned()) }
-    }
-}
-
-/// What is wrong from look to look: told when it begins, and when it is over.
-#[derive(Debug, Default)]
-struct Wrong(Option<String>);
-
-impl Wrong {
-    /// Whether this is news.
-    fn begins(&mut self, why: &str) -> bool {
-        let is_new = self.0.is_none();
-        self.0 = Some(why.to_owned());
-        is_new
     }
 }
 
@@ -60,7 +49,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     if args.once {
         return once(&mut watcher, &prometheus, screen);
     }
-    let door = Door::open(args.listen).map_err(|error| CliError::Trouble {
+    let door = door::open(args.listen).map_err(|error| CliError::Trouble {
         what: format!("{} cannot be listened at: {error}", args.listen),
         help: Some("choose another address with --listen; port 0 takes a free one".to_owned()),
     })?;
@@ -98,7 +87,7 @@ fn watch(
     screen: &mut Screen,
     watcher: &mut Watcher,
     prometheus: &Prometheus,
-    door: &Door,
+    door: &Door<Page>,
     mut wire: Vec<u8>,
 ) -> Result<(), CliError> {
     let mut live = if screen.is_json() || screen.is_quiet() { None } else { Live::new() };
@@ -150,7 +139,7 @@ fn tell(
     let why = unanswered.map(|unanswered| unanswered.what.as_str()).or(watcher.blind());
     let text = match why {
         Some(why) if away.begins(why) => format!("blind: {why}; what holds goes on to hold"),
-        None if away.0.take().is_some() => "sees again".to_owned(),
+        None if away.ends() => "sees again".to_owned(),
         Some(_) | None => return Ok(()),
     };
     if is_live {
@@ -181,7 +170,7 @@ fn renew(
         }
     };
     if document.wire == *wire {
-        if unread.0.take().is_some() {
+        if unread.ends() {
             screen.note("judge: the config can be read again")?;
         }
         return Ok(());
@@ -189,7 +178,7 @@ fn renew(
     wire.clone_from(&document.wire);
     match load::compile(document, screen) {
         Ok(Loaded { config, plan, .. }) => {
-            unread.0 = None;
+            unread.ends();
             watcher.replace(&config, plan, at);
             if !screen.is_quiet() && !screen.is_json() {
                 screen.note("judge: another config is in force")?;
@@ -203,15 +192,6 @@ fn renew(
         }
     }
     Ok(())
-}
-
-fn said(error: &CliError) -> String {
-    match error {
-        CliError::Usage(text) | CliError::Broken(text) | CliError::Trouble { what: text, .. } => text.clone(),
-        CliError::Marked(_) => "it is no YAML".to_owned(),
-        CliError::Problems => "it has errors".to_owned(),
-        CliError::Output(error) => error.to_string(),
-    }
 }
 
 fn show(
