@@ -4,14 +4,14 @@
 //! A phase only becomes more careful: what ends it is another generation of the flag, which is another [`Flag`]. Where
 //! nothing is seen, nothing changes, and no step is granted. Never reads a clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::scope::{Rules, Said, Scope, judge, places};
 use crate::strata::{Strata, Stratum};
 use crate::uneven::Uneven;
 use tidegate_engine::config::standing::Phase;
 use tidegate_engine::config::{Action, Guard};
-use tidegate_engine::plan::{Flag as Planned, Plan, Watch};
+use tidegate_engine::plan::{Flag as Planned, Judged, Plan, Watch};
 use tidegate_engine::value::time::Timestamp;
 use tidegate_proxy::guard::evidence::Evidence;
 use tidegate_proxy::guard::ledger::limits;
@@ -138,7 +138,7 @@ pub struct Look<'l> {
     /// What each proxy says of this flag.
     pub told: &'l BTreeMap<String, Told>,
     /// By variant: how many of its endpoints are ready, as far as anybody knows.
-    pub ready: &'l BTreeMap<String, u32>,
+    pub ready: &'l BTreeMap<String, Option<u32>>,
 }
 
 impl Flag {
@@ -235,6 +235,23 @@ impl Flag {
     /// What was said of each comparison at the last look.
     pub fn said(&self) -> impl Iterator<Item = (&Comparison, &Said)> {
         self.comparisons.iter().filter_map(|comparison| Some((comparison, comparison.said.as_ref()?)))
+    }
+
+    /// The variants that its rules serve beside the baseline.
+    #[must_use]
+    pub fn variants(&self) -> BTreeSet<&str> {
+        self.comparisons.iter().map(|comparison| comparison.variant.as_str()).collect()
+    }
+
+    /// The rules with a step that waits for ready endpoints.
+    #[must_use]
+    pub fn waits_for_endpoints(&self, plan: &Plan) -> Vec<u8> {
+        let watch = plan.watches().get(self.watch);
+        let Some((watch, flag)) = watch.and_then(|watch| Some((watch, plan.flag_of(watch)?))) else {
+            return Vec::new();
+        };
+        let waits = |judged: &&Judged| judged.steps(flag).iter().any(|step| step.requires.ready.is_some());
+        watch.judged.iter().filter(waits).map(|judged| judged.number()).collect()
     }
 
     /// The comparison of a rule's variant.
@@ -382,7 +399,7 @@ impl Flag {
             // A variant without traffic can only be found healthy once it has some.
             let waits = (next.requires.fleet || next.requires.healthy) && !nobody;
             let short = |comparison: &Comparison| {
-                let ready = look.ready.get(&comparison.variant).copied().unwrap_or(0);
+                let ready = look.ready.get(&comparison.variant).copied().flatten().unwrap_or(0);
                 next.requires.ready.is_some_and(|due| ready < due)
             };
             let arrived = least >= granted;

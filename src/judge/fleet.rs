@@ -44,8 +44,8 @@ pub struct Fleet {
     plan: Plan,
     flags: Vec<Flag>,
     proxies: BTreeMap<String, Proxy>,
-    /// By flag and variant: how many endpoints are ready.
-    ready: BTreeMap<String, BTreeMap<String, u32>>,
+    /// By flag and variant: how many endpoints are ready; of flags that nobody counts them for, nothing.
+    ready: BTreeMap<String, BTreeMap<String, Option<u32>>>,
     unit: u64,
     sees: bool,
 }
@@ -108,9 +108,15 @@ impl Fleet {
         self.sees = false;
     }
 
-    /// How many endpoints of a flag's variant are ready.
-    pub fn ready(&mut self, flag: &str, variant: &str, endpoints: u32) {
-        self.ready.entry(flag.to_owned()).or_default().insert(variant.to_owned(), endpoints);
+    /// How many endpoints of each of a flag's variants are ready; none where that is not known, and then none is ready.
+    pub fn ready(&mut self, flag: &str, endpoints: BTreeMap<String, Option<u32>>) {
+        self.ready.insert(flag.to_owned(), endpoints);
+    }
+
+    /// How many endpoints of a flag's variants are ready, where they are counted.
+    #[must_use]
+    pub fn endpoints(&self, flag: &str) -> Option<&BTreeMap<String, Option<u32>>> {
+        self.ready.get(flag)
     }
 
     /// Adds what proxies have counted since the last look.

@@ -15,6 +15,8 @@
 
 #[cfg(feature = "fleet")]
 mod change;
+#[cfg(feature = "fleet")]
+mod judge;
 mod status;
 #[cfg(feature = "fleet")]
 mod steer;

@@ -330,3 +330,40 @@ fn a_real_prometheus_shows_the_failures_of_fresh_proxies() {
     });
     assert_eq!(watcher.counted("checkout"), [1_000, 50]);
 }
+
+/// A step that waits for two ready endpoints, and a proxy that has taken the one before.
+#[test]
+fn a_step_that_waits_for_endpoints_is_granted_when_they_are_ready_and_known() {
+    let mut config = config();
+    config["flags"]["checkout"]["rules"][0] = json!({"serve": "v2", "steps": [
+        {"at": "2027-01-01T00:00:00Z", "percent": 5},
+        {"at": "2027-01-02T00:00:00Z", "percent": 50, "requires": {"ready": 2}}]});
+    let (config, plan) = compile(&config);
+    let kept = Kept::default();
+    for look in 0..8 {
+        let mut all = series(&plan, 4, look, [0, 0]);
+        for proxy in 0..4 {
+            let labels = json!({"__name__": "tidegate_rule_step", "instance": format!("p{proxy}"), "flag": "checkout", "rule": "1"});
+            all.push((labels, 1));
+        }
+        kept.lock().unwrap().insert(time(look).millis(), all);
+    }
+    let prometheus = made_up(&kept);
+    let mut watcher = Watcher::new(&config, plan, 5, Labels::default(), "", time(0));
+    assert_eq!(watcher.fleet().flags()[0].waits_for_endpoints(watcher.fleet().plan()), [1]);
+    let told = |watcher: &Watcher| {
+        let page = Page::new(watcher);
+        let line = page.metrics.lines().find(|line| line.starts_with("tidegate_judge_ready{")).map(str::to_owned);
+        (page.flags["checkout"].json["steps"].clone(), page.flags["checkout"].json["ready"].clone(), line)
+    };
+    watcher.look(&prometheus, time(0));
+    assert_eq!(told(&watcher), (json!({"1": 1}), Value::Null, None));
+    let ready = "tidegate_judge_ready{flag=\"checkout\",variant=\"v2\"}";
+    for (look, known, steps) in [(1, Some(1), 1), (2, None, 1), (3, Some(0), 1), (4, Some(2), 2), (5, None, 2)] {
+        watcher.ready("checkout", [("v2".to_owned(), known)].into());
+        let (happened, _) = watcher.look(&prometheus, time(look));
+        assert_eq!(happened.len(), usize::from(look == 4), "{happened:?}");
+        let line = known.map(|known: u32| format!("{ready} {known}"));
+        assert_eq!(told(&watcher), (json!({"1": steps}), json!({"v2": known}), line));
+    }
+}

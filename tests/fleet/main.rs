@@ -15,6 +15,7 @@
 
 mod errors;
 mod judge;
+mod pods;
 mod writes;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

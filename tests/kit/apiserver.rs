@@ -30,21 +30,25 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct ApiServer {
     folder: TempDir,
     port: u16,
-    processes: Vec<Child>,
+    /// Where etcd is asked.
+    etcd: u16,
+    /// Each with what ends it should this program be killed.
+    processes: Vec<[Child; 2]>,
 }
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        for process in self.processes.iter_mut().rev() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        while self.end_last() {}
     }
 }
 
 /// Where `make test-istio` puts what it builds.
 fn programs() -> PathBuf {
     repository().join("target/istio")
+}
+
+fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
 }
 
 fn free() -> u16 {
@@ -63,12 +67,13 @@ impl ApiServer {
             return None;
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut this = Self { folder, port: free(), processes: Vec::new() };
-        this.run_etcd_and_server(&programs);
+        let mut this = Self { folder, port: free(), etcd: free(), processes: Vec::new() };
+        this.run_etcd(&programs);
+        this.run_server(&programs);
         for user in USERS.into_iter().chain([ADMIN]) {
             fs::write(this.kubeconfig(user), this.kubeconfig_of(user)).expect("a file can be written");
         }
-        this.wait("readiness", |this| this.attempt(ADMIN, &["get", "--raw", "/readyz"], "").is_ok());
+        this.wait_until_ready();
         let sources = fs::read_to_string(programs.join("istio.path")).expect("the programs stand with their sources");
         let kinds = Path::new(sources.trim()).join("manifests/charts/base/files/crd-all.gen.yaml");
         this.run(&["apply", "--server-side", "-f", kinds.to_str().expect("text")]);
@@ -76,17 +81,44 @@ impl ApiServer {
         Some(this)
     }
 
-    fn run_etcd_and_server(&mut self, programs: &Path) {
+    /// Ends the API server at once; what it has kept, etcd still has.
+    pub fn go(&mut self) {
+        self.end_last();
+    }
+
+    /// Starts the API server once more, where it was.
+    pub fn come_back(&mut self) {
+        self.run_server(&programs());
+        self.wait_until_ready();
+    }
+
+    fn end_last(&mut self) -> bool {
+        let Some(both) = self.processes.pop() else { return false };
+        // What would end it goes first, so that it can never end a stranger that got the same process id.
+        for mut process in both.into_iter().rev() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        true
+    }
+
+    fn wait_until_ready(&mut self) {
+        self.wait("readiness", |this| this.attempt(ADMIN, &["get", "--raw", "/readyz"], "").is_ok());
+    }
+
+    fn run_etcd(&mut self, programs: &Path) {
         let dir = self.folder.path().to_owned();
-        let (client, peer) = (free(), free());
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let (client, peer) = (self.etcd, free());
         let mut etcd = Command::new(programs.join("etcd"));
         etcd.arg("--data-dir").arg(dir.join("etcd")).arg("--unsafe-no-fsync");
         etcd.args(["--listen-client-urls", &url(client), "--advertise-client-urls", &url(client)]);
         etcd.args(["--listen-peer-urls", &url(peer), "--initial-advertise-peer-urls", &url(peer)]);
         etcd.args(["--initial-cluster", &format!("default={}", url(peer))]);
         self.spawn("etcd", etcd);
+    }
 
+    fn run_server(&mut self, programs: &Path) {
+        let dir = self.folder.path().to_owned();
         let mut bytes = [0_u8; 32];
         File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).expect("chance");
         let key = SecretKey::from_slice(&bytes).expect("almost any 32 bytes are a key");
@@ -102,7 +134,7 @@ impl ApiServer {
             fs::write(dir.join(name), text).expect("a file can be written");
         }
         let mut server = Command::new(programs.join("kube-apiserver"));
-        server.arg(format!("--etcd-servers={}", url(client))).arg(format!("--secure-port={}", self.port));
+        server.arg(format!("--etcd-servers={}", url(self.etcd))).arg(format!("--secure-port={}", self.port));
         server.args(["--bind-address=127.0.0.1", "--authorization-mode=RBAC", "--endpoint-reconciler-type=none"]);
         server.args(["--disable-admission-plugins=ServiceAccount", "--service-cluster-ip-range=10.96.0.0/16"]);
         server.arg("--service-account-issuer=https://kubernetes.default.svc");
@@ -124,14 +156,20 @@ impl ApiServer {
         let process = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         // Ends them also where this program is killed.
         let guard = guard(process.id(), dir);
-        self.processes.extend([process, guard]);
+        self.processes.push([process, guard]);
     }
 
     fn wait(&mut self, what: &str, mut look: impl FnMut(&Self) -> bool) {
         let begin = Instant::now();
         while !look(self) {
             let late = begin.elapsed() > PATIENCE;
-            if late || self.processes.iter_mut().any(|process| process.try_wait().is_ok_and(|ended| ended.is_some())) {
+            if late
+                || self
+                    .processes
+                    .iter_mut()
+                    .flatten()
+                    .any(|process| process.try_wait().is_ok_and(|ended| ended.is_some()))
+            {
                 let log = fs::read_to_string(self.folder.path().join("kube-apiserver.log")).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(20).collect();
                 panic!("the API server: no {what}\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));

@@ -1,4 +1,4 @@
-//! Finds the Pods of proxies, and reads a page of one through the API server.
+//! Finds the Pods of proxies, reads a page of one through the API server, and counts the Pods that are ready.
 //!
 //! A page goes through the subresource `proxy` of its Pod: nothing has to reach the Pods from here, and no port is
 //! opened on this machine. Never asks a Pod for anything but a page.
@@ -12,13 +12,29 @@ use kube::api::ListParams;
 use tokio::time::timeout;
 
 use super::connect::Cluster;
-use super::trouble::{Cause, Trouble};
+use super::trouble::{Asked, Cause, Trouble};
 
 /// A Pod that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     pub name: String,
     pub namespace: String,
+}
+
+/// Pods by their labels.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Selected {
+    /// Where none is named, that of the connection.
+    pub namespace: Option<String>,
+    pub selector: String,
+}
+
+/// Whether requests may be sent to it.
+fn is_ready(pod: &Found) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 impl Cluster {
@@ -47,6 +63,20 @@ impl Cluster {
             return Err(Trouble::new(Cause::Missing, what).help("-n names another namespace"));
         }
         Ok(pods)
+    }
+
+    /// How many Pods with these labels are ready, and are not about to end.
+    ///
+    /// # Errors
+    /// If they may not be listed, or nothing is answered. None at all are no error.
+    pub fn ready(&self, selected: &Selected) -> Result<u32, Trouble> {
+        let namespace = selected.namespace.as_ref().unwrap_or(&self.namespace);
+        let api: Api<Found> = Api::namespaced(self.client.clone(), namespace);
+        let asked = Asked { namespace, ..self.asked("list", "pods", "", "pods") };
+        let labels = ListParams::default().labels(&selected.selector);
+        let list = self.wait(api.list(&labels)).map_err(|error| asked.failed(&error))?;
+        let ready = list.items.iter().filter(|pod| is_ready(pod)).count();
+        Ok(u32::try_from(ready).unwrap_or(u32::MAX))
     }
 
     /// A page of a Pod, if it comes in this time.

@@ -32,6 +32,10 @@ impl Trouble {
         Self { cause, what: what.into(), help: None }
     }
 
+    pub(super) fn other(what: impl Into<String>) -> Self {
+        Self::new(Cause::Other, what)
+    }
+
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

@@ -92,6 +92,7 @@ fn told(watcher: &Watcher, flag: &Flag) -> Told {
         "since": moment(flag.since()),
         "why": flag.cause().map(why),
         "steps": steps,
+        "ready": watcher.fleet().endpoints(&flag.key),
         "bits": number(&tenths(bits)),
         "phi": number(&parts(phi)),
         "comparisons": comparisons,
@@ -200,6 +201,12 @@ fn metrics(watcher: &Watcher) -> String {
         flag.steps().into_iter().map(move |(rule, steps)| (label(rule), steps.to_string())).collect::<Vec<_>>()
     });
     family("steps", "how many steps a ramp may have taken, where it does not go by itself", &steps.collect::<Vec<_>>());
+    let ready = flags().flat_map(|flag| {
+        let variants = fleet.endpoints(&flag.key).into_iter().flatten();
+        let label = |name: &str| format!("{{flag=\"{}\",variant=\"{}\"}}", escaped(&flag.key), escaped(name));
+        variants.filter_map(move |(name, ready)| Some((label(name), ready.as_ref()?.to_string())))
+    });
+    family("ready", "the Pods of a variant that are ready", &ready.collect::<Vec<_>>());
     let (mut bits, mut phi) = (Vec::new(), Vec::new());
     for flag in flags() {
         for (comparison, said) in flag.said() {

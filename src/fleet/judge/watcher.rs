@@ -106,6 +106,11 @@ impl Watcher {
         &self.fleet
     }
 
+    /// How many endpoints of each of a flag's variants are ready; none where that is not known.
+    pub fn ready(&mut self, flag: &str, endpoints: BTreeMap<String, Option<u32>>) {
+        self.fleet.ready(flag, endpoints);
+    }
+
     /// Milliseconds between two looks.
     #[must_use]
     pub fn unit(&self) -> u64 {

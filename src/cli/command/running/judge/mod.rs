@@ -1,8 +1,12 @@
 //! `tidegate judge`: one verdict for each flag over all proxies that a Prometheus reads, look by look.
 //!
-//! `watching` is what it does, `view` shows it. In builds without the feature `fleet` it says so. Never changes
+//! `watching` is what it does, `source` the config and the cluster (`ready` the Pods there), `view` shows it. In builds without the feature `fleet` it says so. Never changes
 //! anything.
 
+#[cfg(feature = "fleet")]
+mod ready;
+#[cfg(feature = "fleet")]
+mod source;
 #[cfg(feature = "fleet")]
 mod view;
 #[cfg(feature = "fleet")]
@@ -45,6 +49,10 @@ pub(crate) struct Args {
     on: Option<String>,
     #[command(flatten)]
     cluster: ClusterArgs,
+    /// The Pods that serve the variants of a flag, by their labels, such as
+    /// 'checkout=shop/app=checkout,version={variant}': steps with `requires: {ready: N}` wait until N of them are ready
+    #[arg(long, value_name = "FLAG=[NAMESPACE/]SELECTOR")]
+    ready: Vec<String>,
     /// How long to wait between looks, in whole seconds
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = seconds)]
     every: Span,

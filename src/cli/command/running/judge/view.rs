@@ -17,8 +17,14 @@ pub(super) fn is_judged(watcher: &Watcher) -> bool {
 
 /// All flags, and what was said of each comparison.
 pub(super) fn table(watcher: &Watcher) -> Vec<String> {
-    let mut rows = Rows::new(&["flag", "phase", "since", "rule", "variant", ">bits", ">phi", ">steps", "why"]);
-    for flag in watcher.fleet().flags() {
+    let fleet = watcher.fleet();
+    // Only where Pods are counted.
+    let counts = fleet.flags().iter().any(|flag| fleet.endpoints(&flag.key).is_some());
+    let ready = counts.then_some(">ready");
+    let heads = ["flag", "phase", "since", "rule", "variant", ">bits", ">phi", ">steps"];
+    let heads: Vec<&str> = heads.into_iter().chain(ready).chain(["why"]).collect();
+    let mut rows = Rows::new(&heads);
+    for flag in fleet.flags() {
         let style = match flag.phase() {
             Phase::Running => GOOD,
             Phase::Held => ODD,
@@ -38,13 +44,16 @@ pub(super) fn table(watcher: &Watcher) -> Vec<String> {
             ];
             let [key, phase, since] = if is_first { head.clone() } else { Default::default() };
             let why = if is_first { cause.clone() } else { String::new() };
-            rows.add([key, phase, since].into_iter().chain(numbers).chain([why]));
+            let known = fleet.endpoints(&flag.key).and_then(|all| *all.get(&comparison.variant)?);
+            let ready = counts.then(|| known.map_or_else(|| "-".to_owned(), |ready| ready.to_string()));
+            rows.add([key, phase, since].into_iter().chain(numbers).chain(ready).chain([why]));
             is_first = false;
         }
         if is_first {
             let [key, phase, since] = head;
             let none = ["", "", "", "", ""].map(str::to_owned);
-            rows.add([key, phase, since].into_iter().chain(none).chain([cause]));
+            let ready = counts.then(String::new);
+            rows.add([key, phase, since].into_iter().chain(none).chain(ready).chain([cause]));
         }
     }
     rows.to_string().lines().map(|line| line.trim_end().to_owned()).collect()

@@ -1,18 +1,19 @@
-//! Reads the config and the Prometheus again and again, and hands on what the judge says: to a terminal, to programs,
-//! to those who ask at its door.
+//! Reads the Prometheus again and again, and hands on what the judge says: to a terminal, to programs, to those who ask
+//! at its door.
 //!
 //! What cannot be read is told once, and tried again. Never ends by itself, if it is not to look once only.
 
 use std::time::{Duration, Instant};
 
-use super::super::wrong::{Wrong, said};
+use super::super::wrong::Wrong;
+use super::source::Source;
 use super::{Args, view};
 use crate::error::{CliError, Found};
+use crate::input::files;
 use crate::input::time::{clock, now};
-use crate::input::{files, load};
 use crate::terminal::Screen;
 use crate::terminal::live::Live;
-use tidegate_analysis::source::{Document, Loaded};
+use tidegate_analysis::source::Loaded;
 use tidegate_analysis::words::time::moment;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_fleet::door::Door;
@@ -38,15 +39,17 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     };
     let wait = Duration::from_millis(args.timeout.millis());
     let prometheus = Prometheus::new(&args.prometheus, login, wait, args.insecure)?;
-    let first = load::compile(read(args)?, screen)?;
+    let mut source = Source::new(args)?;
+    let Loaded { config, plan, .. } = source.first(args, screen)?;
     let labels = Labels {
         zone: args.zone_label.clone(),
         workload: args.workload_label.clone(),
         proxy: args.proxy_label.clone(),
     };
-    let Loaded { document, config, plan } = first;
     let mut watcher = Watcher::new(&config, plan, args.every.seconds(), labels, &args.selector, now());
+    source.check(&watcher, screen)?;
     if args.once {
+        source.once(&mut watcher, screen)?;
         return once(&mut watcher, &prometheus, screen);
     }
     let door = door::open(args.listen).map_err(|error| CliError::Trouble {
@@ -56,15 +59,8 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
     if !screen.is_quiet() {
         screen.note(format!("judge: others may ask at http://{}", door.address()))?;
     }
-    watch(args, screen, &mut watcher, &prometheus, &door, document.wire)?;
+    watch(args, screen, &mut watcher, &prometheus, &door, &mut source)?;
     Ok(Found::Nothing)
-}
-
-fn read(args: &Args) -> Result<Document, CliError> {
-    match &args.on {
-        Some(place) => args.cluster.document(place),
-        None => load::one(&files::one_or_usual(args.config.as_ref())?),
-    }
 }
 
 fn once(watcher: &mut Watcher, prometheus: &Prometheus, screen: &mut Screen) -> Result<Found, CliError> {
@@ -88,17 +84,17 @@ fn watch(
     watcher: &mut Watcher,
     prometheus: &Prometheus,
     door: &Door<Page>,
-    mut wire: Vec<u8>,
+    source: &mut Source,
 ) -> Result<(), CliError> {
     let mut live = if screen.is_json() || screen.is_quiet() { None } else { Live::new() };
-    let (mut away, mut unread) = (Wrong::default(), Wrong::default());
+    let mut away = Wrong::default();
     let mut events: Vec<String> = Vec::new();
     let every = Duration::from_millis(args.every.millis());
     let mut due: Instant = clock();
     let mut is_full = false;
     loop {
         let at = now();
-        renew(args, screen, watcher, &mut wire, &mut unread, at)?;
+        source.renew(args, screen, watcher, at)?;
         // Windows are refilled as soon as there is an answer.
         let (happened, unanswered) = if is_full {
             watcher.look(prometheus, at)
@@ -146,50 +142,6 @@ fn tell(
         events.push(text);
     } else {
         screen.note(format!("judge: {text}"))?;
-    }
-    Ok(())
-}
-
-/// Reads the config once more, and goes over to it where it has changed.
-fn renew(
-    args: &Args,
-    screen: &mut Screen,
-    watcher: &mut Watcher,
-    wire: &mut Vec<u8>,
-    unread: &mut Wrong,
-    at: Timestamp,
-) -> Result<(), CliError> {
-    let document = match read(args) {
-        Ok(document) => document,
-        Err(error) => {
-            let why = said(&error);
-            if unread.begins(&why) {
-                screen.note(format!("judge: the config cannot be read ({why}); the one before goes on"))?;
-            }
-            return Ok(());
-        }
-    };
-    if document.wire == *wire {
-        if unread.ends() {
-            screen.note("judge: the config can be read again")?;
-        }
-        return Ok(());
-    }
-    wire.clone_from(&document.wire);
-    match load::compile(document, screen) {
-        Ok(Loaded { config, plan, .. }) => {
-            unread.ends();
-            watcher.replace(&config, plan, at);
-            if !screen.is_quiet() && !screen.is_json() {
-                screen.note("judge: another config is in force")?;
-            }
-        }
-        Err(CliError::Output(error)) => return Err(error.into()),
-        // What is wrong with it was shown.
-        Err(_) => {
-            unread.begins("it has errors");
-            screen.note("judge: the config has errors; the one before goes on")?;
-        }
     }
     Ok(())
 }
