@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::scope::{Rules, Said, Scope, judge, places};
 use crate::strata::{Strata, Stratum};
 use crate::uneven::Uneven;
-use tidegate_engine::config::standing::Phase;
+use tidegate_engine::config::standing::{Phase, Standing};
 use tidegate_engine::config::{Action, Guard};
 use tidegate_engine::plan::{Flag as Planned, Judged, Plan, Watch};
+use tidegate_engine::value::name::Prose;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_proxy::guard::evidence::Evidence;
 use tidegate_proxy::guard::ledger::limits;
@@ -20,6 +21,9 @@ use tidegate_proxy::guard::window::Cell;
 
 /// In how many milliseconds proxies that go back by themselves are added up.
 const TOGETHER: i64 = 600_000;
+
+/// By whom an entry is that was written for a verdict.
+pub const STEER: &str = "tidegate steer";
 
 /// So many proxies that go back by themselves stop the fleet, or a twentieth of them, if that is more.
 const ALARMED: usize = 3;
@@ -69,8 +73,8 @@ pub enum Cause {
     Breach { variant: String, rule: u8, breach: Breach, scope: Scope, proxies: usize },
     /// So many proxies, of so many, went back by themselves within ten minutes.
     Alarmed { proxies: usize, of: usize },
-    /// It stood in the config.
-    Config(String),
+    /// It stood in the config, by this hand.
+    Config { why: String, by: String },
 }
 
 /// Something that happened to a flag.
@@ -182,20 +186,30 @@ impl Flag {
     }
 
     /// Takes up what stands in the config: it is never less careful.
-    pub fn stands(&mut self, phase: Phase, steps: &BTreeMap<u8, u8>, since: Timestamp, why: &str) {
-        if phase > self.phase {
-            (self.phase, self.since) = (phase, since);
-            self.cause = Some(Cause::Config(why.to_owned()));
+    pub fn stands(&mut self, entry: &Standing) {
+        if entry.phase > self.phase {
+            (self.phase, self.since) = (entry.phase, entry.since);
+            let [why, by] = [&entry.why, &entry.by].map(|text| text.as_ref().map_or("", Prose::as_str).to_owned());
+            self.cause = Some(Cause::Config { why, by });
         }
-        for (rule, steps) in steps {
+        for (rule, steps) in &entry.steps {
             if let Some(ramp) = self.ramps.get_mut(rule) {
-                if phase == Phase::Running {
+                if entry.phase == Phase::Running {
                     ramp.granted = Some(ramp.granted.map_or(*steps, |granted| granted.max(*steps)));
                 } else {
                     ramp.held = Some(ramp.held.map_or(*steps, |held| held.min(*steps)));
                 }
             }
         }
+    }
+
+    /// Nothing stands in the config any more: what a person had put there is over. A verdict is not, whoever takes it out.
+    pub fn stands_free(&mut self, now: Timestamp) {
+        if self.phase == Phase::Running || self.is_judged() {
+            return;
+        }
+        (self.phase, self.since, self.cause) = (Phase::Running, now, None);
+        self.ramps.values_mut().for_each(|ramp| ramp.held = None);
     }
 
     /// The same flag, at this place among the watches of a plan.
@@ -220,10 +234,12 @@ impl Flag {
         self.cause.as_ref()
     }
 
-    /// Whether a verdict, and not the config, has taken it to where it is.
+    /// Whether a verdict has taken it to where it is, one that it has read back from the config among them, and not a
+    /// person.
     #[must_use]
     pub fn is_judged(&self) -> bool {
-        self.phase != Phase::Running && !matches!(self.cause, Some(Cause::Config(_)))
+        let by_hand = matches!(&self.cause, Some(Cause::Config { by, .. }) if by != STEER);
+        self.phase != Phase::Running && !by_hand
     }
 
     /// By ramp: how many steps it may have taken, where it does not go by itself and that is known.

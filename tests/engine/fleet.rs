@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 
 use kit::fleet::{Clients, Fleet as Simulated, Path, Sight, Zone, find, watch};
 use kit::simulate::{Times, all, limits};
-use tidegate_engine::config::standing::Phase;
+use tidegate_engine::config::standing::{Phase, Standing};
 use tidegate_engine::plan::Plan;
+use tidegate_engine::value::name::Prose;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_judge::flag::{Cause, Event, Told};
 use tidegate_judge::fleet::{Counted, Fleet, Proxy};
@@ -168,8 +169,9 @@ fn what_the_config_says_is_taken_up_and_never_relaxed() {
     let mut scene = Scene::new(CONFIG);
     let since = Timestamp::from_millis(BEGIN);
     let flag = scene.fleet.flag_mut("checkout").unwrap();
-    flag.stands(Phase::RolledBack, &BTreeMap::new(), since, "by hand");
-    flag.stands(Phase::Running, &[(1, 2)].into(), since, "an old view");
+    let entry = |phase, steps, by: &str| Standing { of: 0, phase, steps, since, why: None, by: Prose::parse(by).ok() };
+    flag.stands(&entry(Phase::RolledBack, Vec::new(), "tidegate steer"));
+    flag.stands(&entry(Phase::Running, vec![(1, 2)], "an old view"));
     assert!(scene.look(|_| 0).is_empty());
     assert_eq!(scene.phase(), Phase::RolledBack);
     let plan = plan(CONFIG);

@@ -236,20 +236,28 @@ fn a_refill_that_was_cut_off_counts_nothing_twice() {
 }
 
 #[test]
-fn a_standing_of_the_config_is_never_relaxed() {
-    let (_, plan) = compile(&config());
+fn a_verdict_stays_where_its_standing_is_taken_out_and_what_a_person_wrote_does_not() {
+    let (config, plan) = compile(&config());
     let generation = plan.watches()[0].generation().unwrap();
-    let mut held = config();
-    held["standing"] = json!({"checkout": {"of": format!("{generation:016x}"), "phase": "held",
-        "since": "2026-12-02T09:14:05Z", "why": "ana looks at it"}});
-    let (config, plan) = compile(&held);
-    let mut watcher = Watcher::new(&config, plan, 5, Labels::default(), "", time(0));
-    assert_eq!(watcher.phase("checkout"), Some(Phase::Held));
-    let (config, plan) = compile(&self::config());
-    watcher.replace(&config, plan, time(1));
-    assert_eq!(watcher.phase("checkout"), Some(Phase::Held));
-    let told = Page::new(&watcher).flags["checkout"].json.clone();
-    assert_eq!(told["why"], "it stands in the config: ana looks at it");
+    for (by, phase, why, is_judged, after) in [
+        ("ana", "held", "it stands in the config: ana looks at it", false, Phase::Running),
+        ("tidegate steer", "rolledBack", "ana looks at it", true, Phase::RolledBack),
+    ] {
+        let mut stands = self::config();
+        stands["standing"] = json!({"checkout": {"of": format!("{generation:016x}"), "phase": phase,
+            "since": "2026-12-02T09:14:05Z", "why": "ana looks at it", "by": by}});
+        let (held, held_plan) = compile(&stands);
+        let mut watcher = Watcher::new(&held, held_plan, 5, Labels::default(), "", time(0));
+        let told = Page::new(&watcher).flags["checkout"].json.clone();
+        assert_eq!([&told["phase"], &told["why"], &told["judged"]], [&json!(phase), &json!(why), &json!(is_judged)]);
+        watcher.replace(&config, compile(&self::config()).1, time(1));
+        assert_eq!(watcher.phase("checkout"), Some(after), "{by}");
+        // Less careful is no way back.
+        stands["standing"]["checkout"]["phase"] = json!("running");
+        let (running, plan) = compile(&stands);
+        watcher.replace(&running, plan, time(2));
+        assert_eq!(watcher.phase("checkout"), Some(after), "{by}");
+    }
 }
 
 #[test]

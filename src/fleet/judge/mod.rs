@@ -12,4 +12,4 @@ pub mod page;
 pub mod reading;
 pub mod watcher;
 
-pub use tidegate_judge::flag::Flag;
+pub use tidegate_judge::flag::{Flag, STEER};

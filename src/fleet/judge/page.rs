@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tidegate_analysis::words::time::moment;
 use tidegate_engine::config::standing::Phase;
 use tidegate_engine::value::time::Timestamp;
-use tidegate_judge::flag::{Cause, Event, Flag};
+use tidegate_judge::flag::{Cause, Event, Flag, STEER};
 
 use super::watcher::{FAILED, Watcher};
 
@@ -127,8 +127,10 @@ pub fn why(cause: &Cause) -> String {
         Cause::Alarmed { proxies, of } => {
             format!("{proxies} of {of} proxies went back by themselves within ten minutes")
         }
-        Cause::Config(why) if why.is_empty() => "it stands in the config".to_owned(),
-        Cause::Config(why) => format!("it stands in the config: {why}"),
+        // Its own words, from before it was started anew.
+        Cause::Config { why, by } if by == STEER && !why.is_empty() => why.clone(),
+        Cause::Config { why, .. } if why.is_empty() => "it stands in the config".to_owned(),
+        Cause::Config { why, .. } => format!("it stands in the config: {why}"),
     }
 }
 

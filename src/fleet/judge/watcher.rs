@@ -92,11 +92,12 @@ impl Watcher {
         let more = self.configs.len().saturating_sub(CONFIGS);
         self.configs.drain(..more);
         self.fleet.replace(plan, now);
-        for (key, standing) in &config.standing {
-            let Some(flag) = self.fleet.flag_mut(key.as_str()) else { continue };
-            if standing.is_of(flag.generation) {
-                let why = standing.why.as_ref().map_or("", |why| why.as_str());
-                flag.stands(standing.phase, &standing.steps.iter().copied().collect(), standing.since, why);
+        let keys: Vec<String> = self.fleet.flags().iter().map(|flag| flag.key.clone()).collect();
+        for key in keys {
+            let Some(flag) = self.fleet.flag_mut(&key) else { continue };
+            match config.standing(&key).filter(|entry| entry.is_of(flag.generation)) {
+                Some(entry) => flag.stands(entry),
+                None => flag.stands_free(now),
             }
         }
     }

@@ -28,13 +28,13 @@ use tidegate_engine::config::standing::Phase;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_fleet::cluster::{Candidate, Lead};
 use tidegate_fleet::door::Door;
+use tidegate_fleet::judge::STEER;
 use tidegate_fleet::steer::act::{Act, Deed, next};
 use tidegate_fleet::steer::page::{self, Page};
 use tidegate_fleet::steer::told::{Judge, Told};
 
-/// The field manager as which it writes, and the name in what it writes.
+/// The field manager as which it writes.
 const MANAGER: &str = "tidegate-steer";
-const BY: &str = "tidegate steer";
 
 /// After so many passes in a row that failed, it is unwell.
 const FAILED: u32 = 3;
@@ -247,7 +247,7 @@ impl Steering<'_> {
         let at = now();
         let acts = told.flags.iter().filter(|(key, _)| !seen.contains(*key));
         // What is more careful goes first.
-        let acts = acts.filter_map(|(key, flag)| next(key, flag, &loaded.config, &loaded.plan, granting, at, BY));
+        let acts = acts.filter_map(|(key, flag)| next(key, flag, &loaded.config, &loaded.plan, granting, at, STEER));
         let act = acts.max_by_key(|act| (act.entry.phase, std::cmp::Reverse(act.flag.clone())));
         Ok(act.map(|act| (act, loaded, values)))
     }
@@ -275,7 +275,7 @@ impl Steering<'_> {
             subject: format!("{} {}", act.verb(), act.flag),
             flag: act.flag.clone(),
             why: Some(act.why().to_owned()),
-            by: BY.to_owned(),
+            by: STEER.to_owned(),
             at,
             changes: vec![format!("- {}: {}", act.flag, words::standing(&act.entry))],
         };
