@@ -17,8 +17,9 @@ const SLOTS: u64 = 16;
 /// A mean goes back over so many slots.
 const MEMORY: u64 = 256;
 
-/// What chance alone exceeds on one look in twenty: the chi-square of 15 degrees of freedom by 15.
-const CHANCE: u64 = 1_706;
+/// What chance alone exceeds on one look in two hundred: the chi-square of 15 degrees of freedom by 15. Counted eightfold,
+/// what it exceeds more often would hide many a bad version for as long as its window lasts.
+const CHANCE: u64 = 2_239;
 
 /// The most that is believed: beyond it no evidence is left.
 const MOST: u64 = ONE << 20;
