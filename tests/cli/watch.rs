@@ -20,6 +20,8 @@ mod judge;
 mod status;
 #[cfg(feature = "fleet")]
 mod steer;
+#[cfg(feature = "fleet")]
+mod whole;
 
 use std::io::{BufRead, BufReader, Lines};
 use std::net::TcpListener;
