@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kit::envoy::{ENVOY, Envoy, Pushed, repository};
+use kit::envoy::{Envoy, Pushed, repository};
 use kit::http::Request;
 use kit::prometheus::{Prometheus, promtool};
 use kit::scene::Scene;
