@@ -34,6 +34,9 @@ use kit::envoy::{Envoy, Pushed};
 use kit::http::Request;
 use kit::scene::Scene;
 use serde_json::{Value, json};
+use tidegate_engine::config::Config;
+use tidegate_engine::plan::Plan;
+use tidegate_engine::problem::Problems;
 
 fn config(revision: &str) -> Value {
     json!({
@@ -330,6 +333,36 @@ fn flags_are_shown_with_what_is_known_of_them_in_60_columns_and_in_120() {
             assert!(text.contains(due), "{due:?} in {columns}:\n{text}");
         }
     }
+}
+
+#[test]
+fn what_was_decided_elsewhere_is_told_with_since_when_and_why() {
+    let mut config = config("one");
+    let plan = |config: &Value| {
+        let read = Config::from_bytes(config.to_string().as_bytes(), &mut Problems::default());
+        let plan = Plan::compile(&read, &mut Problems::default()).ready().unwrap();
+        format!("{:016x}", plan.generation(&read, "new-nav").unwrap())
+    };
+    let of = plan(&config);
+    config["standing"] = json!({
+        "new-nav": {"of": of, "phase": "held", "steps": {"1": 1}, "since": "2020-03-02T09:14:05Z",
+            "why": "rage clicks", "by": "ana"},
+        // Void, and so in force nowhere.
+        "checkout": {"of": "0123456789abcdef", "phase": "rolledBack", "since": "2020-03-02T09:14:05Z"}});
+    let envoy = Scene::new(config.to_string()).start();
+    let urls = [url(&envoy)];
+    let look = once(&urls, &["--total"]);
+    let nav = flag(&look, "new-nav");
+    // No guard watches it, and yet it is seen where it is.
+    assert_eq!((&nav["standing"], &nav["rules"][0]["step"]), (&json!("held"), &json!(1)));
+    let due =
+        json!({"phase": "held", "since": "2020-03-02T09:14:05Z", "why": "rage clicks", "by": "ana", "steps": {"1": 1}});
+    assert_eq!((&nav["decided"], &flag(&look, "checkout")["decided"]), (&due, &Value::Null));
+    let text = watch(&urls, &["--once", "--total"]).out;
+    let due =
+        "\n  in the config: held since 2020-03-02T09:14:05Z, by ana, rule 1 may have taken 1 step, \"rage clicks\"\n";
+    assert!(text.replace(",\n    ", ", ").contains(due), "{text}");
+    assert_eq!(text.matches("in the config").count(), 1, "{text}");
 }
 
 #[test]

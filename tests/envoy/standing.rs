@@ -60,7 +60,7 @@ fn a_proxy_that_starts_after_a_rollback_never_serves_v2_and_a_push_takes_a_warm_
         let envoy = Scene::new(back.to_string()).concurrency(2).start();
         assert_eq!(at_v2(&envoy, 400), 0, "cold");
         let told = |envoy: &Envoy| Scrape::of(envoy).sum("tidegate_guard_standing", &[("flag", "checkout")]);
-        assert_eq!(told(&envoy), if guarded { 3 } else { 0 });
+        assert_eq!(told(&envoy), 3);
         let decided = envoy.poll("the counts", || {
             let scrape = Scrape::of(&envoy);
             (scrape.sum("tidegate_decisions_total", &[("flag", "checkout")]) == 400).then_some(scrape)
@@ -69,13 +69,16 @@ fn a_proxy_that_starts_after_a_rollback_never_serves_v2_and_a_push_takes_a_warm_
         // Without the entry it goes forward again, and with it, back: also while a guard finds nothing wrong.
         assert_eq!(envoy.push(&free.to_string()), Pushed::Accepted);
         assert!((120..280).contains(&at_v2(&envoy, 400)), "warm");
+        envoy.poll("the gauge", || (told(&envoy) == 0).then_some(()));
         assert_eq!(envoy.push(&back.to_string()), Pushed::Accepted);
         assert_eq!(at_v2(&envoy, 400), 0, "pushed");
+        envoy.poll("the gauge", || (told(&envoy) == 3).then_some(()));
         // A changed flag is another one, of which the entry says nothing.
         let mut changed = back.clone();
         changed["flags"]["checkout"]["rules"][0]["percent"] = 49.into();
         assert_eq!(envoy.push(&changed.to_string()), Pushed::Accepted);
         assert!(at_v2(&envoy, 400) > 120, "changed");
+        envoy.poll("the gauge", || (told(&envoy) == 0).then_some(()));
     }
 }
 
@@ -95,6 +98,7 @@ fn a_held_ramp_stays_where_it_is() {
         let envoy = Scene::new(held.to_string()).concurrency(2).start();
         let step = |envoy: &Envoy| Scrape::of(envoy).sum("tidegate_rule_step", &[("flag", "checkout")]);
         assert_eq!((at_v2(&envoy, 100), step(&envoy)), (0, 1), "held");
+        assert_eq!(Scrape::of(&envoy).sum("tidegate_guard_standing", &[("flag", "checkout")]), 2);
         for (config, v2, steps) in [(&capped, 0, 1), (&fleet, 0, 1), (&granted, 100, 2), (&held, 0, 1)] {
             assert_eq!(envoy.push(&config.to_string()), Pushed::Accepted);
             envoy.poll("the step", || (step(&envoy) == steps).then_some(()));

@@ -26,7 +26,7 @@ use tidegate_fleet::prometheus::{Login, Prometheus};
 use tidegate_fleet::steer::told::Told;
 
 /// The series of a time, in milliseconds.
-type Kept = Arc<Mutex<BTreeMap<i64, Vec<(Value, u64)>>>>;
+pub(crate) type Kept = Arc<Mutex<BTreeMap<i64, Vec<(Value, u64)>>>>;
 
 const BEGIN: i64 = 1_800_000_000_000;
 
@@ -105,12 +105,12 @@ fn series(plan: &Plan, proxies: u64, looks: u64, failed: [u64; 2]) -> Vec<(Value
     all
 }
 
-fn time(look: u64) -> Timestamp {
+pub(crate) fn time(look: u64) -> Timestamp {
     Timestamp::from_millis(BEGIN + i64::try_from(look).unwrap() * 5_000)
 }
 
 /// A watcher, a Prometheus that keeps so many looks, and what it keeps.
-fn fleet(looks: u64, failed: [u64; 2]) -> (Watcher, Prometheus, Kept, Plan) {
+pub(crate) fn fleet(looks: u64, failed: [u64; 2]) -> (Watcher, Prometheus, Kept, Plan) {
     let (config, plan) = compile(&config());
     let kept = Kept::default();
     for look in 0..=looks {

@@ -14,6 +14,7 @@
 )]
 
 mod errors;
+mod hooks;
 mod judge;
 mod pods;
 mod writes;

@@ -6,7 +6,7 @@
 use super::catalogue::{self, Kind, Metric};
 use super::count::Counts;
 use super::recent::Recent;
-use super::series::{Series, is_ahead};
+use super::series::{Series, is_ahead, stands};
 use crate::guard::Worker;
 use crate::guard::sample::GROUPS;
 use crate::guard::window::Count;
@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::host::share::RefCell;
 use crate::lifecycle::State;
 use tidegate_engine::config::Stage;
-use tidegate_engine::plan::{About, Flag, Plan, Property, Watch};
+use tidegate_engine::plan::{About, Flag, Plan, Property, Rule, Watch};
 use tidegate_engine::value::hash::Salt;
 use tidegate_engine::value::order;
 use tidegate_engine::value::time::Timestamp;
@@ -85,7 +85,8 @@ pub(crate) struct Meters {
     /// By watched flag.
     watched: Vec<Watched>,
     rules: Vec<Ramp>,
-    /// Of each watched flag its standing, and then of each rule its exposure and its step.
+    /// Of each watched flag its standing, and then of each rule its exposure and its step, and the standing of a flag that
+    /// is not watched.
     gauges: Vec<Gauge>,
     /// Of each flag that routes or is watched, whose it is: always 1.
     infos: Vec<Gauge>,
@@ -262,13 +263,18 @@ impl Meters {
             );
             self.infos.push(Gauge::new(scope.id(&name, Kind::Gauge)));
         }
-        for (rule, one) in flag.rules.iter().enumerate().filter(|(_, rule)| rule.draws()) {
+        // After the last rule: of a flag that nothing watches, what the config's standing says of it.
+        for rule in 0..=flag.rules.len() {
+            let one = flag.rules.get(rule);
+            if !one.map_or(stands(flag), Rule::draws) {
+                continue;
+            }
             let number = rule.saturating_add(1).to_string();
             let gauge = |metric: &Metric| {
                 Gauge::new(scope.id(&metric.name(scope.plugin, &[flag.key().as_str(), &number]), Kind::Gauge))
             };
-            let steps = !one.steps().is_empty();
-            self.gauges.push(gauge(&catalogue::EXPOSURE));
+            let steps = one.is_some_and(|rule| !rule.steps().is_empty());
+            self.gauges.push(gauge(if one.is_some() { &catalogue::EXPOSURE } else { &catalogue::STANDING }));
             if steps {
                 self.gauges.push(gauge(&catalogue::STEP));
             }
@@ -351,14 +357,15 @@ impl Meters {
         };
         for (phase, watch) in worker.phases().zip(plan.watches()) {
             // The more careful of what the guard and the config say.
-            let stands = plan.flag_of(watch).and_then(|flag| flag.stands.as_ref());
-            let stands = stands.map_or(0, |standing| standing.phase.as_guard().code());
-            show(u64::from(phase.code().max(stands)));
+            show(phase.code().max(plan.flag_of(watch).map_or(0, said)).into());
         }
         let standing = worker.standing(now);
         for ramp in rules {
             let Some(flag) = plan.flags().get(ramp.flag) else { continue };
-            let Some(rule) = flag.rules.get(ramp.rule) else { continue };
+            let Some(rule) = flag.rules.get(ramp.rule) else {
+                show(said(flag).into());
+                continue;
+            };
             let flag_standing = standing.of(flag.watch);
             show(u64::from(flag.exposure(rule, now, flag_standing).parts()));
             if ramp.steps {
@@ -366,6 +373,11 @@ impl Meters {
             }
         }
     }
+}
+
+/// The code of what the config's standing says of a flag.
+fn said(flag: &Flag) -> u8 {
+    flag.stands.as_ref().map_or(0, |standing| standing.phase.as_guard().code())
 }
 
 /// Whether this proxy tells the groups of identities apart in what guards compare: one in eight does, by its id.

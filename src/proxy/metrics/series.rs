@@ -330,6 +330,12 @@ pub fn is_ahead(flag: &Flag) -> bool {
     flag.routes || flag.watch.is_some()
 }
 
+/// Whether nothing watches it, and the config has a standing of it.
+#[must_use]
+pub fn stands(flag: &Flag) -> bool {
+    flag.watch.is_none() && flag.stands.is_some()
+}
+
 /// How many series a flag has that are not counted by variant: gauges of its rules that draw, what its guard says and
 /// compares, and whose it is.
 fn others(plan: &Plan, flag: &Flag) -> usize {
@@ -338,7 +344,7 @@ fn others(plan: &Plan, flag: &Flag) -> usize {
         let compared = if watch.guard.is_some() { watch.comparisons.len() } else { 0 };
         compared.saturating_mul(COMPARED).saturating_add(4)
     });
-    let guard = guard.saturating_add(usize::from(is_ahead(flag)));
+    let guard = guard.saturating_add(usize::from(is_ahead(flag))).saturating_add(usize::from(stands(flag)));
     let of = |rule: &Rule| usize::from(rule.draws()).saturating_add(usize::from(!rule.steps().is_empty()));
     flag.rules.iter().map(of).fold(guard, usize::saturating_add)
 }

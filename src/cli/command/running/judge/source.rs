@@ -32,6 +32,8 @@ pub(super) struct Source {
     wire: Vec<u8>,
     unread: Wrong,
     unready: Wrong,
+    /// How many looks in a row the cluster has said nothing.
+    late: u32,
 }
 
 impl Source {
@@ -41,7 +43,15 @@ impl Source {
         let cluster = args.cluster.clone();
         let access = Access { kubeconfig: cluster.kubeconfig, context: cluster.context, namespace: cluster.namespace };
         let reader = (place.is_some() || !served.is_empty()).then(|| Reader::new(access)).transpose()?;
-        Ok(Self { reader, place, served, wire: Vec::new(), unread: Wrong::default(), unready: Wrong::default() })
+        Ok(Self {
+            reader,
+            place,
+            served,
+            wire: Vec::new(),
+            unread: Wrong::default(),
+            unready: Wrong::default(),
+            late: 0,
+        })
     }
 
     /// The config that it begins with.
@@ -78,6 +88,8 @@ impl Source {
     /// Counts the Pods once.
     pub(super) fn once(&mut self, watcher: &mut Watcher, screen: &mut Screen) -> Result<(), CliError> {
         let answer = self.ask(None, watcher, FIRST);
+        // There is no next look.
+        self.late = 1;
         self.count(answer, watcher, screen)
     }
 
@@ -153,8 +165,12 @@ impl Source {
     }
 
     fn count(&mut self, answer: Option<Answer>, watcher: &mut Watcher, screen: &mut Screen) -> Result<(), CliError> {
+        // What takes a little longer than a look waits is there at the next one: that is no news, and yet not known.
+        self.late = if answer.is_none() { self.late.saturating_add(1) } else { 0 };
+        let is_late = self.late == 1;
         let why = self.served.take(watcher, answer.map(|answer| answer.ready).as_ref());
         match why {
+            Some(_) if is_late => {}
             Some(why) if self.unready.begins(&why) => screen.note(format!(
                 "judge: how many Pods are ready is not known ({why}); no step that waits for them is granted"
             ))?,

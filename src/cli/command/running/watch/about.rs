@@ -1,5 +1,5 @@
 //! Reads what Envoy was told of each flag from the dump of its configs: who owns it, until when it should be there, and
-//! whether it is killed. No metric says that.
+//! whether it is killed, and what has been decided about it elsewhere. No metric says that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use tidegate_analysis::parts;
 use tidegate_engine::config::Config;
+use tidegate_engine::config::standing::Standing;
+use tidegate_engine::plan::Plan;
 use tidegate_engine::problem::Problems;
 use tidegate_engine::value::time::Timestamp;
 use tidegate_proxy::metrics::catalogue::plain;
@@ -30,6 +32,8 @@ pub(crate) struct About {
     pub(crate) stage: Option<&'static str>,
     pub(crate) owner: Option<String>,
     pub(crate) expires: Option<Timestamp>,
+    /// What the config says that was decided about it, unless that is void.
+    pub(crate) stands: Option<Standing>,
     /// All of the config, which has more to say.
     pub(crate) config: Arc<Config>,
 }
@@ -64,6 +68,13 @@ fn flags(config: &Value, plugin: &str, found: &mut Abouts) {
     };
     let plugin = if plugin.is_empty() { "tidegate".to_owned() } else { plain(plugin) };
     let config = Arc::new(Config::from_bytes(&bytes, &mut Problems::default()));
+    let made = || Plan::compile(&config, &mut Problems::default()).ready();
+    let plan = if config.standing.is_empty() { None } else { made() };
+    let stands = |key: &str| {
+        let (_, standing) = config.standing.iter().find(|(of, _)| of.as_str() == key)?;
+        let generation = plan.as_ref()?.generation(&config, key)?;
+        standing.is_of(generation).then(|| standing.clone())
+    };
     for (key, flag) in &config.flags {
         let id = FlagId { plugin: plugin.clone(), key: key.as_str().to_owned() };
         let about = About {
@@ -73,6 +84,7 @@ fn flags(config: &Value, plugin: &str, found: &mut Abouts) {
             stage: flag.stage.map(tidegate_engine::config::Stage::name),
             owner: flag.owner.as_ref().map(|owner| owner.as_str().to_owned()),
             expires: flag.expires,
+            stands: stands(key.as_str()),
             config: Arc::clone(&config),
         };
         found.insert(id, about);

@@ -10,6 +10,7 @@ use super::about::{About, FlagId};
 use super::course::{Change, Event, Flag, Look, Proxy};
 use super::view::{known, ppm, tenths};
 use tidegate_analysis::words::time::moment;
+use tidegate_engine::config::standing::Standing;
 
 /// For programs.
 pub(crate) fn of(look: &Look<'_>) -> Value {
@@ -75,11 +76,24 @@ fn flag(id: &FlagId, flag: &Flag<'_>, span: Option<Duration>) -> Value {
         "lastEvent": flag.last.map(happened),
         "standing": flag.standings.keys().next_back().map(name),
         "standings": standings,
+        "decided": flag.about.and_then(|about| about.stands.as_ref()).map(decided),
         "rules": rules.collect::<Vec<_>>(),
         "throttled": flag.throttled,
         "rescued": flag.rescued,
         "rollbacks": flag.rollbacks,
         "variants": variants.collect::<Vec<_>>(),
+    })
+}
+
+/// What the config says that was decided about a flag.
+fn decided(standing: &Standing) -> Value {
+    let steps: BTreeMap<String, u8> = standing.steps.iter().map(|(rule, steps)| (rule.to_string(), *steps)).collect();
+    json!({
+        "phase": standing.phase.name(),
+        "since": moment(standing.since),
+        "why": standing.why.as_ref().map(|why| why.as_str()),
+        "by": standing.by.as_ref().map(|by| by.as_str()),
+        "steps": steps,
     })
 }
 

@@ -13,6 +13,7 @@ use crate::terminal::Rows;
 use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, ODD, paint};
 use tidegate_analysis::words::number::{count, thousands};
 use tidegate_analysis::words::time::{day, moment};
+use tidegate_engine::config::standing::Standing;
 use tidegate_engine::decide::standing::Phase;
 use tidegate_engine::value::share::Ppm;
 use tidegate_engine::value::time::Timestamp;
@@ -161,6 +162,8 @@ fn flags(look: &Look<'_>, width: usize) -> Vec<String> {
         }
         lines.extend(wrap(&parts, width));
         lines.extend(flag.about.into_iter().flat_map(|about| wrap(&facts(about, look.at), width)));
+        let stands = flag.about.and_then(|about| about.stands.as_ref());
+        lines.extend(stands.into_iter().flat_map(|standing| wrap(&decided(standing), width)));
         lines.extend(table.by_ref().take(flag.variants.len()));
         if let Some(event) = flag.last {
             let mut parts = change(event, &clock(event.at));
@@ -187,6 +190,19 @@ fn facts(about: &About, now: Timestamp) -> Vec<String> {
         let expiry = if left > 0 { format!("expires in {days}") } else { paint(ODD, format!("expired {days} ago")) };
         parts.push(format!("{expiry} ({on})"));
     }
+    parts
+}
+
+/// `in the config: held since 2026-12-02T09:14:05Z, by ana, rule 1 may have taken 2 steps, "v2 fails"`: what is in force
+/// besides the guard, and stays after it.
+fn decided(standing: &Standing) -> Vec<String> {
+    let guard = standing.phase.as_guard();
+    let name = paint(style(guard.code().into()), phase(guard.code().into()));
+    let mut parts = vec![format!("  in the config: {name} since {}", moment(standing.since))];
+    parts.extend(standing.by.as_ref().map(|by| format!("by {}", by.as_str())));
+    let steps = standing.steps.iter();
+    parts.extend(steps.map(|(rule, steps)| format!("rule {rule} may have taken {}", count((*steps).into(), "step"))));
+    parts.extend(standing.why.as_ref().map(|why| format!("\"{}\"", why.as_str())));
     parts
 }
 
