@@ -105,10 +105,14 @@ flags:
 
 /// The generation of `checkout` in a config.
 fn generation(config: &Value) -> String {
+    generation_of("checkout", config)
+}
+
+fn generation_of(key: &str, config: &Value) -> String {
     let mut problems = Problems::default();
     let config = Config::from_bytes(config.to_string().as_bytes(), &mut problems);
     let plan = Plan::compile(&config, &mut problems).ready().unwrap_or_else(|| panic!("{problems:?}"));
-    format!("{:016x}", plan.generation(&config, "checkout").unwrap())
+    format!("{:016x}", plan.generation(&config, key).unwrap())
 }
 
 fn values(text: &str) -> Value {
@@ -225,6 +229,34 @@ fn a_ramp_goes_on_step_by_step_while_the_judge_sees_and_the_policy_lets_it() {
     judge.says(&place.generation, "running", Some(3));
     assert_eq!(place.once(&judge, &["--apply"]).code, 0);
     assert_eq!(steps(), 2, "who is held gets no step");
+}
+
+#[test]
+fn a_flag_that_cannot_be_written_keeps_no_other_one_from_it() {
+    // An entry that stands for two flags is not changed for one of them.
+    let billing = "  billing:\n    variants: [v1, v2]\n    baseline: v1\n    guard: {errors: {overBaseline: 2%}}\n    \
+                   rules: [{percent: 5, serve: v2}]\n";
+    let standing = "standing:\n  other: &one {of: \"0000000000000000\", phase: running, since: \"2026-11-01T00:00:00Z\"}\n  \
+                    billing: *one\n";
+    let text = [FILE, billing, standing].concat();
+    let (place, judge) = (Place::new(), Judge::new());
+    fs::write(place.path(), &text).unwrap();
+    judge.says(&place.generation, "rolledBack", Some(1));
+    let mut flags = judge.page.lock().unwrap().as_ref().unwrap()["flags"].clone();
+    flags["billing"] = flags["checkout"].clone();
+    flags["billing"]["generation"] = json!(generation_of("billing", &values(&text)));
+    flags["billing"]["steps"] = json!({});
+    judge.says_also("flags", flags);
+    let some = place.once(&judge, &["--apply"]);
+    assert_eq!(some.code, 1, "{}{}", some.out, some.err);
+    assert!(
+        some.err.contains("tidegate.yaml:") && some.out.contains("checkout: rolledBack"),
+        "{}{}",
+        some.out,
+        some.err
+    );
+    assert_eq!(values(&place.text())["standing"]["checkout"]["phase"], "rolledBack");
+    assert!(place.text().contains("billing: *one\n"), "{}", place.text());
 }
 
 #[test]

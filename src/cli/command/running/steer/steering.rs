@@ -206,12 +206,18 @@ impl Steering<'_> {
         self.page.blind = old.is_some();
         self.tell_blind(old.as_deref(), screen)?;
         let (mut done, mut seen) = (Done::default(), BTreeSet::new());
+        let mut failed = None;
         // What is written makes another config: the next flag is looked up in that one.
         for _ in 0..MOST {
             let Some((act, loaded, values)) = self.find(&told, old.is_none(), &seen)? else { break };
             seen.insert(act.flag.clone());
             done.all += 1;
-            done.unwritten += usize::from(!self.act(&act, &loaded, &values, screen)?);
+            match self.act(&act, &loaded, &values, screen) {
+                Ok(is_written) => done.unwritten += usize::from(!is_written),
+                Err(CliError::Output(error)) => return Err(error.into()),
+                // One that cannot be written keeps no other one from it.
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
         self.news.unwritten.retain(|key, _| seen.contains(key));
         if self.args.apply
@@ -219,7 +225,7 @@ impl Steering<'_> {
         {
             screen.note(format!("steer: {settled}"))?;
         }
-        Ok(done)
+        failed.map_or(Ok(done), Err)
     }
 
     fn tell_blind(&mut self, old: Option<&str>, screen: &mut Screen) -> Result<(), CliError> {
