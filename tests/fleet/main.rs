@@ -15,6 +15,8 @@
 
 mod errors;
 mod judge;
+mod rights;
+mod scrape;
 mod writes;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
