@@ -117,10 +117,8 @@ release: module ## Build all that a release has, into target/release-assets
 	@$(if $(WASM_OPT),,echo "Without wasm-opt the module is 5 % larger than that of a release: npm install binaryen")
 	@REMAP="$(REMAP)" sh envoy/release.sh
 
-image: wasm ## Make the module's image, target/oci, and push it: PUSH=registry.example/team/tidegate
-	@$(CARGO) build --locked --quiet --package tidegate-release --bin image --bin push
-	@echo "The image is in $(OUT)/oci: $$($(OUT)/debug/image $(OUT)/tidegate.wasm $(OUT)/oci)"
-	@$(if $(PUSH),$(OUT)/debug/push $(OUT)/oci $(PUSH))
+image: wasm ## Make the images of module and command, target/oci and oci-cli; PUSH=registry.example/team/tidegate
+	@REMAP="$(REMAP)" PUSH="$(PUSH)" sh envoy/image.sh
 
 reproduce: toolchain ## Build the module in two folders and compare the two
 	@sh envoy/reproduce.sh

@@ -5,6 +5,7 @@
 //! nothing else.
 
 use crate::archive::{Files, gzip};
+use crate::program::architecture;
 use crate::{Error, sha256};
 use serde_json::{Value, json};
 use std::fs;
@@ -39,15 +40,25 @@ impl Image {
         Self { name: "tidegate", about, platform: ("wasi", "wasm"), run: json!({}), files }
     }
 
-    /// The command, a static program of an architecture in the words of Go: `amd64`, `arm64`.
-    #[must_use]
-    pub fn of_command(program: Vec<u8>, architecture: &'static str) -> Self {
+    /// The command, a static program for Linux.
+    ///
+    /// # Errors
+    ///
+    /// If it is not one.
+    pub fn of_command(program: Vec<u8>) -> Result<Self, Error> {
+        let architecture = architecture(&program)?;
         let mut files = Files::default();
         files.add_program("tidegate", program);
         // Nobody in particular, and not root.
         let run = json!({"Entrypoint": ["/tidegate"], "User": "65532:65532", "WorkingDir": "/"});
-        let about = "The command of Tidegate: checks, explains, simulates and compares configs";
-        Self { name: "tidegate-cli", about, platform: ("linux", architecture), run, files }
+        let about = "The command of Tidegate: checks, explains and compares configs, judges and steers the fleet";
+        Ok(Self { name: "tidegate-cli", about, platform: ("linux", architecture), run, files })
+    }
+
+    /// The architecture that it is for, in the words of Go: `wasm`, `amd64`, `arm64`.
+    #[must_use]
+    pub fn architecture(&self) -> &'static str {
+        self.platform.1
     }
 
     /// Writes the layout anew, and returns the digest of the image.
@@ -70,13 +81,6 @@ impl Image {
         let tar = self.files.tar()?;
         let layer = put(&gzip(&tar)?, LAYER)?;
         let (os, architecture) = self.platform;
-        let config = json!({
-            "architecture": architecture,
-            "os": os,
-            "config": self.run,
-            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", sha256(&tar))]},
-        });
-        let config = put(&serde_json::to_vec(&config)?, CONFIG)?;
         let annotations = json!({
             "org.opencontainers.image.title": self.name,
             "org.opencontainers.image.description": self.about,
@@ -84,6 +88,18 @@ impl Image {
             "org.opencontainers.image.licenses": env!("CARGO_PKG_LICENSE"),
             "org.opencontainers.image.source": env!("CARGO_PKG_REPOSITORY"),
         });
+        let mut run = self.run.clone();
+        // Tools that list images show these, and not the annotations. What fetches modules for Envoy looks at neither.
+        if let Some(fields) = run.as_object_mut().filter(|fields| !fields.is_empty()) {
+            fields.insert("Labels".to_owned(), annotations.clone());
+        }
+        let config = json!({
+            "architecture": architecture,
+            "os": os,
+            "config": run,
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", sha256(&tar))]},
+        });
+        let config = put(&serde_json::to_vec(&config)?, CONFIG)?;
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -137,8 +153,19 @@ mod tests {
         assert_eq!(back, module);
 
         // Another image in the same folder leaves nothing of this one behind.
-        let again = Image::of_command(b"other".to_vec(), "amd64").write(&layout, "1.2.3").unwrap();
+        let mut program = vec![0; 64];
+        program[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        program[18] = 62;
+        let again = Image::of_command(program).unwrap().write(&layout, "1.2.3").unwrap();
         assert_ne!(again, digest);
+        let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+        let manifest: Value = serde_json::from_slice(&blob(&index["manifests"][0])).unwrap();
+        let command: Value = serde_json::from_slice(&blob(&manifest["config"])).unwrap();
+        assert_eq!((&command["architecture"], &command["os"]), (&json!("amd64"), &json!("linux")));
+        let run = &command["config"];
+        assert_eq!((&run["Entrypoint"], &run["User"]), (&json!(["/tidegate"]), &json!("65532:65532")));
+        assert_eq!(run["Labels"], manifest["annotations"]);
+        assert_eq!(config["config"], json!({}), "a module is not run");
         assert_eq!(fs::read_dir(layout.join("blobs/sha256")).unwrap().count(), 3);
         let same = Image::of_module(module).write(&layout, "1.2.3").unwrap();
         assert_eq!(same, digest, "the same module gives the same digest");

@@ -5,6 +5,7 @@
 //! - [`registry`]: brings a layout to a registry.
 //! - [`archive`]: archives of files.
 //! - [`bill`]: which crates went into an artefact.
+//! - [`program`]: for which machine a program is, and whether it is static.
 //! - [`provenance`]: which sources and which compiler made the artefacts.
 //!
 //! Never builds anything itself: the Makefile does.
@@ -12,6 +13,7 @@
 pub mod archive;
 pub mod bill;
 pub mod image;
+pub mod program;
 pub mod provenance;
 pub mod registry;
 

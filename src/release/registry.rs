@@ -4,6 +4,7 @@
 use crate::image::MANIFEST;
 use crate::{Error, read};
 use serde_json::Value;
+use std::fmt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -37,8 +38,11 @@ impl Reference {
         Ok(Self { host: host.to_owned(), repository: repository.to_owned(), tag: tag.to_owned() })
     }
 
-    fn name(&self) -> String {
-        format!("{}/{}:{}", self.host, self.repository, self.tag)
+    /// Another repository beside it, whose name ends in this.
+    #[must_use]
+    pub fn beside(mut self, end: &str) -> Self {
+        self.repository.push_str(end);
+        self
     }
 
     /// Registries on this machine speak HTTP without TLS.
@@ -50,6 +54,12 @@ impl Reference {
     fn url(&self, rest: &str) -> String {
         let scheme = if self.is_local() { "http" } else { "https" };
         format!("{scheme}://{}/v2/{}/{rest}", self.host, self.repository)
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}:{}", self.host, self.repository, self.tag)
     }
 }
 
@@ -70,7 +80,7 @@ pub enum Way {
 pub fn push(layout: &Path, to: &Reference, version: &str) -> Result<Way, Error> {
     let folder = layout.display().to_string();
     let (tagged, skopeo) = (format!("{folder}:{version}"), format!("oci:{folder}:{version}"));
-    let (name, docker) = (to.name(), format!("docker://{}", to.name()));
+    let (name, docker) = (to.to_string(), format!("docker://{to}"));
     let local = to.is_local();
     let plain = |flag: &'static str| local.then_some(flag);
     let ways: [(&str, Vec<&str>); 3] = [
@@ -236,9 +246,12 @@ mod tests {
 
     #[test]
     fn a_reference_names_a_registry_a_repository_and_a_tag() {
-        let read = |text| Reference::parse(text, "0.1.0").map(|reference| reference.name()).map_err(|e| e.to_string());
+        let read =
+            |text| Reference::parse(text, "0.1.0").map(|reference| reference.to_string()).map_err(|e| e.to_string());
         assert_eq!(read("registry.example/tidegate").unwrap(), "registry.example/tidegate:0.1.0");
         assert_eq!(read("oci://localhost:5000/a/b:1").unwrap(), "localhost:5000/a/b:1");
+        let beside = Reference::parse("localhost:5000/a/b:1", "0.1.0").unwrap().beside("-cli");
+        assert_eq!(beside.to_string(), "localhost:5000/a/b-cli:1");
         for wrong in ["", "tidegate", "team/tidegate", "registry.example/", "registry.example/Tidegate", "r.example/a:"]
         {
             assert!(read(wrong).unwrap_err().contains("say registry/repository"), "{wrong}");

@@ -25,9 +25,12 @@ const IMAGE: [&str; 4] = [
     "0000000000000000000000000000000000000000000000000000000000000000",
 ];
 
-/// What kubectl makes of a folder; none, loudly, where there is no kubectl.
+/// What kubectl makes of a folder: that which is installed, or which `make test-istio` has built; none, loudly, where there
+/// is no kubectl.
 fn kustomize(folder: &Path) -> Option<Vec<Value>> {
-    let Ok(output) = Command::new("kubectl").arg("kustomize").arg(folder).output() else {
+    let built = kit::envoy::repository().join("target/istio/kubectl");
+    let run = |program: &Path| Command::new(program).arg("kustomize").arg(folder).output();
+    let Ok(output) = run(Path::new("kubectl")).or_else(|_| run(&built)) else {
         let line = b"\nSKIPPED: no kubectl, so no overlay was built\n";
         std::io::stderr().write_all(line).unwrap();
         return None;
@@ -122,4 +125,52 @@ fn the_routes_and_the_policy_of_envoy_gateway_are_what_the_command_renders() {
     std::fs::write(file, config.to_string()).unwrap();
     let args = [&["envoy-gateway", file, "--door", "native", "--target", "Gateway/shop"], &place[..]].concat();
     assert_eq!(rendered(&args), shipped(native)[1..]);
+}
+
+#[test]
+fn the_command_knows_what_judge_and_steer_are_told() {
+    let scratch = tempfile::tempdir().unwrap();
+    let policy = kit::envoy::repository().join("envoy/policy/policy.yaml");
+    let nowhere = scratch.path().join("nowhere");
+    for (form, lines) in [
+        ("wasmplugin", &[][..]),
+        ("wasmplugin", &["policy", "apply"]),
+        ("trafficextension", &["trafficextension", "apply"]),
+        ("configmap", &["configmap", "policy", "apply"]),
+    ] {
+        let Some(documents) = kustomize(&istio::fleet(scratch.path(), lines)) else { return };
+        let deployments = of_kind(&documents, "Deployment");
+        let containers = deployments[0]["spec"]["template"]["spec"]["containers"].as_array().unwrap();
+        for (container, name) in containers.iter().zip(["judge", "steer"]) {
+            let args: Vec<String> = serde_json::from_value(container["args"].clone()).unwrap();
+            assert_eq!([&*args[0], &*args[1]], [name, &*format!("--on={form}/tidegate")]);
+            assert_eq!(args.contains(&"--apply".to_owned()), name == "steer" && lines.contains(&"apply"));
+            // It gets as far as the cluster, which is not here: everything it was told is understood.
+            let here = |arg: &String| arg.replace("/etc/tidegate/policy.yaml", policy.to_str().unwrap());
+            let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+                .args(args.iter().map(here))
+                .arg("--kubeconfig")
+                .arg(&nowhere)
+                .output()
+                .unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            if told.contains("this build of tidegate") {
+                std::io::stderr()
+                    .write_all(b"\nSKIPPED: a build without the feature fleet reads no cluster\n")
+                    .unwrap();
+                return;
+            }
+            assert!(told.contains("cannot read the kubeconfig"), "{args:?}: {told}");
+            assert_eq!(output.status.code(), Some(2), "{told}");
+        }
+        // What is probed and read is where they listen.
+        for (container, port) in containers.iter().zip([9911, 9912]) {
+            assert_eq!(container["ports"][0]["containerPort"], port);
+            assert!(container["args"].to_string().contains(&format!("--listen=0.0.0.0:{port}")));
+            let name = &container["name"];
+            for pointer in ["/readinessProbe/httpGet/port", "/livenessProbe/tcpSocket/port", "/ports/0/name"] {
+                assert_eq!(container.pointer(pointer), Some(name), "{pointer}");
+            }
+        }
+    }
 }

@@ -17,6 +17,8 @@ mod errors;
 mod hooks;
 mod judge;
 mod pods;
+mod rights;
+mod scrape;
 mod writes;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -50,6 +50,22 @@ pub fn exchanged(scratch: &Path, overlay: &str, form: &str) -> PathBuf {
     folder.join("overlays").join(overlay)
 }
 
+/// The overlay of the fleet in such a copy, with these of the lines in force that it leaves out as it stands.
+pub fn fleet(scratch: &Path, lines: &[&str]) -> PathBuf {
+    let folder = exchanged(scratch, "fleet", "WasmPlugin");
+    let file = folder.join("kustomization.yaml");
+    let mut text = fs::read_to_string(&file).expect("an overlay");
+    for line in lines {
+        let place = format!("components/fleet/{line} ");
+        let found = text.lines().find(|found| found.contains(&place)).map(str::to_owned);
+        let found = found.unwrap_or_else(|| panic!("the overlay does not offer {line}"));
+        assert!(found.trim_start().starts_with("# - "), "{found}");
+        text = text.replace(&found, &found.replacen("# - ", "- ", 1));
+    }
+    fs::write(&file, text).expect("a file can be written");
+    folder
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder can be made");
     for entry in fs::read_dir(from).expect("a folder can be listed").flatten() {

@@ -1,4 +1,5 @@
-//! `push LAYOUT REFERENCE`: brings an image to a registry, and says how, and what a manifest pins.
+//! `push LAYOUT REFERENCE [END]`: brings an image to a registry, and says how, and what a manifest pins. An END is added
+//! to the name of the repository: with `-cli`, that of the command goes beside that of the module.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -8,8 +9,9 @@ use tidegate_release::{Error, read};
 fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.as_slice() {
-        [layout, reference] => run(Path::new(layout), reference),
-        _ => Err("usage: push LAYOUT REGISTRY/REPOSITORY[:TAG]".into()),
+        [layout, reference] => run(Path::new(layout), reference, ""),
+        [layout, reference, end] => run(Path::new(layout), reference, end),
+        _ => Err("usage: push LAYOUT REGISTRY/REPOSITORY[:TAG] [END]".into()),
     };
     let Err(error) = done else { return std::process::ExitCode::SUCCESS };
     // Nobody is left to be told.
@@ -17,9 +19,10 @@ fn main() -> std::process::ExitCode {
     std::process::ExitCode::FAILURE
 }
 
-fn run(layout: &Path, reference: &str) -> Result<(), Error> {
+fn run(layout: &Path, reference: &str, end: &str) -> Result<(), Error> {
     let version = env!("CARGO_PKG_VERSION");
-    let way = match push(layout, &Reference::parse(reference, version)?, version)? {
+    let reference = Reference::parse(reference, version)?.beside(end);
+    let way = match push(layout, &reference, version)? {
         Way::Tool(tool) => tool,
         Way::Plain => "plain HTTP",
     };

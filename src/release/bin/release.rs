@@ -106,11 +106,8 @@ fn main() -> Result<(), Error> {
     out.put_program(&format!("tidegate-demo-{target}"), &read(&args.demo)?)?;
     // A program for another system is none for a container.
     if target.contains("linux") {
-        let (words, archive) = match arch {
-            "aarch64" => ("arm64", "tidegate-cli-oci-arm64.tar"),
-            _ => ("amd64", "tidegate-cli-oci-amd64.tar"),
-        };
-        out.image("tidegate-cli", archive, &Image::of_command(command, words))?;
+        let image = Image::of_command(command)?;
+        out.image("tidegate-cli", &format!("tidegate-cli-oci-{}.tar", image.architecture()), &image)?;
     }
     let extension = args.library.extension().and_then(|end| end.to_str()).unwrap_or("so");
     let system = if target.contains("linux") { "unknown-linux-gnu" } else { "apple-darwin" };
