@@ -331,6 +331,7 @@ pub fn is_ahead(flag: &Flag) -> bool {
 }
 
 /// Whether nothing watches it, and the config has a standing of it.
+#[must_use]
 pub fn stands(flag: &Flag) -> bool {
     flag.watch.is_none() && flag.stands.is_some()
 }
