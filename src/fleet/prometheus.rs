@@ -136,7 +136,7 @@ impl Prometheus {
             request = request.header("authorization", header);
         }
         let sent = request.send_form(form.iter().copied());
-        let mut response = sent.map_err(|error| failed(self.why(&error)))?;
+        let mut response = sent.map_err(|error| failed(unanswered(&error, self.wait)))?;
         let status = response.status().as_u16();
         if matches!(status, 401 | 403) {
             return Err(Unanswered {
@@ -146,7 +146,7 @@ impl Prometheus {
         }
         let read = response.body_mut().with_config().limit(MOST).read_json::<Answer>();
         let answer = read.map_err(|error| match error {
-            ureq::Error::Timeout(_) => failed(self.why(&error)),
+            ureq::Error::Timeout(_) => failed(unanswered(&error, self.wait)),
             _ => failed(format!("this is no answer of one (status {status})")),
         })?;
         let Some(data) = answer.data else {
@@ -154,16 +154,17 @@ impl Prometheus {
         };
         Ok(data.result.into_iter().map(One::series).collect())
     }
+}
 
-    fn why(&self, error: &ureq::Error) -> String {
-        match error {
-            ureq::Error::Timeout(_) => format!("no answer within {} ms", self.wait.as_millis()),
-            ureq::Error::HostNotFound => "the name of the host cannot be resolved".to_owned(),
-            ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                "connection refused".to_owned()
-            }
-            other => other.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+/// Why there is no answer, in plain words.
+pub(crate) fn unanswered(error: &ureq::Error, wait: Duration) -> String {
+    match error {
+        ureq::Error::Timeout(_) => format!("no answer within {} ms", wait.as_millis()),
+        ureq::Error::HostNotFound => "the name of the host cannot be resolved".to_owned(),
+        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            "connection refused".to_owned()
         }
+        other => other.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
     }
 }
 

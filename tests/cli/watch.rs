@@ -18,6 +18,8 @@ mod change;
 #[cfg(feature = "fleet")]
 mod judge;
 mod status;
+#[cfg(feature = "fleet")]
+mod steer;
 
 use std::io::{BufRead, BufReader, Lines};
 use std::net::TcpListener;

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use kit::answer::serve;
 use kit::http::{Client, Request};
 use serde_json::{Value, json};
 use tidegate_engine::config::Config;
@@ -18,11 +18,12 @@ use tidegate_engine::config::standing::Phase;
 use tidegate_engine::plan::{Compiled, Plan};
 use tidegate_engine::problem::Problems;
 use tidegate_engine::value::time::Timestamp;
-use tidegate_fleet::judge::door::Door;
+use tidegate_fleet::judge::door;
 use tidegate_fleet::judge::page::Page;
 use tidegate_fleet::judge::reading::Labels;
 use tidegate_fleet::judge::watcher::{FAILED, Watcher};
 use tidegate_fleet::prometheus::{Login, Prometheus};
+use tidegate_fleet::steer::told::Told;
 
 /// The series of a time, in milliseconds.
 pub(crate) type Kept = Arc<Mutex<BTreeMap<i64, Vec<(Value, u64)>>>>;
@@ -42,38 +43,6 @@ fn config() -> Value {
         "checkout": {"variants": ["v1", "v2"], "baseline": "v1", "rules": [{"percent": 10, "serve": "v2"}],
             "guard": {"errors": {"max": "5%", "overBaseline": "2%"}, "window": "2m"}},
         "plain": {"variants": ["off", "on"], "baseline": "off", "rules": [{"percent": 10, "serve": "on"}]}}})
-}
-
-/// Serves what `answer` says to the path and the form of each request, for as long as the test runs.
-fn serve(answer: impl Fn(&str, &str) -> Option<String> + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let (mut first, mut length) = (String::new(), 0);
-            reader.read_line(&mut first).unwrap_or_default();
-            loop {
-                let mut line = String::new();
-                if reader.read_line(&mut line).unwrap_or_default() <= 2 {
-                    break;
-                }
-                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-            }
-            let mut form = vec![0; length];
-            reader.read_exact(&mut form).unwrap_or_default();
-            let path = first.split(' ').nth(1).unwrap_or_default();
-            let (status, body) = match answer(path, &String::from_utf8_lossy(&form)) {
-                Some(body) => ("200 OK", body),
-                None => ("503 Service Unavailable", "away".to_owned()),
-            };
-            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            stream.write_all((head + &body).as_bytes()).unwrap_or_default();
-        }
-    });
-    address
 }
 
 /// A made-up Prometheus: without series it is away.
@@ -286,7 +255,7 @@ fn a_standing_of_the_config_is_never_relaxed() {
 #[test]
 fn the_door_tells_hooks_by_status_and_others_by_fields() {
     let (mut watcher, prometheus, _, _) = fleet(20, [50, 1]);
-    let door = Door::open(([127, 0, 0, 1], 0).into()).unwrap();
+    let door = door::open(([127, 0, 0, 1], 0).into()).unwrap();
     let ask = |method: &str, path: &str| {
         let answer = Client::new(door.address().port()).try_send(&Request::new(method, path)).unwrap();
         (answer.status, answer.text())
@@ -307,6 +276,12 @@ fn the_door_tells_hooks_by_status_and_others_by_fields() {
     let told: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((status, &told["phase"], &told["running"]), (200, &json!("rolledBack"), &json!(false)));
     assert!(told["bits"].as_f64().unwrap() > 24.0 && told["why"].as_str().unwrap().contains("50 proxies"), "{told}");
+    // What steers by it understands it.
+    let all = Told::read(&ask("GET", "/v1/flags").1).unwrap();
+    assert_eq!((all.every, all.last.map(Timestamp::millis), &all.blind), (5, Some(time(20).millis()), &None));
+    let flag = &all.flags["checkout"];
+    assert_eq!((flag.phase, flag.is_judged, flag.proxies), (Phase::RolledBack, true, 50));
+    assert_eq!(Some(&*flag.why), told["why"].as_str());
     let (status, text) = ask("GET", "/v1/flags/chekout");
     assert!(status == 404 && text.contains("did you mean 'checkout'?"), "{text}");
     let (status, text) = ask("GET", "/v1/flags/plain");

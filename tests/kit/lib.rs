@@ -28,6 +28,8 @@ pub mod http;
 pub mod stage;
 
 #[cfg(feature = "suites")]
+pub mod answer;
+#[cfg(feature = "suites")]
 pub mod apiserver;
 #[cfg(feature = "suites")]
 pub mod browser;

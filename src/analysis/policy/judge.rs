@@ -292,7 +292,8 @@ impl<'c> FlagReview<'c> {
         parts.into_iter().all(|same| same)
     }
 
-    /// Whether something that held the flag back is gone: a standing, or an approval that was awaited.
+    /// Whether something that held the flag back is gone: a standing, an approval that was awaited, or a step that waited for
+    /// the fleet.
     fn is_freed(self, (old, before): (&Config, &Flag)) -> bool {
         let [was, is] = [old, self.config].map(|config| config.standing(self.key.as_str()));
         let phase = |entry: Option<&Standing>| entry.map_or(Phase::Running, |entry| entry.phase);
@@ -305,7 +306,16 @@ impl<'c> FlagReview<'c> {
             });
             steps.sum::<usize>()
         };
-        phase(is) < phase(was) || looser || waiting(self.flag) < waiting(before)
+        let gains = |(number, (was_rule, is_rule)): (u8, (&Rule, &Rule))| match (&was_rule.exposure, &is_rule.exposure)
+        {
+            (Exposure::Steps(before), Exposure::Steps(after)) if before.len() == after.len() => {
+                let cap = |rule: &Rule, entry: Option<&Standing>| rule.exposure.cap(entry.map(|entry| (entry, number)));
+                cap(is_rule, is) > cap(was_rule, was)
+            }
+            _ => false,
+        };
+        let granted = (1..).zip(before.rules.iter().zip(&self.flag.rules)).any(gains);
+        phase(is) < phase(was) || looser || granted || waiting(self.flag) < waiting(before)
     }
 
     /// Whether no user is served another variant than the baseline who was not served it before.

@@ -12,7 +12,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("check", &["validate", "test", "report", "policy"]),
     ("ask", &["explain", "simulate", "diff", "log"]),
     ("change", &["set", "kill", "unkill", "promote", "hold", "resume", "rollback", "retire", "fmt"]),
-    ("watch", &["watch", "status", "list", "probe", "judge"]),
+    ("watch", &["watch", "status", "list", "probe", "judge", "steer"]),
     ("make", &["render", "schema", "completions", "man"]),
 ];
 

@@ -17,7 +17,7 @@ use change::{fmt, ramp, retire, set, standing, switch};
 use check::{policy, report, test, validate};
 use make::reference::{completions, man, schema};
 use make::render;
-use running::{judge, list, probe, status, watch};
+use running::{judge, list, probe, status, steer, watch};
 
 /// What a command ends with, for scripts.
 const CODES: &str = "\
@@ -65,6 +65,7 @@ pub(crate) enum Command {
     Watch(watch::Args),
     Probe(probe::Args),
     Judge(judge::Args),
+    Steer(steer::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -96,6 +97,7 @@ impl Command {
             Self::Watch(args) => watch::run(args, screen),
             Self::Probe(args) => probe::run(args, screen),
             Self::Judge(args) => judge::run(args, screen),
+            Self::Steer(args) => steer::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),
             Self::Man(args) => man::run(args, screen),
         }

@@ -12,6 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tidegate_analysis::source::diagnostic::nearest;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 
 use super::trouble::{Asked, Cause, Trouble};
 
@@ -93,6 +94,11 @@ impl Cluster {
 
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
+    }
+
+    /// Starts something that goes on by itself.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.runtime.spawn(work)
     }
 
     /// What is asked, for the words of an error.

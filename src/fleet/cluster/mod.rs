@@ -2,12 +2,13 @@
 //!
 //! [`place`] is what a user types, [`trouble`] what can go wrong, [`edit`] what differs and who owns it, [`object`]
 //! what was read, [`write`] how it is changed and recorded, [`render`] what is
-//! made of it, [`pods`] the proxies. [`connect`] takes the user's own
+//! made of it, [`pods`] the proxies, [`lease`] who of several may write. [`connect`] takes the user's own
 //! kubeconfig. All calls wait for their answer, but those of [`reader`], which waits in a thread of its own. Never changes
 //! more than it was asked to.
 
 mod connect;
 mod edit;
+mod lease;
 mod object;
 mod place;
 mod pods;
@@ -17,6 +18,7 @@ mod trouble;
 mod write;
 
 pub use connect::{Access, Cluster};
+pub use lease::{Candidate, Lead};
 pub use object::Held;
 pub use place::{Kind, Place};
 pub use pods::{Pod, Selected};

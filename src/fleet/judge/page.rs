@@ -17,6 +17,12 @@ use super::watcher::{FAILED, Watcher};
 pub struct Page {
     /// Why it is unwell, if it is.
     pub unwell: Option<String>,
+    /// Why nothing is seen, if so.
+    pub blind: Option<String>,
+    /// When proxies were last seen.
+    pub last_look: Option<String>,
+    /// Seconds between two looks.
+    pub every: u64,
     /// In Prometheus' text form.
     pub metrics: String,
     /// Each flag that is judged.
@@ -43,7 +49,15 @@ impl Page {
         let all = fleet.plan().flags().iter().map(|flag| flag.key().as_str().to_owned());
         let unguarded = all.filter(|key| !flags.contains_key(key)).collect();
         let unwell = watcher.blind().filter(|_| watcher.failed() >= FAILED || watcher.last().is_none());
-        Self { unwell: unwell.map(str::to_owned), metrics: metrics(watcher), flags, unguarded }
+        Self {
+            unwell: unwell.map(str::to_owned),
+            blind: watcher.blind().map(str::to_owned),
+            last_look: watcher.last().map(moment),
+            every: watcher.unit() / 1_000,
+            metrics: metrics(watcher),
+            flags,
+            unguarded,
+        }
     }
 }
 
@@ -73,6 +87,7 @@ fn told(watcher: &Watcher, flag: &Flag) -> Told {
         "flag": flag.key,
         "generation": format!("{:016x}", flag.generation),
         "phase": flag.phase().name(),
+        "judged": flag.is_judged(),
         "running": flag.phase() == Phase::Running && blind.is_none(),
         "since": moment(flag.since()),
         "why": flag.cause().map(why),

@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use super::Watched;
 
-struct Land(ApiServer);
+pub(super) struct Land(pub(super) ApiServer);
 
 impl Land {
-    fn new() -> Option<Self> {
+    pub(super) fn new() -> Option<Self> {
         let server = ApiServer::start()?;
         server.run(&["create", "namespace", "istio-ingress"]);
         Some(Self(server))
     }
 
-    fn component(&self, name: &str) {
+    pub(super) fn component(&self, name: &str) {
         self.0.run(&["apply", "--server-side", "-f", &format!("envoy/istio/components/{name}/{name}.yaml")]);
     }
 
@@ -35,7 +35,7 @@ impl Land {
         out
     }
 
-    fn object(&self, name: &str) -> Value {
+    pub(super) fn object(&self, name: &str) -> Value {
         self.0.get(&[name, "-n", "istio-ingress"])
     }
 }

@@ -245,7 +245,7 @@ fn voided(old: &Loaded, new: &Loaded, key: &str) -> Option<String> {
 }
 
 /// What a policy has against a change: what the change breaks, and what was not broken before it.
-fn broken(policy: &Policy, old: &Config, new: &Config, now: Timestamp) -> Vec<lint::Finding> {
+pub(crate) fn broken(policy: &Policy, old: &Config, new: &Config, now: Timestamp) -> Vec<lint::Finding> {
     let before = judge(policy, old, now);
     let known = |one: &lint::Finding| {
         before.iter().any(|was| was.code == one.code && was.path == one.path && was.message == one.message)

@@ -3,12 +3,12 @@
 //! out. What all of these do is in [`hand`]; where a config lives is a [`place`], or `on` a cluster, and [`commit`] brings
 //! it into git. [`rules`] finds the rule that is meant.
 
-mod commit;
+pub(crate) mod commit;
 pub(crate) mod fmt;
-mod hand;
+pub(crate) mod hand;
 #[cfg(feature = "fleet")]
-mod on;
-mod place;
+pub(crate) mod on;
+pub(crate) mod place;
 pub(crate) mod ramp;
 pub(crate) mod retire;
 mod rules;

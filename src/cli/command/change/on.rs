@@ -19,14 +19,21 @@ use tidegate_analysis::source::{Document, Loaded};
 use tidegate_engine::value::time::Timestamp;
 
 /// An object of a cluster.
-pub(super) struct Object {
+pub(crate) struct Object {
     cluster: Arc<Cluster>,
     place: cluster::Place,
+    /// The field manager as which it is written.
+    manager: &'static str,
     read: Option<(Held, Document)>,
 }
 
 impl Object {
     pub(super) fn new(place: &str, access: &ClusterArgs) -> Result<Self, CliError> {
+        Self::by(MANAGER, place, access)
+    }
+
+    /// One that is written as this field manager.
+    pub(crate) fn by(manager: &'static str, place: &str, access: &ClusterArgs) -> Result<Self, CliError> {
         let place = cluster::Place::parse(place).map_err(|why| format!("--on {place}: {why}"))?;
         if place.kind == Kind::EnvoyFilter {
             return Err(CliError::Trouble {
@@ -34,7 +41,12 @@ impl Object {
                 help: Some("change the ConfigMap that it is rendered from: --on configmap/NAME".to_owned()),
             });
         }
-        Ok(Self { cluster: access.connect()?, place, read: None })
+        Ok(Self { cluster: access.connect()?, place, manager, read: None })
+    }
+
+    /// Where it is.
+    pub(crate) fn cluster(&self) -> Arc<Cluster> {
+        Arc::clone(&self.cluster)
     }
 
     fn was(&self) -> Result<&(Held, Document), CliError> {
@@ -99,7 +111,7 @@ impl Place for Object {
 
     fn warnings(&self, edited: &Edited) -> Vec<String> {
         let Ok((held, _)) = self.was() else { return Vec::new() };
-        let owners = held.owners(&Self::content(held, edited), MANAGER);
+        let owners = held.owners(&Self::content(held, edited), self.manager);
         let told = |owner: cluster::Owner| {
             let fields = owner.fields.join(", ");
             format!("{} owns {fields}: its next apply puts that back, unless it is changed there, too", owner.manager)
@@ -110,7 +122,7 @@ impl Place for Object {
     fn write(&mut self, edited: &Edited, note: &Note) -> Result<Written, CliError> {
         let (held, _) = self.was()?;
         let act = Act {
-            manager: MANAGER,
+            manager: self.manager,
             reason: reason(&note.subject),
             note: &note.subject,
             why: note.why.as_deref(),
@@ -125,7 +137,8 @@ impl Place for Object {
 
     fn settle(&mut self, at: Timestamp) -> Result<Option<String>, CliError> {
         let (held, document) = self.was()?;
-        let act = Act { manager: MANAGER, reason: "Rendered", note: "Render the config of its source", why: None, at };
+        let act =
+            Act { manager: self.manager, reason: "Rendered", note: "Render the config of its source", why: None, at };
         self.render(held, document, &act)
     }
 }
@@ -140,6 +153,7 @@ fn reason(subject: &str) -> &'static str {
         "Promote" => "Promoted",
         "Roll" | "Rollback" => "RolledBack",
         "Retire" => "Retired",
+        "Grant" => "Granted",
         _ => "Changed",
     }
 }

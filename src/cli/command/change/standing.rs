@@ -166,9 +166,15 @@ fn write(subject: &Subject<'_>, verb: &'static str, phase: Phase, why: Option<&S
     if known == Some(&entry) {
         return Ok(Deed::idle(verb, format!("{} is {}", subject.key, words::standing(&entry))));
     }
-    let at = Path::of(FIELD).key(subject.key);
-    let node = node(&entry);
-    let edits = match (subject.written(&at), &node) {
+    let edits = edits(subject.values(), subject.key, &entry);
+    Ok(Deed { verb, edits, why: why.cloned(), ..Deed::default() })
+}
+
+/// The edits of a config, whose values these are, that write an entry into it.
+pub(crate) fn edits(values: &Node, key: &str, entry: &Standing) -> Vec<Edit> {
+    let at = Path::of(FIELD).key(key);
+    let node = node(entry);
+    match (edit::at(values, &at), &node) {
         // Field by field, so that what is as it was stays as it is written.
         (Some(Node::Map(old)), Node::Map(fields)) => {
             let changed =
@@ -179,12 +185,11 @@ fn write(subject: &Subject<'_>, verb: &'static str, phase: Phase, why: Option<&S
             set.chain(gone).collect()
         }
         _ => vec![Edit::Set { at, to: node }],
-    };
-    Ok(Deed { verb, edits, why: why.cloned(), ..Deed::default() })
+    }
 }
 
 /// An entry, as a config has it.
-fn node(entry: &Standing) -> Node {
+pub(crate) fn node(entry: &Standing) -> Node {
     let Standing { of, phase, steps, since, why, by } = entry;
     let text = |text: &str| Node::Text(text.into());
     let mut fields = vec![("of".into(), text(&format!("{of:016x}"))), ("phase".into(), text(phase.name()))];

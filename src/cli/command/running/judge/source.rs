@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::super::wrong::{Wrong, said};
 use super::Args;
 use super::ready::Served;
 use crate::error::CliError;
@@ -19,24 +20,6 @@ use tidegate_fleet::judge::watcher::Watcher;
 /// How long the first answer of a cluster may take, and how long a look waits for one.
 const FIRST: Duration = Duration::from_secs(30);
 const WAIT: Duration = Duration::from_millis(500);
-
-/// What is wrong from look to look: told when it begins, and when it is over.
-#[derive(Debug, Default)]
-pub(super) struct Wrong(Option<String>);
-
-impl Wrong {
-    /// Whether this is news.
-    pub(super) fn begins(&mut self, why: &str) -> bool {
-        let is_new = self.0.is_none();
-        self.0 = Some(why.to_owned());
-        is_new
-    }
-
-    /// Whether it has just ended.
-    pub(super) fn ends(&mut self) -> bool {
-        self.0.take().is_some()
-    }
-}
 
 /// Where the config comes from, and how many Pods are ready.
 #[derive(Debug)]
@@ -200,13 +183,4 @@ impl Source {
 
 fn file(args: &Args) -> Result<Document, CliError> {
     load::one(&files::one_or_usual(args.config.as_ref())?)
-}
-
-fn said(error: &CliError) -> String {
-    match error {
-        CliError::Usage(text) | CliError::Broken(text) | CliError::Trouble { what: text, .. } => text.clone(),
-        CliError::Marked(_) => "it is no YAML".to_owned(),
-        CliError::Problems => "it has errors".to_owned(),
-        CliError::Output(error) => error.to_string(),
-    }
 }

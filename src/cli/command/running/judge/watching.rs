@@ -5,7 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::source::{Source, Wrong};
+use super::super::wrong::Wrong;
+use super::source::Source;
 use super::{Args, view};
 use crate::error::{CliError, Found};
 use crate::input::files;
@@ -15,7 +16,8 @@ use crate::terminal::live::Live;
 use tidegate_analysis::source::Loaded;
 use tidegate_analysis::words::time::moment;
 use tidegate_engine::value::time::Timestamp;
-use tidegate_fleet::judge::door::Door;
+use tidegate_fleet::door::Door;
+use tidegate_fleet::judge::door;
 use tidegate_fleet::judge::page::{Page, event};
 use tidegate_fleet::judge::reading::Labels;
 use tidegate_fleet::judge::watcher::{Happened, Watcher};
@@ -50,7 +52,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Found, CliError> {
         source.once(&mut watcher, screen)?;
         return once(&mut watcher, &prometheus, screen);
     }
-    let door = Door::open(args.listen).map_err(|error| CliError::Trouble {
+    let door = door::open(args.listen).map_err(|error| CliError::Trouble {
         what: format!("{} cannot be listened at: {error}", args.listen),
         help: Some("choose another address with --listen; port 0 takes a free one".to_owned()),
     })?;
@@ -81,7 +83,7 @@ fn watch(
     screen: &mut Screen,
     watcher: &mut Watcher,
     prometheus: &Prometheus,
-    door: &Door,
+    door: &Door<Page>,
     source: &mut Source,
 ) -> Result<(), CliError> {
     let mut live = if screen.is_json() || screen.is_quiet() { None } else { Live::new() };
