@@ -48,13 +48,14 @@ const ENVOYS: [&str; 7] = [
 ];
 
 /// What `tidegate judge` and `tidegate steer` tell: neither runs here.
-const FLEETS: [&str; 9] = [
+const FLEETS: [&str; 10] = [
     "tidegate_judge_bits",
     "tidegate_judge_blind",
     "tidegate_judge_current_proxies",
     "tidegate_judge_phase",
     "tidegate_judge_proxies",
     "tidegate_judge_ready",
+    "tidegate_steer_applies",
     "tidegate_steer_blind",
     "tidegate_steer_failed_total",
     "tidegate_steer_leading",

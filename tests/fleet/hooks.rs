@@ -8,7 +8,7 @@ use std::fs;
 use kit::envoy::repository;
 use kit::http::{Client, Request};
 use serde_json::{Value, json};
-use tidegate_fleet::judge::door::Door;
+use tidegate_fleet::judge::door;
 use tidegate_fleet::judge::page::Page;
 
 use super::judge::{fleet, time};
@@ -66,7 +66,7 @@ fn hooks(port: u16) -> Vec<(String, bool)> {
 #[test]
 fn argo_and_flagger_understand_the_door() {
     let (mut watcher, prometheus, kept, _) = fleet(20, [50, 1]);
-    let door = Door::open(([127, 0, 0, 1], 0).into()).unwrap();
+    let door = door::open(([127, 0, 0, 1], 0).into()).unwrap();
     let port = door.address().port();
     let due = |runs: bool, back: bool| {
         [("rollout", runs), ("confirm-promotion", runs), ("rollback", back)].map(|(kind, due)| (kind.to_owned(), due))
@@ -90,22 +90,26 @@ fn argo_and_flagger_understand_the_door() {
 }
 
 #[test]
-fn what_dashboard_and_alerts_ask_of_the_judge_it_tells() {
+fn what_dashboard_and_alerts_ask_of_judge_and_steerer_they_tell() {
     let (mut watcher, prometheus, _, _) = fleet(2, [1, 1]);
     watcher.ready("checkout", [("v2".to_owned(), Some(3))].into());
     watcher.look(&prometheus, time(0));
-    let page = Page::new(&watcher).metrics;
-    let mut names = 0;
-    for file in ["rules.yaml", "tidegate.json"] {
-        for rest in text(file).split("tidegate_judge_").skip(1) {
-            let name = rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap();
-            let told = page.lines().any(|line| {
-                let rest = line.strip_prefix("tidegate_judge_").and_then(|line| line.strip_prefix(name));
-                rest.is_some_and(|rest| rest.starts_with([' ', '{']))
-            });
-            assert!(told, "{file}: tidegate_judge_{name}");
-            names += 1;
+    for (whose, page) in [
+        ("tidegate_judge_", Page::new(&watcher).metrics),
+        ("tidegate_steer_", tidegate_fleet::steer::page::Page::default().metrics()),
+    ] {
+        let mut names = 0;
+        for file in ["rules.yaml", "tidegate.json"] {
+            for rest in text(file).split(whose).skip(1) {
+                let name = rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap();
+                let told = page.lines().any(|line| {
+                    let rest = line.strip_prefix(whose).and_then(|line| line.strip_prefix(name));
+                    rest.is_some_and(|rest| rest.starts_with([' ', '{']))
+                });
+                assert!(told, "{file}: {whose}{name}");
+                names += 1;
+            }
         }
+        assert!(names > 4, "{whose}");
     }
-    assert!(names > 5);
 }

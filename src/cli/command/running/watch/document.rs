@@ -11,6 +11,7 @@ use super::course::{Change, Event, Flag, Look, Proxy};
 use super::view::{known, ppm, tenths};
 use tidegate_analysis::words::time::moment;
 use tidegate_engine::config::standing::Standing;
+use tidegate_engine::value::name::Prose;
 
 /// For programs.
 pub(crate) fn of(look: &Look<'_>) -> Value {
@@ -91,8 +92,8 @@ fn decided(standing: &Standing) -> Value {
     json!({
         "phase": standing.phase.name(),
         "since": moment(standing.since),
-        "why": standing.why.as_ref().map(|why| why.as_str()),
-        "by": standing.by.as_ref().map(|by| by.as_str()),
+        "why": standing.why.as_ref().map(Prose::as_str),
+        "by": standing.by.as_ref().map(Prose::as_str),
         "steps": steps,
     })
 }
