@@ -9,7 +9,7 @@ use kit::istio::fleet;
 use serde_json::{Value, json};
 use tidegate_engine::plan::Plan;
 use tidegate_engine::value::time::Timestamp;
-use tidegate_fleet::cluster::{Access, Act, Cluster, Lead, RENDERS};
+use tidegate_fleet::cluster::{Access, Act, Cluster, Lead, RENDERS, Selected};
 
 use super::{Land, SPACE, read};
 
@@ -297,6 +297,27 @@ fn a_config_map_and_its_envoy_filter_are_written_with_these_rights() {
 }
 
 #[test]
+fn pods_are_listed_where_they_are_counted_and_no_more() {
+    let Some(land) = Land::new() else { return };
+    furnish(&land);
+    deploy(&land, &["ready"]);
+    let versions = Selected { namespace: None, selector: "app=shop,version=v2".to_owned() };
+    assert_eq!(account(&land).ready(&versions).unwrap(), 0);
+    for (line, due) in [
+        ("get pods", true),
+        ("get pod gateway", false),
+        ("get pods -n shop", false),
+        ("get pods -A", false),
+        ("delete pod gateway", false),
+        ("logs gateway", false),
+        ("get secrets", false),
+        ("get wasmplugin tidegate", true),
+    ] {
+        assert_eq!(may(&land, line, ""), due, "{line}");
+    }
+}
+
+#[test]
 fn every_way_to_deploy_it_is_taken_and_is_safe() {
     let Some(land) = Land::new() else { return };
     // What the strictest of the standards of Pods asks for.
@@ -311,6 +332,8 @@ fn every_way_to_deploy_it_is_taken_and_is_safe() {
         &["trafficextension", "apply"],
         &["configmap"],
         &["configmap", "policy", "apply"],
+        &["ready"],
+        &["trafficextension", "ready", "policy", "apply"],
     ] {
         for space in [SPACE, "shop"] {
             let scratch = tempfile::tempdir().unwrap();
