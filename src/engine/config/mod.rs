@@ -19,7 +19,7 @@ pub use condition::{Comparison, Condition, Operator, Relation, Subject};
 pub use flag::{Exposure, Flag, Kind, Match, Metrics, Requires, Rule, Serve, Split, Stage, Step, Variant};
 pub use guard::{Action, Errors, Failures, Guard, Identities, Latency, Reply, TrafficLimit};
 pub use identity::{ClaimPath, Generate, Source, SourceKind};
-pub use node::Node;
+pub use node::{Node, Place, Unread};
 
 use crate::problem::{FieldPath, Problems, Wrong};
 use crate::value::name::{FlagKey, HeaderValue, OwnedHeader, Prose, SegmentName};
@@ -159,7 +159,7 @@ impl Config {
         if !Self::fits(bytes, problems) {
             return Self::default();
         }
-        match serde_json::from_slice::<Node>(bytes) {
+        match Node::from_json(bytes) {
             Ok(node) => Self::from_tree(node, problems),
             Err(error) => {
                 if let Some(node) = protobuf::read(bytes).filter(|_| !bytes.is_empty()) {
@@ -171,18 +171,15 @@ impl Config {
                     // It begins like a protobuf message, but it could not be read as a `Struct`.
                     "is neither JSON nor a google.protobuf.Struct: send it as JSON in a google.protobuf.StringValue"
                         .to_owned()
-                } else if error.is_data() {
-                    // It is valid JSON; the error is a rule of our own, such as the depth.
+                } else if matches!(error, Unread::Deep(_)) {
                     format!("is {error}")
                 } else if bytes.starts_with(b"\xef\xbb\xbf") {
                     "is not JSON: begins with a byte order mark".to_owned()
                 } else {
                     format!("is not JSON: {error}")
                 };
-                let wrong = match error.line() {
-                    0 => words.into(),
-                    line => Wrong::Syntax { words, line, column: error.column() },
-                };
+                let Place { line, column } = error.place();
+                let wrong = if line == 0 { words.into() } else { Wrong::Syntax { words, line, column } };
                 problems.error(&FieldPath::ROOT, wrong);
                 Self::default()
             }

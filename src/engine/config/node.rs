@@ -3,6 +3,7 @@
 //! `serde` alone would stop at the first problem and keep the last of two equal keys in silence. This tree is
 //! what every format is read into, and what the rest of `config` reads from. Never deeper than [`DEPTH`].
 
+use core::cell::Cell;
 use core::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -71,7 +72,7 @@ fn shortest(value: f64) -> String {
         if whole / unit == value {
             let (sign, digits) = (if whole < 0.0 { "-" } else { "" }, (whole as i64).unsigned_abs().to_string());
             let padded = format!("{}{digits}", "0".repeat(places.saturating_add(1).saturating_sub(digits.len())));
-            let (before, behind) = padded.split_at(padded.len().saturating_sub(places));
+            let (before, behind) = padded.split_at_checked(padded.len().saturating_sub(places)).unwrap_or_default();
             return if behind.is_empty() { format!("{sign}{before}") } else { format!("{sign}{before}.{behind}") };
         }
         unit *= 10.0;
@@ -79,36 +80,125 @@ fn shortest(value: f64) -> String {
     format!("0x{:016x}", value.to_bits())
 }
 
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Depth(0).deserialize(deserializer)
+/// Why no tree can be read from bytes.
+#[derive(Debug)]
+pub enum Unread {
+    NoJson(serde_json::Error),
+    /// Lists and maps nest deeper than [`DEPTH`], from this place on.
+    Deep(Place),
+}
+
+/// A place in a text, both counted as `serde_json` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl Unread {
+    #[must_use]
+    pub fn place(&self) -> Place {
+        match self {
+            Self::NoJson(error) => Place { line: error.line(), column: error.column() },
+            Self::Deep(place) => *place,
+        }
     }
 }
 
-/// A value in a map of the root.
-pub(super) struct Inside(pub(super) Node);
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoJson(error) => error.fmt(f),
+            Self::Deep(Place { line, column }) => {
+                write!(f, "nested deeper than {DEPTH} at line {line} column {column}")
+            }
+        }
+    }
+}
+
+impl Node {
+    /// Reads JSON.
+    ///
+    /// # Errors
+    ///
+    /// Says why and where it cannot be read.
+    pub fn from_json(json: &[u8]) -> Result<Self, Unread> {
+        let deep = Cell::new(false);
+        let mut from = serde_json::Deserializer::from_slice(json);
+        let node = Seed::new(0, &deep).deserialize(&mut from).and_then(|node| from.end().map(|()| node));
+        if deep.get() { Err(Unread::Deep(too_deep(json))) } else { node.map_err(Unread::NoJson) }
+    }
+}
+
+/// Where JSON that is read up to there begins to nest too deep.
+#[cold]
+fn too_deep(json: &[u8]) -> Place {
+    let (mut depth, mut place) = (0_usize, Place { line: 1, column: 0 });
+    let (mut text, mut escaped) = (false, false);
+    for byte in json {
+        place.column = place.column.saturating_add(1);
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if text => escaped = true,
+            b'"' => text = !text,
+            b'[' | b'{' if !text => depth = depth.saturating_add(1),
+            b']' | b'}' if !text => depth = depth.saturating_sub(1),
+            b'\n' => place = Place { line: place.line.saturating_add(1), column: 0 },
+            _ => {}
+        }
+        if depth > DEPTH {
+            break;
+        }
+    }
+    place
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let deep = Cell::new(false);
+        let node = Seed::new(0, &deep).deserialize(deserializer);
+        if deep.get() { Err(D::Error::custom(format_args!("nested deeper than {DEPTH}"))) } else { node }
+    }
+}
+
+/// A value in a map of the root; none where it nests too deep.
+pub(super) struct Inside(pub(super) Option<Node>);
 
 impl<'de> Deserialize<'de> for Inside {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Depth(2).deserialize(deserializer).map(Self)
+        let deep = Cell::new(false);
+        let node = Seed::new(2, &deep).deserialize(deserializer)?;
+        Ok(Self((!deep.get()).then_some(node)))
     }
 }
 
-/// How deep the value to be read stands.
+/// How deep the value to be read stands, and whether a value nests too deep.
+///
+/// Told beside the result: an error of our own would bring into the module what `serde_json` has to take such errors
+/// apart again, which is 3 KB.
 #[derive(Clone, Copy)]
-struct Depth(usize);
+struct Seed<'d> {
+    depth: usize,
+    deep: &'d Cell<bool>,
+}
 
-impl Depth {
-    fn inside<E: Error>(self) -> Result<Self, E> {
-        let depth = self.0.saturating_add(1);
+impl<'d> Seed<'d> {
+    fn new(depth: usize, deep: &'d Cell<bool>) -> Self {
+        Self { depth, deep }
+    }
+
+    /// For what is inside of a list or map; `None` if that may not be.
+    fn inside(self) -> Option<Self> {
+        let depth = self.depth.saturating_add(1);
         if depth > DEPTH {
-            return Err(E::custom(format_args!("nested deeper than {DEPTH}")));
+            self.deep.set(true);
+            return None;
         }
-        Ok(Self(depth))
+        Some(Self { depth, ..self })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Depth {
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Node;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
@@ -116,7 +206,7 @@ impl<'de> DeserializeSeed<'de> for Depth {
     }
 }
 
-impl<'de> Visitor<'de> for Depth {
+impl<'de> Visitor<'de> for Seed<'_> {
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,7 +242,8 @@ impl<'de> Visitor<'de> for Depth {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
-        let inside = self.inside()?;
+        // What is left unread ends the reading.
+        let Some(inside) = self.inside() else { return Ok(Node::Null) };
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(inside)? {
             list.push(item);
@@ -161,7 +252,7 @@ impl<'de> Visitor<'de> for Depth {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
-        let inside = self.inside()?;
+        let Some(inside) = self.inside() else { return Ok(Node::Null) };
         let mut map = Vec::new();
         while let Some(key) = entries.next_key_seed(Key)? {
             map.push((key, entries.next_value_seed(inside)?));
@@ -176,7 +267,7 @@ impl<'de> DeserializeSeed<'de> for Key {
     type Value = Box<str>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Box<str>, D::Error> {
-        match Depth(0).deserialize(deserializer)? {
+        match Seed::new(0, &Cell::new(false)).deserialize(deserializer)? {
             Node::Text(text) | Node::Number(text) => Ok(text),
             Node::Bool(value) => Ok(value.to_string().into()),
             Node::Null | Node::List(_) | Node::Map(_) => Err(D::Error::custom("a key must be text")),
@@ -223,8 +314,8 @@ mod write {
 mod tests {
     use super::*;
 
-    fn node(json: &str) -> Result<Node, serde_json::Error> {
-        serde_json::from_str(json)
+    fn node(json: &str) -> Result<Node, Unread> {
+        Node::from_json(json.as_bytes())
     }
 
     #[test]
@@ -269,8 +360,17 @@ mod tests {
     fn depth_is_bounded() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(node(&nested(DEPTH)).is_ok());
-        let error = node(&nested(DEPTH + 1)).unwrap_err().to_string();
-        assert!(error.starts_with("nested deeper than 16 at line 1 column"), "{error}");
+        // Empty or not, before or behind what is no JSON, and with brackets that are text: the first place is told.
+        let told = |json: &str| node(json).unwrap_err().to_string();
+        for behind in ["", "[", "1]", "\"x\"", "]]", ",", " ]"] {
+            let place = "nested deeper than 16 at line 2 column 23";
+            assert_eq!(told(&format!("[\n\"\\\"[[\",{}{behind}", "[".repeat(DEPTH))).as_str(), place, "{behind}");
+            assert!(
+                told(&format!("[,\n{}{behind}", "[".repeat(DEPTH))).starts_with("expected value at line 1 column 2")
+            );
+        }
+        assert_eq!(told(&format!("{}{{}}", "{\"a\":".repeat(DEPTH))), "nested deeper than 16 at line 1 column 81");
+        assert!(serde_json::from_str::<Node>(&nested(DEPTH + 1)).is_err());
         assert!(node(&"[".repeat(100_000)).is_err());
     }
 }

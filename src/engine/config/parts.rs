@@ -91,7 +91,7 @@ impl Json {
         let mut values = serde_json::Deserializer::from_slice(self.bytes.get(self.at..)?).into_iter();
         let Inside(value) = values.next()?.ok()?;
         self.at = self.at.saturating_add(values.byte_offset());
-        Some(value)
+        value
     }
 }
 

@@ -93,8 +93,8 @@ pub(crate) fn load(path: &str, screen: &mut Screen) -> Result<Policy, CliError> 
 /// A policy, and what is wrong with it. A field that is not known is an error: it would not be enforced.
 fn read(path: &str) -> Result<(Document, Policy, Vec<Diagnostic>), CliError> {
     let document = files::document(path)?;
-    let node = serde_json::from_slice::<Node>(&document.wire)
-        .map_err(|error| CliError::Broken(format!("{}: is {error}", document.file)))?;
+    let node =
+        Node::from_json(&document.wire).map_err(|error| CliError::Broken(format!("{}: is {error}", document.file)))?;
     let mut problems = Problems::default();
     let policy = Policy::read(&node, &mut problems);
     let mut list = diagnostic::all(&document, &problems, true);
