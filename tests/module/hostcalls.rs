@@ -510,7 +510,7 @@ fn each_place_that_can_panic_is_known() {
         }
     }
     assert_eq!(unknown, Vec::<String>::new(), "of {} places; is the module of this source?", places.len());
-    assert!(places.len() > 50, "places are not found any more: {places:?}");
+    assert!(places.len() > 30, "places are not found any more: {places:?}");
     for said in panics::NEVER_SAID {
         let found = data.windows(said.len()).any(|window| window == said.as_bytes());
         assert!(!found, "the module can say: {said}");

@@ -14,6 +14,7 @@ use crate::request::RequestSpec;
 use crate::request::identities::{is_sent, put};
 use tidegate_engine::config::{Condition, Config, Operator, Source, SourceKind, Subject};
 use tidegate_engine::decide::condition::test;
+use tidegate_engine::value::version::Versions;
 
 /// What a request must have, by what a condition looks at; `None` where it must not be there.
 pub type Needs = BTreeMap<Subject, Option<Vec<u8>>>;
@@ -214,19 +215,18 @@ fn examples(operator: &Operator) -> Vec<Vec<u8>> {
         }
         Operator::Semver(wanted) => {
             let number = |part: Option<u64>| part.unwrap_or_default();
-            let around = wanted.comparators.iter().flat_map(|one| {
-                let (major, minor, patch) = (one.major, number(one.minor), number(one.patch));
-                let next = |part: u64| part.saturating_add(1);
-                let pre = if one.pre.is_empty() { String::new() } else { format!("-{}", one.pre) };
-                [
-                    format!("{major}.{minor}.{patch}{pre}"),
-                    format!("{major}.{minor}.{}", next(patch)),
-                    format!("{major}.{}.0", next(minor)),
-                    format!("{}.0.0", next(major)),
-                    "0.0.0".to_owned(),
-                ]
-            });
-            around.map(String::into_bytes).collect()
+            let Versions::Like(one) = wanted else { return Vec::new() };
+            let (major, minor, patch) = (one.major, number(one.minor), number(one.patch));
+            let next = |part: u64| part.saturating_add(1);
+            let pre = if one.pre.is_empty() { String::new() } else { format!("-{}", one.pre) };
+            let around = [
+                format!("{major}.{minor}.{patch}{pre}"),
+                format!("{major}.{minor}.{}", next(patch)),
+                format!("{major}.{}.0", next(minor)),
+                format!("{}.0.0", next(major)),
+                "0.0.0".to_owned(),
+            ];
+            around.map(String::into_bytes).into()
         }
         Operator::Number(wanted) => {
             let than = wanted.than().to_string();

@@ -7,7 +7,6 @@ use core::fmt;
 use core::net::IpAddr;
 
 use ipnet::IpNet;
-use semver::VersionReq;
 
 use super::Node;
 use super::identity::ClaimPath;
@@ -17,6 +16,7 @@ use crate::problem::{Problems, Wrong};
 use crate::value::decimal::Decimal;
 use crate::value::name::{HeaderName, ParameterName, SegmentName};
 use crate::value::order;
+use crate::value::version::Versions;
 
 const PARTS: Limit = Limit::new(100, "conditions");
 const VALUES: Limit = Limit::new(10_000, "values");
@@ -70,7 +70,7 @@ pub enum Operator {
     /// It is an address in one of these networks.
     Cidr(Box<[IpNet]>),
     /// It is a version that fits.
-    Semver(VersionReq),
+    Semver(Versions),
     /// It is a number that compares so.
     Number(Comparison),
     /// It fits a pattern of `*` and `?`.
@@ -276,7 +276,7 @@ fn operator(field: &Field<'_>, name: &str, problems: &mut Problems) -> Option<Op
         }),
         "semver" => Operator::Semver(field.parse(problems, |text| {
             let wrong = || Wrong::from("must be one comparison of versions, such as \"^2.3\" or \">=1.4.0\"");
-            VersionReq::parse(text).ok().filter(|req| req.comparators.len() <= 1).ok_or_else(wrong)
+            Versions::parse(text).ok_or_else(wrong)
         })?),
         "number" => Operator::Number(field.parse(problems, Comparison::parse)?),
         _ => Operator::Glob(bytes(field, problems)?),

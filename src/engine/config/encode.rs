@@ -4,7 +4,6 @@
 //! and the length of its prefix, a comparison of versions by its parts. Never follows their `Hash`.
 
 use ipnet::IpNet;
-use semver::{Comparator, Op, VersionReq};
 
 use super::standing::{self, Standing};
 use super::{
@@ -13,6 +12,7 @@ use super::{
     Variant,
 };
 use crate::value::encode::{Encode, Encoder};
+use crate::value::version::{Sign, Versions, Wanted};
 
 /// Writes the fields of a struct in their order, all of them.
 macro_rules! fields {
@@ -181,27 +181,25 @@ impl Encode for IpNet {
     }
 }
 
-impl Encode for VersionReq {
+impl Encode for Versions {
     fn encode(&self, out: &mut Encoder) {
-        let Self { comparators } = self;
-        out.length(comparators.len());
-        for Comparator { op, major, minor, patch, pre } in comparators {
-            match op {
-                Op::Exact => out.number(0),
-                Op::Greater => out.number(1),
-                Op::GreaterEq => out.number(2),
-                Op::Less => out.number(3),
-                Op::LessEq => out.number(4),
-                Op::Tilde => out.number(5),
-                Op::Caret => out.number(6),
-                Op::Wildcard => out.number(7),
-                // The crate may learn of another one: its text says which.
-                _ => out.choice(255, self.to_string().as_str()),
-            }
-            major.encode(out);
-            minor.encode(out);
-            patch.encode(out);
-            pre.as_str().encode(out);
-        }
+        // As a list, which it was once.
+        let Self::Like(comparison) = self else { return out.length(0) };
+        out.length(1);
+        let Wanted { sign, major, minor, patch, pre } = comparison;
+        out.number(match sign {
+            Sign::Exact => 0,
+            Sign::Greater => 1,
+            Sign::GreaterEq => 2,
+            Sign::Less => 3,
+            Sign::LessEq => 4,
+            Sign::Tilde => 5,
+            Sign::Caret => 6,
+            Sign::Wildcard => 7,
+        });
+        major.encode(out);
+        minor.encode(out);
+        patch.encode(out);
+        pre.encode(out);
     }
 }

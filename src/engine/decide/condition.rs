@@ -10,6 +10,7 @@ use crate::plan::{Condition, Plan, Subject};
 use crate::request::{Request, Value};
 use crate::value::decimal::Decimal;
 use crate::value::search::{self, LOOKED_AT};
+use crate::value::version::Version;
 
 use super::identity::Identities;
 use super::witness::Witness;
@@ -111,7 +112,7 @@ pub fn test(operator: &Operator, value: Option<&[u8]>) -> bool {
             address.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
         }
         Operator::Semver(wanted) => {
-            let version = text(value).and_then(|text| semver::Version::parse(text).ok());
+            let version = text(value).and_then(Version::parse);
             version.is_some_and(|version| wanted.matches(&version))
         }
         Operator::Number(wanted) => {

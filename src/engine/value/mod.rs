@@ -10,3 +10,4 @@ pub mod path;
 pub mod search;
 pub mod share;
 pub mod time;
+pub mod version;
