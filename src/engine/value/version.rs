@@ -158,12 +158,12 @@ fn before(one: &str, other: &str) -> Ordering {
         (false, false) => {}
         (one, other) => return one.cmp(&other),
     }
-    let (mut ones, mut others) = (one.split('.'), other.split('.'));
+    let [mut ones, mut others] = [one, other].map(parts);
     loop {
         let order = match (ones.next(), others.next()) {
             (Some(one), Some(other)) => {
                 // Numbers come first, and a longer one is a larger one.
-                let [a, b] = [one, other].map(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+                let [a, b] = [one, other].map(is_number);
                 let length = if a && b { one.len().cmp(&other.len()) } else { b.cmp(&a) };
                 length.then_with(|| one.cmp(other))
             }
@@ -199,7 +199,7 @@ fn part(text: &str) -> Option<(Part, &str)> {
 }
 
 fn wildcard(text: &str) -> Option<&str> {
-    text.strip_prefix(['*', 'x', 'X'])
+    matches!(text.as_bytes().first(), Some(b'*' | b'x' | b'X')).then(|| text.get(1..)).flatten()
 }
 
 /// The number that a text begins with, and the rest.
@@ -226,11 +226,21 @@ fn behind(text: &str) -> Option<(&str, &str)> {
 /// Words between points, none of them empty, and the rest; where they have an order, no number begins with 0.
 fn words(text: &str, ordered: bool) -> Option<(&str, &str)> {
     let (words, rest) = cut(text, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))?;
-    let fits = |word: &str| {
-        let padded = word.len() > 1 && word.starts_with('0') && word.bytes().all(|byte| byte.is_ascii_digit());
-        !(word.is_empty() || ordered && padded)
+    let fits = |word: &[u8]| match word {
+        [] => false,
+        [b'0', _, ..] => !(ordered && is_number(word)),
+        _ => true,
     };
-    words.split('.').all(fits).then_some((words, rest))
+    parts(words).all(fits).then_some((words, rest))
+}
+
+/// What stands between points.
+fn parts(words: &str) -> impl Iterator<Item = &[u8]> {
+    words.as_bytes().split(|byte| *byte == b'.')
+}
+
+fn is_number(word: &[u8]) -> bool {
+    word.iter().all(u8::is_ascii_digit)
 }
 
 /// As many bytes as are so, and the rest.
