@@ -40,7 +40,8 @@ PORT ?=
 # Where parts of a release are, for make demo without Rust: a folder or a URL
 RELEASE ?=
 
-# How often make fuzz runs each of its targets, and which: all, if none is named
+# How often make fuzz runs each of its targets, and which: all, if none is named. make test-istio ONLY=fleet RUNS=10 measures
+# each fault ten times
 RUNS ?= 1000000
 FUZZ ?=
 
@@ -51,9 +52,18 @@ ONLY ?=
 DAYS ?= 1000
 FLEET ?=
 
+# The fleet's part of make test-istio has a thousand proxies of this code in one process: it is compiled to be quick.
+QUICK := --config profile.dev.package.tidegate-proxy.opt-level=2 --config profile.dev.package.tidegate-engine.opt-level=2
+
+# Measured is the command as it is released
+MEASURED := $(if $(filter fleet,$(ONLY)),$(OUT)/release/tidegate)
+
+# How often make forgets does each thing
+TIMES ?= 100
+
 export CARGO PYTHON TARGET
 
-.PHONY: help setup toolchain envoy envoy-oldest wasm module demo up down test test-istio fuzz detect pictures storm soak release image reproduce audit lint miri bench budget simulate clean
+.PHONY: help setup toolchain envoy envoy-oldest wasm module demo up down test test-istio fuzz detect forgets pictures storm soak release image reproduce audit lint miri bench budget simulate clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -94,11 +104,15 @@ test-istio: wasm envoy ## Run the manifests in a real Istio: API server, istiod,
 	@sh tests/istio/build.sh $(OUT)/istio
 	$(CARGO) build --locked --package tidegate --package tidegate-release --features tidegate/fleet
 	@$(OUT)/debug/image $(OUT)/tidegate.wasm $(OUT)/oci
+	$(if $(MEASURED),$(CARGO) build --locked --release --package tidegate --features tidegate/fleet)
 	$(CARGO) test --locked --package tidegate-fleet --test cluster
-	$(CARGO) test --locked --package tidegate-tests --test istio -- $(ONLY)
+	TIDEGATE_COMMAND=$(abspath $(MEASURED)) $(CARGO) test --locked $(QUICK) --package tidegate-tests --test istio -- $(ONLY)
 
 detect: wasm envoy ## Measure in a real Envoy how fast bad versions are taken back, and that equal ones stay
 	$(CARGO) test --locked --package tidegate-tests --test envoy rollback -- --ignored --nocapture --test-threads 1
+
+forgets: wasm envoy ## Kill proxies, add them, and give them new VMs under load after a rollback and a hold, TIMES=100 each
+	TIMES=$(TIMES) $(CARGO) test --locked --package tidegate-tests --test envoy forgets -- --nocapture --test-threads 1
 
 simulate: ## Print how often a guard errs, and how fast it finds a bad version, DAYS=1000; FLEET=1000 for all proxies
 	@DAYS=$(DAYS) FLEET=$(FLEET) $(CARGO) bench --locked --package tidegate-tests --bench $(if $(FLEET),fleet,guards)

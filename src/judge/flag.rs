@@ -378,7 +378,8 @@ impl Flag {
     fn count_alarms(&mut self, look: &Look<'_>, events: &mut Vec<Event>) {
         const ROLLED_BACK: u64 = 3;
         self.alarmed.retain(|proxy, _| look.told.get(proxy).is_some_and(|told| told.standing == ROLLED_BACK));
-        for (proxy, _) in look.told.iter().filter(|(_, told)| told.standing == ROLLED_BACK) {
+        // Where another config is in force, it may be another generation that was taken back, by this very judge.
+        for (proxy, _) in look.told.iter().filter(|(_, told)| told.standing == ROLLED_BACK && told.is_current) {
             self.alarmed.entry(proxy.clone()).or_insert(look.now);
         }
         let lately = |since: &&Timestamp| look.now.millis().saturating_sub(since.millis()) < TOGETHER;

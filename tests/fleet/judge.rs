@@ -236,6 +236,36 @@ fn a_refill_that_was_cut_off_counts_nothing_twice() {
 }
 
 #[test]
+fn proxies_that_the_fleet_has_taken_back_before_do_not_hold_the_next_generation() {
+    // What is changed after a rollback reaches proxies, and a Prometheus, one after the other.
+    for (is_next, phase) in [(false, Phase::Running), (true, Phase::Held)] {
+        let (before, before_plan) = compile(&config());
+        let mut next = config();
+        next["flags"]["checkout"]["guard"]["rearm"] = json!("mended");
+        let (next, next_plan) = compile(&next);
+        let print = |plan: &Plan| plan.fingerprint() & 0xffff_ffff_ffff;
+        let (old, new) = (print(&before_plan), print(&next_plan));
+        let kept = Kept::default();
+        let mut all = series(&before_plan, 50, 1, [0, 0]);
+        for (labels, value) in &mut all {
+            let place: u64 = labels["instance"].as_str().unwrap()[1..].parse().unwrap();
+            let has_next = place < 25;
+            match labels["__name__"].as_str().unwrap() {
+                "tidegate_config_fingerprint" => *value = if has_next { new } else { old },
+                "tidegate_guard_standing" => *value = if has_next == is_next { 3 } else { 0 },
+                _ => {}
+            }
+        }
+        kept.lock().unwrap().insert(time(1).millis(), all);
+        let prometheus = made_up(&kept);
+        let mut watcher = Watcher::new(&before, before_plan, 5, Labels::default(), "", time(0));
+        watcher.replace(&next, next_plan, time(1));
+        let (happened, away) = watcher.look(&prometheus, time(1));
+        assert_eq!((away, watcher.phase("checkout")), (None, Some(phase)), "{happened:?}");
+    }
+}
+
+#[test]
 fn a_verdict_stays_where_its_standing_is_taken_out_and_what_a_person_wrote_does_not() {
     let (config, plan) = compile(&config());
     let generation = plan.watches()[0].generation().unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -26,8 +26,9 @@ pub(crate) struct Cluster {
     pub(crate) folder: TempDir,
     pub(crate) kube: Kube,
     istiod: Option<Job>,
+    server: Option<Job>,
     pub(crate) registry: Registry,
-    _jobs: Vec<Job>,
+    _etcd: Job,
     tools: PathBuf,
 }
 
@@ -57,25 +58,14 @@ impl Cluster {
         fs::write(dir.join("account.key"), account.private_pem()).expect("a file can be written");
         fs::write(dir.join("account.pub"), account.public_pem()).expect("a file can be written");
         fs::write(dir.join("tokens.csv"), "inside,admin,1,system:masters\n").expect("a file can be written");
-        let mut server = Command::new(tools.join("kube-apiserver"));
-        server.args(["--etcd-servers=http://127.0.0.1:2379", "--bind-address=127.0.0.1", "--secure-port=6443"]);
-        server.args(["--authorization-mode=AlwaysAllow", "--endpoint-reconciler-type=none"]);
-        server.args(["--disable-admission-plugins=ServiceAccount", "--advertise-address=10.1.100.250"]);
-        server.arg(format!("--service-cluster-ip-range={SERVICES}"));
-        server.args(["--service-account-issuer=https://kubernetes.default.svc", "--api-audiences=istio-ca,kubernetes"]);
-        server.arg(format!("--service-account-key-file={}", dir.join("account.pub").display()));
-        server.arg(format!("--service-account-signing-key-file={}", dir.join("account.key").display()));
-        server.arg(format!("--token-auth-file={}", dir.join("tokens.csv").display()));
-        server.arg("--cert-dir").arg(dir.join("certificates"));
-        let mut server = Job::start("kube-apiserver", &mut server);
         let config = dir.join("kubeconfig");
         fs::write(&config, kubeconfig()).expect("a file can be written");
         let kube = Kube { program: tools.join("kubectl"), config };
-        server.wait("readiness", || kube.attempt(&["get", "--raw", "/readyz"], "").ok());
+        let server = Some(start_server(&tools, dir, &kube));
         println!("the API server is there after {:.1?}", begin.elapsed());
 
         let registry = Registry::start(&tools);
-        let mut this = Self { kube, istiod: None, registry, _jobs: vec![etcd, server], tools, folder };
+        let mut this = Self { kube, istiod: None, server, registry, _etcd: etcd, tools, folder };
         this.define();
         this.versions();
         this.start_istiod();
@@ -211,6 +201,15 @@ impl Cluster {
         self.istiod = Some(job);
     }
 
+    /// Kills the API server; what it has written stays.
+    pub(crate) fn stop_server(&mut self) {
+        self.server = None;
+    }
+
+    pub(crate) fn start_server(&mut self) {
+        self.server = Some(start_server(&self.tools, self.folder.path(), &self.kube));
+    }
+
     pub(crate) fn stop_istiod(&mut self) {
         self.istiod = None;
     }
@@ -232,6 +231,22 @@ impl Cluster {
             (hook["webhooks"][0]["failurePolicy"] == "Fail").then_some(())
         });
     }
+}
+
+fn start_server(tools: &Path, dir: &Path, kube: &Kube) -> Job {
+    let mut server = Command::new(tools.join("kube-apiserver"));
+    server.args(["--etcd-servers=http://127.0.0.1:2379", "--bind-address=127.0.0.1", "--secure-port=6443"]);
+    server.args(["--authorization-mode=AlwaysAllow", "--endpoint-reconciler-type=none"]);
+    server.args(["--disable-admission-plugins=ServiceAccount", "--advertise-address=10.1.100.250"]);
+    server.arg(format!("--service-cluster-ip-range={SERVICES}"));
+    server.args(["--service-account-issuer=https://kubernetes.default.svc", "--api-audiences=istio-ca,kubernetes"]);
+    server.arg(format!("--service-account-key-file={}", dir.join("account.pub").display()));
+    server.arg(format!("--service-account-signing-key-file={}", dir.join("account.key").display()));
+    server.arg(format!("--token-auth-file={}", dir.join("tokens.csv").display()));
+    server.arg("--cert-dir").arg(dir.join("certificates"));
+    let mut server = Job::start("kube-apiserver", &mut server);
+    server.wait("readiness", || kube.attempt(&["get", "--raw", "/readyz"], "").ok());
+    server
 }
 
 /// The providers of mesh.yaml as they stand, and nothing of Istio's own telemetry, which its own Envoy alone has.

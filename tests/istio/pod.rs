@@ -182,6 +182,20 @@ impl Proxy {
         self.job.id()
     }
 
+    /// Kills its Envoy without a warning; the agent ends with it, and so does the Pod.
+    pub(crate) fn kill_envoy(mut self) {
+        let network = |process: &str| fs::read_link(format!("/proc/{process}/ns/net")).ok();
+        let ours = network(&self.id().to_string());
+        let all = fs::read_dir("/proc").expect("there are processes").flatten();
+        let mut all = all.filter_map(|entry| entry.file_name().into_string().ok());
+        let is_envoy =
+            |id: &String| fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name.trim() == "envoy");
+        let envoy = all.find(|id| is_envoy(id) && network(id) == ours).expect("it has an Envoy");
+        run(&format!("kill -9 {envoy}"));
+        let job = self.job.child();
+        poll("the end of the Pod", 30, || job.try_wait().expect("a child can be asked"));
+    }
+
     pub(crate) fn log(&self) -> String {
         self.job.log()
     }

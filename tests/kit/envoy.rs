@@ -192,11 +192,12 @@ impl Envoy {
     }
 
     /// Puts new code in place, with this configuration: the same module with another section at its end is another one
-    /// to Envoy, and so a new VM. Returns at once.
+    /// to Envoy, and so a new VM. Each version is another one. Returns at once.
     #[track_caller]
     pub fn upgrade(&self, config: &str, version: u64) {
         let mut code = fs::read(module()).expect("the module");
-        code.extend_from_slice(b"\x00\x05\x04next");
+        code.extend_from_slice(b"\x00\x0d\x04next");
+        code.extend_from_slice(&version.to_le_bytes());
         let upgraded = self.dir().join("next.wasm");
         fs::write(&upgraded, code).expect("the folder can be written");
         let file = self.dir().join("filter.json");

@@ -63,4 +63,8 @@ pub mod scrape;
 #[cfg(feature = "suites")]
 pub mod simulate;
 #[cfg(feature = "suites")]
+pub mod swarm;
+#[cfg(feature = "suites")]
 pub mod timeline;
+#[cfg(feature = "suites")]
+pub mod worker;

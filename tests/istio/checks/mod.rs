@@ -1,6 +1,7 @@
 //! What is claimed of Tidegate in Istio, claim by claim. Each is a cell of a table in `envoy/istio/README.md`.
 
 mod crowd;
+mod fleet;
 mod forms;
 mod gateway;
 mod hands;
@@ -65,6 +66,7 @@ pub(crate) fn run(only: &[String]) -> ExitCode {
     course.part("gateway, RequestAuthentication", &mut cluster, gateway::authentication);
     course.part("gateway, image", &mut cluster, gateway::image);
     course.part("hands", &mut cluster, hands::hands);
+    course.part("fleet", &mut cluster, fleet::fleet);
     course.part("sidecars", &mut cluster, inside::sidecars);
     course.part("waypoint", &mut cluster, inside::waypoint);
     course.part("peer", &mut cluster, inside::peer);
