@@ -162,15 +162,15 @@ impl Steering<'_> {
     }
 
     fn tell_lead(&mut self, lead: Option<&Lead>, screen: &mut Screen) -> Result<(), CliError> {
-        let kind = |lead: &Lead| matches!(lead, Lead::Leads);
-        if self.news.lead.as_ref().map(kind) != lead.map(kind)
-            && let Some(lead) = lead
-        {
-            let lease = &self.args.lease;
-            screen.note(match lead {
-                Lead::Leads => format!("steer: leads, by lease/{lease}"),
-                Lead::StandsBy | Lead::Unknown(_) => format!("steer: stands by: another one has lease/{lease}"),
-            })?;
+        let lease = &self.args.lease;
+        let line = match lead {
+            Some(Lead::Leads) => format!("steer: leads, by lease/{lease}"),
+            Some(Lead::StandsBy) => format!("steer: stands by: another one has lease/{lease}"),
+            // That is told as what went wrong.
+            Some(Lead::Unknown(_)) | None => return Ok(()),
+        };
+        if self.news.lead.as_ref() != lead {
+            screen.note(line)?;
         }
         self.news.lead = lead.cloned();
         Ok(())
