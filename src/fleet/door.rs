@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::process::exit;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -16,6 +17,10 @@ use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+/// How long the end of a run may take once a signal has asked for it.
+const END: Duration = Duration::from_secs(5);
 
 /// What is told, for those who answer.
 #[derive(Debug)]
@@ -65,6 +70,9 @@ impl<P> Door<P> {
                 signal.recv().await;
                 // Nobody waits for it any more where this fails.
                 end.send(()).ok();
+                // Whoever is still waiting for an answer then is ended as a kill would: what is written is written whole.
+                sleep(END).await;
+                exit(0);
             });
         }
         drop(entered);

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -378,6 +378,19 @@ fn a_judge_that_goes_away_and_comes_back_is_told_and_survived() {
     until("the standing", || place.text().contains("rolledBack"));
     let counted = "tidegate_steer_written_total{act=\"rolledBack\"} 2\n";
     until("a count", || steerer.page("/metrics").1.contains(counted));
+}
+
+#[test]
+fn a_signal_ends_it_while_it_waits_for_an_answer() {
+    let place = Place::new();
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let judge = Judge { page: Arc::default(), address: silent.local_addr().unwrap() };
+    let mut steerer = Steerer::start(&judge, &["--config", &place.path(), "--timeout", "10m"]);
+    let (asked, _) = silent.accept().unwrap();
+    steerer.signal("-TERM");
+    until("its end", || steerer.child.try_wait().unwrap().is_some());
+    drop(asked);
+    assert_eq!((steerer.child.wait().unwrap().code(), place.text().as_str()), (Some(0), FILE));
 }
 
 fn cluster_args(land: &Land) -> Vec<String> {
