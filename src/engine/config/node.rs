@@ -84,7 +84,7 @@ fn shortest(value: f64) -> String {
 #[derive(Debug)]
 pub enum Unread {
     NoJson(serde_json::Error),
-    /// Lists and maps nest deeper than [`DEPTH`], from this place on.
+    /// Lists and maps nest deeper than may be, from this place on.
     Deep(Place),
 }
 
