@@ -44,6 +44,10 @@ fn check(cluster: &mut Cluster, world: &mut World, gone: Gone) -> String {
     // Whatever is lost now is lost by somebody else than the versions.
     fail(world, super::BASE, super::BASE);
     FAILS.iter().for_each(|rate| rate.store(0, Ordering::Relaxed));
+    // After what was lost before, istiod takes its time until it hears of changes again.
+    let before = format!("before {gone:?}");
+    give(cluster, WASM_PLUGIN, &guarded(&before));
+    world.settled(&before);
     let begin = Instant::now();
     let due = Timestamp::from_millis(now() + i64::try_from(DUE.as_millis()).expect("a minute"));
     let revision = format!("{gone:?}");
