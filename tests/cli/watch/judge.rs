@@ -3,14 +3,15 @@
 //!
 //! What is looked at is what it tells at its door, and the lines that it writes. Never looks into the command.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kit::answer::serve;
 use kit::apiserver::{ADMIN, ApiServer};
 use kit::http::{Client, Request};
 use serde_json::{Value, json};
@@ -23,33 +24,13 @@ type Kept = Arc<Mutex<Vec<(Value, u64)>>>;
 
 /// A Prometheus that has had nothing so far, and has this now.
 fn made_up(kept: &Kept) -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = listener.local_addr().unwrap();
     let kept = Arc::clone(kept);
-    thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let (mut first, mut length) = (String::new(), 0);
-            reader.read_line(&mut first).unwrap_or_default();
-            loop {
-                let mut line = String::new();
-                if reader.read_line(&mut line).unwrap_or_default() <= 2 {
-                    break;
-                }
-                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-            }
-            reader.read_exact(&mut vec![0; length]).unwrap_or_default();
-            let all = if first.contains("query_range") { Vec::new() } else { kept.lock().unwrap().clone() };
-            let series = all.iter().map(|(labels, value)| json!({"metric": labels, "value": [0, value.to_string()]}));
-            let result: Vec<Value> = series.collect();
-            let body = json!({"status": "success", "data": {"resultType": "vector", "result": result}}).to_string();
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            stream.write_all((head + &body).as_bytes()).unwrap_or_default();
-        }
-    });
-    address
+    serve(move |path, _| {
+        let all = if path.contains("query_range") { Vec::new() } else { kept.lock().unwrap().clone() };
+        let series = all.iter().map(|(labels, value)| json!({"metric": labels, "value": [0, value.to_string()]}));
+        let result: Vec<Value> = series.collect();
+        Some(json!({"status": "success", "data": {"resultType": "vector", "result": result}}).to_string())
+    })
 }
 
 /// A judge at work; stopped when dropped.
