@@ -22,7 +22,7 @@ use tidegate_proxy::guard::window::Cell;
 /// In how many milliseconds proxies that go back by themselves are added up.
 const TOGETHER: i64 = 600_000;
 
-/// By whom an entry is that was written for a verdict.
+/// The name in entries that are written for a verdict.
 pub const STEER: &str = "tidegate steer";
 
 /// So many proxies that go back by themselves stop the fleet, or a twentieth of them, if that is more.

@@ -292,7 +292,7 @@ impl Rounds {
         }
     }
 
-    /// Gives configs to those for whom it is time.
+    /// Gives configs to those that are due.
     fn hand_out(&self) {
         let mut pushes = self.shared.pushes.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

@@ -1,7 +1,7 @@
 //! What is to be written about a flag: turns what a judge tells of it, and what stands in the config, into the next
 //! standing.
 //!
-//! Within a generation a flag only becomes more careful, whatever is told, and by whom; the one exception is a step that
+//! Within a generation a flag only becomes more careful, whatever is told, and by anybody; the one exception is a step that
 //! waits for the fleet, of a flag that runs, one at a time. Never reads a clock, and never judges a policy.
 
 use tidegate_engine::config::standing::{Phase, Standing, merge};
