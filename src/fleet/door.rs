@@ -3,6 +3,7 @@
 //! What is behind its paths is said by a router of whoever opens it. Tells the last page that it was given, and never waits
 //! for the next one.
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::process::exit;
@@ -103,6 +104,15 @@ pub(crate) fn health(unwell: Option<&String>) -> Response {
     match unwell {
         None => "ok\n".into_response(),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+/// Adds a family of metrics in Prometheus' text form: the labels of each series, and its value.
+pub(crate) fn family(text: &mut String, kind: &str, name: &str, about: &str, series: &[(String, String)]) {
+    // A text takes all that is written to it.
+    let _ = writeln!(text, "# HELP {name} {about}\n# TYPE {name} {kind}");
+    for (labels, value) in series {
+        let _ = writeln!(text, "{name}{labels} {value}");
     }
 }
 

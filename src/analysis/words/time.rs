@@ -18,6 +18,11 @@ pub fn moment(at: Timestamp) -> String {
     text.unwrap_or_else(|| format!("{} ms after 1970", at.millis()))
 }
 
+/// A time without what is less than a second.
+pub fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.millis().div_euclid(1_000).saturating_mul(1_000))
+}
+
 /// The day of a time, in UTC.
 pub fn day(at: Timestamp) -> String {
     self::text(at).split('T').next().unwrap_or_default().to_owned()

@@ -2,7 +2,6 @@
 //! nothing.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use tidegate_analysis::words::time::moment;
@@ -11,6 +10,7 @@ use tidegate_engine::value::time::Timestamp;
 use tidegate_judge::flag::{Cause, Event, Flag, STEER};
 
 use super::watcher::{FAILED, Watcher};
+use crate::door;
 
 /// All that is told at one time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -168,11 +168,7 @@ fn number(text: &str) -> Value {
 fn metrics(watcher: &Watcher) -> String {
     let mut text = String::new();
     let mut family = |name: &str, about: &str, values: &[(String, String)]| {
-        // A text takes all that is written to it.
-        let _ = writeln!(text, "# HELP tidegate_judge_{name} {about}\n# TYPE tidegate_judge_{name} gauge");
-        for (labels, value) in values {
-            let _ = writeln!(text, "tidegate_judge_{name}{labels} {value}");
-        }
+        door::family(&mut text, "gauge", &format!("tidegate_judge_{name}"), about, values);
     };
     let one = |value: String| [(String::new(), value)];
     let fleet = watcher.fleet();

@@ -4,6 +4,7 @@
 //! Within a generation a flag only becomes more careful, whatever is told, and by anybody; the one exception is a step that
 //! waits for the fleet, of a flag that runs, one at a time. Never reads a clock, and never judges a policy.
 
+use tidegate_analysis::words::time::whole;
 use tidegate_engine::config::standing::{Phase, Standing, merge};
 use tidegate_engine::config::{Config, Exposure};
 use tidegate_engine::plan::Plan;
@@ -89,7 +90,7 @@ pub fn next(
         return None;
     }
     let steps = told.steps.iter().map(|(rule, steps)| (*rule, *steps)).collect();
-    let since = Timestamp::from_millis(told.since.millis().div_euclid(1_000).saturating_mul(1_000));
+    let since = whole(told.since);
     let new = Standing { of: generation, phase: told.phase, steps, since, why: prose(&told.why), by: prose(by) };
     let entry = match config.standing(key) {
         Some(known) => merge(generation, known.clone(), new),
@@ -115,7 +116,7 @@ fn grant(
     if due <= before || all.get(usize::from(before))?.at > now {
         return None;
     }
-    let begun = Timestamp::from_millis(now.millis().div_euclid(1_000).saturating_mul(1_000));
+    let begun = whole(now);
     let entry = stands.cloned().unwrap_or(Standing {
         of: 0,
         phase: Phase::Running,

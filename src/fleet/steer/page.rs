@@ -1,7 +1,6 @@
 //! What is told of the one who steers: whether it leads and sees, and what it has written. Turns counts into metrics.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 
@@ -47,19 +46,15 @@ impl Page {
     #[must_use]
     pub fn metrics(&self) -> String {
         let mut text = String::new();
-        let mut family = |name: &str, kind: &str, about: &str, values: &[(String, u64)]| {
-            // A text takes all that is written to it.
-            let _ = writeln!(text, "# HELP tidegate_steer_{name} {about}\n# TYPE tidegate_steer_{name} {kind}");
-            for (labels, value) in values {
-                let _ = writeln!(text, "tidegate_steer_{name}{labels} {value}");
-            }
+        let mut family = |name: &str, kind: &str, about: &str, values: &[(String, String)]| {
+            door::family(&mut text, kind, &format!("tidegate_steer_{name}"), about, values);
         };
-        let one = |value: u64| [(String::new(), value)];
+        let one = |value: u64| [(String::new(), value.to_string())];
         family("leading", "gauge", "1 if it is the one that writes", &one(self.leading.into()));
         family("applies", "gauge", "0 in a dry run", &one(self.applies.into()));
         family("blind", "gauge", "1 if no step is granted, because the judge sees nothing", &one(self.blind.into()));
         let written = ["held", "rolledBack", "granted"]
-            .map(|act| (format!("{{act=\"{act}\"}}"), self.written.get(act).copied().unwrap_or(0)));
+            .map(|act| (format!("{{act=\"{act}\"}}"), self.written.get(act).copied().unwrap_or(0).to_string()));
         family("written_total", "counter", "standings that were written", &written);
         family("failed_total", "counter", "passes in which something could not be asked or written", &one(self.failed));
         family("refused_total", "counter", "acts that the policy was against", &one(self.refused));

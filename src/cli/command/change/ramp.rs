@@ -3,12 +3,13 @@
 //! Steps are taken in order. A step that waits for the fleet is not taken by a person: the fleet's standing says.
 
 use super::hand::{self, Deed, Hand, Subject};
-use super::standing::{self, in_force, whole};
+use super::standing::{self, in_force};
 use super::{rules, set};
 use crate::error::{CliError, Found};
 use crate::terminal::Screen;
 use tidegate_analysis::source::edit::Edit;
 use tidegate_analysis::words;
+use tidegate_analysis::words::time::{moment, whole};
 use tidegate_engine::config::standing::Phase;
 use tidegate_engine::config::{Exposure, Node, Step};
 use tidegate_engine::value::share::Ppm;
@@ -102,11 +103,11 @@ fn step(subject: &Subject<'_>, rule: usize, place: usize, next: &Step) -> Vec<Ed
     let at = rules::path(subject, rule).key("steps").index(place);
     let mut edits = Vec::new();
     if next.at > subject.now {
-        let to = Node::Text(words::time::moment(whole(subject.now)).into());
+        let to = Node::Text(moment(whole(subject.now)).into());
         edits.push(Edit::Set { at: at.clone().key("at"), to });
     }
     if next.lacks_approval() {
-        let text = format!("{}, {}", subject.by, words::time::moment(whole(subject.now)));
+        let text = format!("{}, {}", subject.by, moment(whole(subject.now)));
         edits.push(Edit::Set { at: at.key("approved"), to: Node::Text(text.into()) });
     }
     edits

@@ -7,12 +7,12 @@ use crate::error::{CliError, Found};
 use crate::terminal::Screen;
 use tidegate_analysis::source::edit::{self, Comments, Edit, Path};
 use tidegate_analysis::words;
+use tidegate_analysis::words::time::{moment, whole};
 use tidegate_engine::config::standing::{Phase, Standing, merge};
 use tidegate_engine::config::{Config, Exposure, Node};
 use tidegate_engine::plan::Plan;
 use tidegate_engine::problem::Problems;
 use tidegate_engine::value::name::Prose;
-use tidegate_engine::value::time::Timestamp;
 
 /// The field of a config that has the standings.
 const FIELD: &str = "standing";
@@ -82,7 +82,7 @@ pub(crate) fn resume(args: &Resume, screen: &mut Screen) -> Result<Found, CliErr
         let mut edits: Vec<Edit> = gone(subject).into_iter().collect();
         if subject.flag.guard.is_some() {
             let at = subject.path().key("guard").key("rearm");
-            let to = Node::Text(words::time::moment(whole(subject.now)).into());
+            let to = Node::Text(moment(whole(subject.now)).into());
             edits.push(Edit::Set { at, to });
         }
         if edits.is_empty() {
@@ -152,7 +152,7 @@ fn write(subject: &Subject<'_>, verb: &'static str, phase: Phase, why: Option<&S
             steps.push((number, begun.min(cap)));
         }
     }
-    let since: Timestamp = whole(subject.now);
+    let since = whole(subject.now);
     let new = Standing {
         of: generation,
         phase,
@@ -197,13 +197,8 @@ pub(crate) fn node(entry: &Standing) -> Node {
         let steps = steps.iter().map(|(rule, steps)| (rule.to_string().into(), Node::Number(steps.to_string().into())));
         fields.push(("steps".into(), Node::Map(steps.collect())));
     }
-    fields.push(("since".into(), text(&words::time::moment(*since))));
+    fields.push(("since".into(), text(&moment(*since))));
     fields.extend(why.as_ref().map(|why| ("why".into(), text(why.as_str()))));
     fields.extend(by.as_ref().map(|by| ("by".into(), text(by.as_str()))));
     Node::Map(fields)
-}
-
-/// A time without what is less than a second.
-pub(super) fn whole(at: Timestamp) -> Timestamp {
-    Timestamp::from_millis(at.millis().div_euclid(1_000).saturating_mul(1_000))
 }

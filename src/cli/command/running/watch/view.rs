@@ -12,7 +12,7 @@ use super::course::{Change, Event, Flag, Look, Proxy, Rule, Variant};
 use crate::terminal::Rows;
 use crate::terminal::style::{BAD, FAINT, GOOD, MAIN, ODD, paint};
 use tidegate_analysis::words::number::{count, thousands};
-use tidegate_analysis::words::time::{day, moment};
+use tidegate_analysis::words::time::{day, moment, whole};
 use tidegate_engine::config::standing::Standing;
 use tidegate_engine::decide::standing::Phase;
 use tidegate_engine::value::share::Ppm;
@@ -321,10 +321,6 @@ fn change(event: &Event, at: &str) -> Vec<String> {
 fn clock(at: Timestamp) -> String {
     let text = moment(whole(at));
     text.split_once('T').map_or(text.clone(), |(_, time)| time.to_owned())
-}
-
-fn whole(at: Timestamp) -> Timestamp {
-    Timestamp::from_millis(at.millis().saturating_sub(at.millis().rem_euclid(1_000)))
 }
 
 /// `10 s`, `1.5 s`
