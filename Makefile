@@ -18,8 +18,8 @@ REMAP := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo --remap-pa
 
 # Less is inlined and unrolled than for speed alone: 15 KB of the module, and nothing that a request would notice. Names, and places
 # that the linker could move, are left out: 130 KB.
-SMALL := -Cllvm-args=-inline-threshold=14 -Cllvm-args=-unroll-runtime=false -Clink-arg=--strip-all \
-	-Clink-arg=--compress-relocations
+SMALL := -Cllvm-args=-inline-threshold=12 -Cllvm-args=-inlinehint-threshold=100 -Cllvm-args=-unroll-runtime=false \
+	-Clink-arg=--strip-all -Clink-arg=--compress-relocations
 
 # make wasm OPT=1 takes another 5 % off, as releases do, with the wasm-opt of Binaryen: that of PATH, of node_modules, or
 # WASM_OPT=/path/to/wasm-opt. It may use what rustc uses, and nothing more.
@@ -97,7 +97,7 @@ bench: wasm module envoy ## Measure what the filter costs, beside other ways, an
 	CELLS='$(CELLS)' VISITS='$(VISITS)' MODULES='$(MODULES)' PARTS='$(PARTS)' REPORT='$(REPORT)' \
 		$(CARGO) bench --locked --package tidegate-tests $(if $(PARTS)$(CELLS)$(MODULES),--bench proxy)
 
-budget: ## Count the instructions of a request's work, and fail at 3 % over the budget (BUDGET=write makes it anew)
+budget: wasm ## Count the instructions of a request's work, and fail at 3 % over the budget (BUDGET=write makes it anew)
 	BUDGET='$(BUDGET)' $(CARGO) bench --locked --package tidegate-tests --bench budget
 
 test-istio: wasm envoy ## Run the manifests in a real Istio: API server, istiod, agent, Envoy (Go; ten minutes at first)

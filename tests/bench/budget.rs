@@ -1,4 +1,5 @@
-//! Holds what runs for every request to a number of instructions, as valgrind's callgrind counts them.
+//! Holds what runs for every request to a number of instructions: the engine's as valgrind's callgrind counts them, and
+//! those of the built module, for all callbacks of a request, as the tests' host counts them.
 //!
 //! Instructions are the same on every run, where times are not: what grows by more than 3 % over `budget.json` fails.
 //! The program runs itself under valgrind, each job twice: the runs differ by a number of rounds, and what they
@@ -17,6 +18,9 @@
     reason = "a benchmark prints, and stops when it cannot go on"
 )]
 
+#[path = "proxy/config.rs"]
+#[allow(dead_code, reason = "configs for other measurements, too")]
+mod config;
 mod fixture;
 
 use std::collections::BTreeMap;
@@ -24,13 +28,16 @@ use std::hint::black_box;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use kit::envoy::module;
+use kit::host::{Exchange, Headers, Host, Module};
 use serde_json::Value;
 use tidegate_engine::decide::decide;
 use tidegate_engine::decide::standing::Standing;
 use tidegate_engine::output::effect::{OnResponse, on_request};
 use tidegate_engine::value::time::Timestamp;
 
-use fixture::{flags, request};
+use config::{each, elsewhere, guarded, routing, with};
+use fixture::{HEADERS, flags, request};
 
 const ROUNDS: u64 = 1_000;
 const ALLOWED: f64 = 1.03;
@@ -71,6 +78,39 @@ fn whole(count: usize, rounds: u64) {
     }
 }
 
+/// What a request costs the module, by the name of its config.
+fn by_module() -> Vec<(&'static str, u64)> {
+    let configs = [
+        ("module, nothing matches", elsewhere()),
+        ("module, 1+1", routing(1)),
+        ("module, 1+1 guarded", guarded(1)),
+        ("module, 1+1 without metrics", each(1, "metrics", &"none".into())),
+        ("module, 20+1", routing(20)),
+        ("module, 20+1 dictionary", with(20, "headers", "dictionary".into())),
+    ];
+    let module = Module::load_metered(module(), 10_000_000_000).expect("a module: run `make wasm`");
+    configs.map(|(name, config)| (name, burnt(&module, &config))).to_vec()
+}
+
+/// What one more request of a browser burns, once all that is kept has found its size.
+fn burnt(module: &Module, config: &Value) -> u64 {
+    let mut host = Host::new(module).expect("a VM");
+    host.set_property(&["plugin_name"], "tidegate");
+    assert!(host.configure("tidegate", config.to_string().as_bytes()).expect("an answer"), "{:?}", host.logs());
+    let mut exchange = Exchange::get("/");
+    exchange.request = Headers::default();
+    let name = |name| std::str::from_utf8(name).expect("a name is text");
+    exchange = HEADERS.iter().fold(exchange, |exchange, (known, value)| exchange.header(name(known), value));
+    exchange.latency_nanos = 3_000_000;
+    let mut rounds = |count: u64| {
+        let before = host.fuel_burnt();
+        (0..count).for_each(|_| drop(host.request(&exchange).expect("no trap")));
+        (host.fuel_burnt() - before) / count
+    };
+    rounds(ROUNDS / 10);
+    rounds(ROUNDS)
+}
+
 fn main() -> ExitCode {
     if let Ok(job) = std::env::var("BUDGET_JOB") {
         let rounds = std::env::var("BUDGET_ROUNDS").expect("rounds").parse().expect("a number");
@@ -78,13 +118,15 @@ fn main() -> ExitCode {
         run(count, rounds);
         return ExitCode::SUCCESS;
     }
-    if Command::new("valgrind").arg("--version").output().is_err() {
-        println!("budget: SKIPPED: there is no valgrind here");
-        return ExitCode::SUCCESS;
+    let valgrind = Command::new("valgrind").arg("--version").output().is_ok();
+    if !valgrind {
+        println!("budget: SKIPPED: the engine, as there is no valgrind here");
     }
     let counts: BTreeMap<&str, u64> = JOBS
         .into_iter()
+        .filter(|_| valgrind)
         .map(|(job, ..)| (job, (instructions(job, 2 * ROUNDS) - instructions(job, ROUNDS)) / ROUNDS))
+        .chain(by_module())
         .collect();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/budget.json");
     if std::env::var("BUDGET").is_ok_and(|value| value == "write") {
@@ -94,9 +136,9 @@ fn main() -> ExitCode {
     let budget: BTreeMap<String, u64> =
         serde_json::from_slice(&std::fs::read(&path).expect("a budget")).expect("a number for each job");
     let mut kept = true;
-    println!("{:24} {:>12} {:>12}", "instructions", "now", "budget");
+    println!("{:32} {:>12} {:>12}", "instructions", "now", "budget");
     for (job, count) in counts {
-        let share = count as f64 / *budget.get(job).expect("a budget for each job") as f64;
+        let share = count as f64 / budget[job] as f64;
         let verdict = if share > ALLOWED {
             kept = false;
             "OVER BUDGET"
@@ -105,7 +147,7 @@ fn main() -> ExitCode {
         } else {
             ""
         };
-        println!("{job:24} {count:12} {:12} {:+6.1} % {verdict}", budget[job], (share - 1.0) * 100.0);
+        println!("{job:32} {count:12} {:12} {:+6.1} % {verdict}", budget[job], (share - 1.0) * 100.0);
     }
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

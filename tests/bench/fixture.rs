@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tidegate_engine::plan::Plan;
 use tidegate_engine::request::Request;
 
-const HEADERS: [(&[u8], &[u8]); 12] = [
+pub const HEADERS: [(&[u8], &[u8]); 12] = [
     (b":authority", b"shop.example"),
     (b":path", b"/api/cart?item=7"),
     (b":method", b"GET"),

@@ -235,11 +235,13 @@ fn floors() -> Vec<Cell> {
     let cells = [
         ("empty", Floor::default()),
         ("nothing matches", Floor { fetches: true, ..Floor::default() }),
-        ("1+1 none", Floor { fetches: true, writes: writes(1), watches: false }),
-        ("1+1", Floor { fetches: true, writes: writes(1), watches: true }),
-        ("20+1 none", Floor { fetches: true, writes: writes(20), watches: false }),
-        ("20+1", Floor { fetches: true, writes: writes(20), watches: true }),
-        ("dictionary none", Floor { fetches: true, writes: dictionary, watches: false }),
+        ("1+1 none", Floor { fetches: true, writes: writes(1), ..Floor::default() }),
+        ("1+1", Floor { fetches: true, writes: writes(1), watches: true, ..Floor::default() }),
+        ("1+1 none whole", Floor { fetches: true, writes: writes(1), whole: true, ..Floor::default() }),
+        ("1+1 whole", Floor { fetches: true, writes: writes(1), watches: true, whole: true }),
+        ("20+1 none", Floor { fetches: true, writes: writes(20), ..Floor::default() }),
+        ("20+1", Floor { fetches: true, writes: writes(20), watches: true, ..Floor::default() }),
+        ("dictionary none", Floor { fetches: true, writes: dictionary, ..Floor::default() }),
     ];
     let scene = |name: &str, floor: &Floor| {
         let path = MODULES.get_or_init(|| tempfile::tempdir().expect("a folder")).path().join(format!("{name}.wasm"));

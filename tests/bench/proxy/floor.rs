@@ -14,6 +14,9 @@ pub struct Floor {
     pub writes: Vec<(String, String)>,
     /// Two looks at the clock, one read of the status, one record in a histogram.
     pub watches: bool,
+    /// What the filter does besides: it asks who came before it in the chain and tells who comes behind, and fetches all
+    /// headers of the response, for the status in them and for what caches must know.
+    pub whole: bool,
 }
 
 impl Floor {
@@ -32,23 +35,38 @@ impl Floor {
             let (name, value) = (data.put(name), data.put(value));
             write!(request, "(drop (call $replace (i32.const 0) {name} {value}))").expect("a string");
         }
-        let clock = "(drop (call $clock (i32.const 8)))";
-        let (mut response, mut log) = (String::new(), String::new());
-        let mut configure = String::new();
-        if self.watches {
-            request.push_str(clock);
-            let response_call = format!(
-                r#"(func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) {clock} (i32.const 0))"#
-            );
-            response.push_str(&response_call);
-            let (status, metric) = (data.put("response\0code\0"), data.put("floor.latency"));
-            write!(configure, "(drop (call $define (i32.const 2) {metric} (i32.const 16)))").expect("a string");
+        if self.whole {
+            let (asked, kept) = (data.put("filter_state\0wasm.tidegate.chain"), data.put("tidegate.chain"));
+            let names: Vec<&str> = self.writes.iter().map(|(name, _)| name.as_str()).collect();
+            let names = data.put(&format!("@0123456789abcdef {}", names.join(" ")));
             write!(
-                log,
-                r#"(func (export "proxy_on_log") (param i32) (drop (call $property {status} (i32.const 20) (i32.const 24)))
-                (drop (call $record (i32.load (i32.const 16)) (i64.load (i32.load (i32.const 20))))))"#
+                request,
+                "(drop (call $property {asked} (i32.const 20) (i32.const 24))) (drop (call $keep {kept} {names}))"
             )
             .expect("a string");
+        }
+        let clock = "(drop (call $clock (i32.const 8)))";
+        let (mut response, mut log, mut configure) = (String::new(), String::new(), String::new());
+        if self.watches {
+            request.push_str(clock);
+            response.push_str(clock);
+            let (status, metric) = (data.put("response\0code\0"), data.put("floor.latency"));
+            write!(configure, "(drop (call $define (i32.const 2) {metric} (i32.const 16)))").expect("a string");
+            if !self.whole {
+                write!(log, "(drop (call $property {status} (i32.const 20) (i32.const 24)))").expect("a string");
+            }
+            log.push_str("(drop (call $record (i32.load (i32.const 16)) (i64.const 500)))");
+        }
+        if self.whole {
+            response.push_str("(drop (call $headers (i32.const 2) (i32.const 20) (i32.const 24)))");
+        }
+        if !response.is_empty() {
+            response = format!(
+                r#"(func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) {response} (i32.const 0))"#
+            );
+        }
+        if !log.is_empty() {
+            log = format!(r#"(func (export "proxy_on_log") (param i32) {log})"#);
         }
         format!(
             r#"(module
@@ -56,6 +74,7 @@ impl Floor {
               (import "env" "proxy_replace_header_map_value" (func $replace (param i32 i32 i32 i32 i32) (result i32)))
               (import "env" "proxy_get_current_time_nanoseconds" (func $clock (param i32) (result i32)))
               (import "env" "proxy_get_property" (func $property (param i32 i32 i32 i32) (result i32)))
+              (import "env" "proxy_set_property" (func $keep (param i32 i32 i32 i32) (result i32)))
               (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
               (import "env" "proxy_record_metric" (func $record (param i32 i64) (result i32)))
               (memory (export "memory") 4)

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cells::Cell;
 use crate::load::{Connection, Load, request};
+use crate::machine::hurry;
 use crate::visits::{bar, start};
 
 /// Of what the slowest cell can do, in percent.
@@ -29,11 +30,15 @@ pub type Percentiles = [f64; 3];
 pub struct Latency {
     pub cells: Vec<(String, [Percentiles; 3])>,
     pub rates: [f64; 3],
+    /// Whether client and upstream ran before all else on their core.
+    pub hurried: bool,
 }
 
 pub fn measure(cells: Vec<Cell>) -> Latency {
     let cells: Vec<(String, Envoy)> =
         cells.into_iter().filter_map(|cell| start(&cell).map(|envoy| (cell.name, envoy))).collect();
+    // Only now: the proxies would hurry, too.
+    let hurried = hurry(std::process::id());
     let users: Vec<Vec<u8>> = (0..1_000).map(request).collect();
     let capacity = cells.iter().map(|(_, envoy)| capacity(envoy, &users)).fold(f64::INFINITY, f64::min);
     let rates = SHARES.map(|share| capacity * f64::from(share) / 100.0);
@@ -54,7 +59,7 @@ pub fn measure(cells: Vec<Cell>) -> Latency {
         })
     };
     let cells = cells.into_iter().zip(&seen).map(|((name, _), shares)| (name, shares.each_ref().map(quartile)));
-    Latency { cells: cells.collect(), rates }
+    Latency { cells: cells.collect(), rates, hurried }
 }
 
 /// The requests a second that a proxy can answer, once it is warm.

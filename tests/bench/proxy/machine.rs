@@ -1,6 +1,7 @@
 //! What the machine says of itself: which core a process runs on, what it has used, and how busy the rest was.
 //!
-//! Reads `/proc`, and asks `taskset` to pin. Where there is none of either, nothing is pinned, and times come in ticks.
+//! Reads `/proc`, and asks `taskset` to pin and `chrt` to hurry. Where there is none of these, nothing is pinned, nobody
+//! hurries, and times come in ticks.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -16,6 +17,17 @@ pub fn pin(pid: u32, core: &str) -> bool {
     taskset.args(["--all-tasks", "--cpu-list", "--pid", core, &pid.to_string()]);
     taskset.stdout(Stdio::null()).stderr(Stdio::null());
     taskset.status().is_ok_and(|status| status.success())
+}
+
+/// Lets all threads of a process run before any other, and says whether that is allowed: it needs root.
+///
+/// Two that wait for each other on one core otherwise stand back for slices of milliseconds, which is many times what is
+/// measured.
+pub fn hurry(pid: u32) -> bool {
+    let mut chrt = Command::new("chrt");
+    chrt.args(["--all-tasks", "--fifo", "--pid", "10", &pid.to_string()]);
+    chrt.stdout(Stdio::null()).stderr(Stdio::null());
+    chrt.status().is_ok_and(|status| status.success())
 }
 
 /// What all threads of a process have had so far, in nanoseconds.

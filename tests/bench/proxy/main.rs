@@ -75,13 +75,13 @@ fn main() {
     if !machine::pin(std::process::id(), machine::REST) {
         println!("taskset cannot pin: the proxy shares its core with what loads it");
     }
-    let visits = setting("VISITS", ' ').first().map_or(40, |number| number.parse().expect("VISITS is a number"));
+    let visits = setting("VISITS", ' ').first().map_or(112, |number| number.parse().expect("VISITS is a number"));
     if wanted("cells") {
-        let run = visits::visit(chosen(cells::all(&ways, empty())), visits);
+        let run = visits::visit(&chosen(cells::all(&ways, empty())), visits);
         report.cells(&run, &ways);
     }
     if wanted("scale") {
-        let run = visits::visit(chosen(cells::scales(&ways)), visits.div_ceil(2));
+        let run = visits::visit(&chosen(cells::scales(&ways)), visits.div_ceil(2));
         report.scale(&run, &ways);
     }
     if wanted("latency") {

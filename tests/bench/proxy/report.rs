@@ -44,12 +44,13 @@ impl Report {
         for cell in &run.cells {
             self.figures.extend(run.adds(&cell.name).map(|adds| (cell.name.clone(), adds)));
         }
-        let about = "Microseconds of Envoy's CPU time for one request: the lower quartile and the median over many \
-            short visits, without those in which the proxy had to wait for its core; what the quartile adds to that of \
-            no filter, and that as a part of what a plain script adds. `1+1` is a routing flag and another one, `20+1` \
+        let about = "Microseconds of Envoy's CPU time for one request: the median over many processes, each by the lower \
+            quartile of short visits without those in which it had to wait for its core; by how much the median errs \
+            as a rule; what it adds to that of no filter, and that as a part of what a plain script adds. `1+1` is a routing flag and another one, `20+1` \
             a routing flag and twenty, a number alone counts all. `lua` strips nothing that clients send under the \
             names of flags, `lua strips` does. `empty filter` does nothing, by the public SDK; `floor` is the host \
-            calls of the job, and nothing else.";
+            calls of the job, and nothing else; `whole` adds those by which filters of one chain know each other's \
+            headers, and caches what an answer depends on.";
         self.section("What a request costs", &format!("{about}\n\n{}\n\n{}.", cells(run), run.machine));
         let group = |title: &str, names: &[String]| {
             let bars = names.iter().filter_map(|name| Some(Bar { name: name.clone(), value: run.adds(name)? }));
@@ -118,7 +119,7 @@ impl Report {
         self.picture("speed-scale", "What one flag adds, against rules, segments and the length of a list", svg);
     }
 
-    pub fn latency(&mut self, Latency { cells, rates }: &Latency) {
+    pub fn latency(&mut self, Latency { cells, rates, hurried }: &Latency) {
         let bare = cells.first().map(|(_, shares)| shares[1][1]);
         for (name, shares) in cells {
             self.figures.extend(bare.map(|bare| (format!("p99 {name}"), shares[1][1] / bare)));
@@ -130,10 +131,11 @@ impl Report {
             })
         });
         let table = table(&["", "load", "requests/s", "p50, us", "p99, us", "p99.9, us"], rows);
+        let share = if *hurried { ", before all else on it" } else { ", and wait for each other on it" };
         let about = "Microseconds from sending a request to its answer at a constant rate, with one worker; `50 x 5` is \
             50 flags with five rules each. The rates are shares of what the slowest of these can do, the same for all; \
-            the lower quartile of eight turns.";
-        self.section("Latency", &format!("{about}\n\n{table}"));
+            the lower quartile of eight turns. Client and upstream share a core";
+        self.section("Latency", &format!("{about}{share}.\n\n{table}"));
         let series = cells.iter().map(|(name, shares)| Line {
             name: format!("{name}, p99"),
             points: shares.iter().zip(SHARES).map(|(percentiles, share)| (f64::from(share), percentiles[1])).collect(),
@@ -273,10 +275,10 @@ fn cells(run: &Run) -> String {
     let rows = run.cells.iter().map(|cell| {
         let adds = run.adds(&cell.name);
         let ratio = |to: Option<f64>| to.and_then(|to| Some(adds? / to));
-        let figures = [Some(cell.quartile()), Some(cell.median()), adds, ratio(one), ratio(twenty)];
+        let figures = [Some(cell.median()), Some(cell.error()), adds, ratio(one), ratio(twenty)];
         std::iter::once(cell.name.clone()).chain(figures.map(|number| figure(number, 2))).collect()
     });
-    table(&["", "us/request", "median", "adds", "of lua 1", "of lua 20"], rows)
+    table(&["", "us/request", "+-", "adds", "of lua 1", "of lua 20"], rows)
 }
 
 fn figure(number: Option<f64>, places: usize) -> String {

@@ -75,6 +75,11 @@ impl Host {
         self.fuel_used
     }
 
+    /// What all callbacks since the start of the VM burnt.
+    pub fn fuel_burnt(&self) -> u64 {
+        self.fuel_burnt
+    }
+
     /// The trap that ended this VM.
     pub fn dead(&self) -> Option<&Trap> {
         self.dead.as_ref()
@@ -164,6 +169,7 @@ impl Host {
         let result = export.call(&mut self.store, arguments);
         if let Some(fuel) = self.fuel {
             self.fuel_used = fuel.saturating_sub(self.store.get_fuel().unwrap_or_default());
+            self.fuel_burnt += self.fuel_used;
         }
         result.map(Some).map_err(|error| {
             let mut trap = trap(during, &error);

@@ -184,6 +184,7 @@ pub struct Host {
     exports: Exports,
     fuel: Option<u64>,
     fuel_used: u64,
+    fuel_burnt: u64,
     dead: Option<Trap>,
     last_context: u32,
     current: Option<u32>,
@@ -223,7 +224,8 @@ impl Host {
         store.data_mut().malloc = malloc;
         let exports = Exports::of(instance, &mut store);
         let fuel = module.fuel;
-        let mut host = Self { store, exports, fuel, fuel_used: 0, dead: None, last_context: 0, current: None };
+        let mut host =
+            Self { store, exports, fuel, fuel_used: 0, fuel_burnt: 0, dead: None, last_context: 0, current: None };
         host.world_mut().starting = true;
         host.call("_initialize", |exports| &exports.initialize, ())?;
         host.world_mut().starting = false;
