@@ -225,6 +225,30 @@ fn each_package_knows_only_what_it_may() {
     assert!(strange.is_empty(), "crates that nobody said are worth their KiB: {strange:?}");
 }
 
+/// Workspaces of their own, for what few run, are not built by every test: they would fail where `--locked` is asked for.
+#[test]
+fn locks_beside_the_main_one_follow_the_packages() {
+    let locks = files("tests").into_iter().filter(|(path, _)| path.ends_with("Cargo.lock"));
+    let mut seen = 0;
+    for (path, lock) in locks {
+        for block in lock.split("[[package]]").filter(|block| !block.contains("source = ")) {
+            let mut quoted = block.lines().filter_map(|line| line.split('"').nth(1));
+            let name = quoted.next().unwrap_or_default();
+            let folder = Path::new("src").join(name.trim_start_matches("tidegate-"));
+            let Ok(manifest) = fs::read_to_string(repository().join(folder).join("Cargo.toml")) else { continue };
+            // Behind the name comes the version; a dependency may have one behind its name, too.
+            let locked: BTreeSet<&str> = quoted.skip(1).filter_map(|text| text.split(' ').next()).collect();
+            let wanted = manifest.split_once("[dependencies]").map_or("", |(_, rest)| rest);
+            let wanted = wanted.lines().skip(1).take_while(|line| !line.starts_with('['));
+            let wanted: BTreeSet<&str> = wanted.filter_map(|line| line.split([' ', '.', '=']).next()).collect();
+            let wanted = wanted.into_iter().filter(|name| !name.is_empty() && !name.starts_with('#')).collect();
+            assert_eq!(locked, wanted, "{}: {name} has other dependencies: cargo update --workspace", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no lock names a package of this one");
+}
+
 #[test]
 fn only_the_doors_name_host_calls_and_the_engine_knows_no_host() {
     for (path, text) in sources("src") {
