@@ -17,7 +17,7 @@ pub fn routing(others: usize) -> Value {
 /// The same with a field set for every flag.
 pub fn each(others: usize, field: &str, value: &Value) -> Value {
     let mut config = routing(others);
-    for flag in config["flags"].as_object_mut().unwrap().values_mut() {
+    for flag in config["flags"].as_object_mut().expect("flags by name").values_mut() {
         flag[field] = value.clone();
     }
     config

@@ -84,7 +84,9 @@ pub fn visit(cells: &[Cell], visits: usize) -> Run {
         let count = places.len();
         places.rotate_left(round * count / rounds);
         for _ in 0..WARM + COUNTED {
-            places.iter_mut().for_each(|place| place.visit(&requests));
+            for place in &mut places {
+                place.visit(&requests);
+            }
         }
         for place in places {
             seen[place.number].push(place.quartile());
