@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use tidegate_engine::output::chain::STATE;
+
 /// What a floor does for each request.
 #[derive(Default)]
 pub struct Floor {
@@ -36,7 +38,7 @@ impl Floor {
             write!(request, "(drop (call $replace (i32.const 0) {name} {value}))").expect("a string");
         }
         if self.whole {
-            let (asked, kept) = (data.put("filter_state\0wasm.tidegate.chain"), data.put("tidegate.chain"));
+            let (asked, kept) = (data.put(&format!("filter_state\0wasm.{STATE}")), data.put(STATE));
             let names: Vec<&str> = self.writes.iter().map(|(name, _)| name.as_str()).collect();
             let names = data.put(&format!("@0123456789abcdef {}", names.join(" ")));
             write!(

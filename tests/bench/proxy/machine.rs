@@ -13,10 +13,7 @@ pub const REST: &str = "0";
 
 /// Keeps all threads of a process on one core, if there are two, and says whether it does.
 pub fn pin(pid: u32, core: &str) -> bool {
-    let mut taskset = Command::new("taskset");
-    taskset.args(["--all-tasks", "--cpu-list", "--pid", core, &pid.to_string()]);
-    taskset.stdout(Stdio::null()).stderr(Stdio::null());
-    taskset.status().is_ok_and(|status| status.success())
+    asked("taskset", &["--all-tasks", "--cpu-list", "--pid", core, &pid.to_string()])
 }
 
 /// Lets all threads of a process run before any other, and says whether that is allowed: it needs root.
@@ -24,10 +21,14 @@ pub fn pin(pid: u32, core: &str) -> bool {
 /// Two that wait for each other on one core otherwise stand back for slices of milliseconds, which is many times what is
 /// measured.
 pub fn hurry(pid: u32) -> bool {
-    let mut chrt = Command::new("chrt");
-    chrt.args(["--all-tasks", "--fifo", "--pid", "10", &pid.to_string()]);
-    chrt.stdout(Stdio::null()).stderr(Stdio::null());
-    chrt.status().is_ok_and(|status| status.success())
+    asked("chrt", &["--all-tasks", "--fifo", "--pid", "10", &pid.to_string()])
+}
+
+/// Runs a program that says nothing, and tells whether it did its job.
+fn asked(program: &str, args: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(args).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// What all threads of a process have had so far, in nanoseconds.

@@ -46,9 +46,9 @@ impl Report {
         }
         let about = "Microseconds of Envoy's CPU time for one request: the median over many processes, each by the lower \
             quartile of short visits without those in which it had to wait for its core; by how much the median errs \
-            as a rule; what it adds to that of no filter, and that as a part of what a plain script adds. `1+1` is a routing flag and another one, `20+1` \
-            a routing flag and twenty, a number alone counts all. `lua` strips nothing that clients send under the \
-            names of flags, `lua strips` does. `empty filter` does nothing, by the public SDK; `floor` is the host \
+            as a rule; what it adds to that of no filter, and that as a part of what a plain script adds. `1+1` is a \
+            routing flag and another one, `20+1` a routing flag and twenty, a number alone counts all. `lua` strips \
+            nothing that clients send under the names of flags, `lua strips` does. `empty filter` does nothing, by the public SDK; `floor` is the host \
             calls of the job, and nothing else; `whole` adds those by which filters of one chain know each other's \
             headers, and caches what an answer depends on.";
         self.section("What a request costs", &format!("{about}\n\n{}\n\n{}.", cells(run), run.machine));
@@ -131,11 +131,11 @@ impl Report {
             })
         });
         let table = table(&["", "load", "requests/s", "p50, us", "p99, us", "p99.9, us"], rows);
-        let share = if *hurried { ", before all else on it" } else { ", and wait for each other on it" };
+        let core = if *hurried { ", before all else on it" } else { ", and wait for each other on it" };
         let about = "Microseconds from sending a request to its answer at a constant rate, with one worker; `50 x 5` is \
             50 flags with five rules each. The rates are shares of what the slowest of these can do, the same for all; \
             the lower quartile of eight turns. Client and upstream share a core";
-        self.section("Latency", &format!("{about}{share}.\n\n{table}"));
+        self.section("Latency", &format!("{about}{core}.\n\n{table}"));
         let series = cells.iter().map(|(name, shares)| Line {
             name: format!("{name}, p99"),
             points: shares.iter().zip(SHARES).map(|(percentiles, share)| (f64::from(share), percentiles[1])).collect(),
@@ -275,7 +275,7 @@ fn cells(run: &Run) -> String {
     let rows = run.cells.iter().map(|cell| {
         let adds = run.adds(&cell.name);
         let ratio = |to: Option<f64>| to.and_then(|to| Some(adds? / to));
-        let figures = [Some(cell.median()), Some(cell.error()), adds, ratio(one), ratio(twenty)];
+        let figures = [Some(cell.median()), cell.error(), adds, ratio(one), ratio(twenty)];
         std::iter::once(cell.name.clone()).chain(figures.map(|number| figure(number, 2))).collect()
     });
     table(&["", "us/request", "+-", "adds", "of lua 1", "of lua 20"], rows)

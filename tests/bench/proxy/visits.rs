@@ -32,12 +32,16 @@ impl Times {
         self.sorted[self.sorted.len() / 2]
     }
 
-    /// How far the median is off, as a rule: its standard error, by the distance of the quartiles.
-    pub fn error(&self) -> f64 {
+    /// How far the median is off, as a rule: its standard error, by the distance of the quartiles. None of so few processes
+    /// that they have no quartiles.
+    pub fn error(&self) -> Option<f64> {
         let count = self.sorted.len();
+        if count < 4 {
+            return None;
+        }
         let between = self.sorted[count * 3 / 4] - self.sorted[count / 4];
         // As if they were spread normally: the quartiles are 1.35 deviations apart, and a median errs 1.25 times a mean.
-        1.25 * between / 1.35 / (count as f64).sqrt()
+        Some(1.25 * between / 1.35 / (count as f64).sqrt())
     }
 }
 
